@@ -1,0 +1,55 @@
+"""What one may add to the sidecar, as small protocols. A part is a dataclass whose fields are its options."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from sidecar.records import JSON, Capture
+
+
+class Decoder(Protocol):
+    """A payload format: reads the bodies of a capture as rows of features and rows of predictions.
+
+    Rows are lists of plain Python scalars (numbers, bool, str, None), one list per row, all of one length.
+    """
+
+    def reads(self, path: str, content_type: str, document: JSON) -> bool:
+        """Whether a request like this one is in this format.
+
+        Args:
+            path: The request's path.
+            content_type: The media type in lower case, without parameters.
+            document: The body as parsed JSON; None where it is not JSON.
+        """
+        ...
+
+    def features(self, body: bytes, document: JSON) -> tuple[Sequence[str], list[list[object]]]:
+        """The request's column names and rows; no names where the format carries none.
+
+        Raises:
+            PayloadError: The body is not what the format demands.
+        """
+        ...
+
+    def predictions(self, body: bytes, document: JSON) -> tuple[Sequence[str], list[list[object]]]:
+        """The reply's column names and rows; no names where the format carries none.
+
+        Raises:
+            PayloadError: The body is not what the format demands.
+        """
+        ...
+
+
+class Sink(Protocol):
+    """A place for captures. Called from one thread of its own: it may block, and may raise."""
+
+    def export(self, captures: Sequence[Capture]) -> None:
+        """Store or send these, in order.
+
+        Raises:
+            DeliveryError: These captures are lost; the caller counts them.
+        """
+        ...
+
+    def close(self) -> None:
+        """Bring everything accepted to where it goes, and let go of it."""
+        ...

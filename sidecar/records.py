@@ -1,0 +1,154 @@
+"""What travels behind the request path, in the order in which it appears: Capture, Sample, Metric, Report.
+
+An Exchange becomes a Capture when its bodies are inflated and redacted: nothing behind that point sees what must not
+be stored or shown. Captures become Samples when their bodies are decoded into features and predictions.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    # Sinks need these records before numpy need be there, and serving waits for the sinks' options to be checked.
+    from sidecar.stats.moments import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A body as it may be stored: content codings undone, redacted.
+
+    Args:
+        content_type: The field's value as observed, parameters included; empty where there was none.
+        data: The bytes; empty when withheld.
+        withheld: Why `data` is not (all of) the body: `truncated`, `inflate`, `too_large`, `redact`; empty when it is.
+    """
+
+    content_type: str
+    data: bytes
+    withheld: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """An exchange that may be stored and shown.
+
+    Args:
+        path: The target without its query, which may carry secrets.
+        inference_id: What the client calls this inference (`X-Amzn-SageMaker-Inference-Id`); empty without one.
+        headers: The request's and reply's fields that the configuration allows, by lower-case name.
+        request: The request's body.
+        reply: The reply's body.
+
+    The other fields are the exchange's own.
+    """
+
+    request_id: str
+    inference_id: str
+    variant: str
+    version: str
+    method: str
+    path: str
+    route: str
+    status: int
+    error_type: str
+    started_s: float
+    duration_s: float
+    first_byte_s: float
+    overhead_s: float
+    sample_ratio: float
+    headers: Mapping[str, Mapping[str, str]]
+    request: Body
+    reply: Body
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Columns of n rows: numbers side by side in one matrix, texts beside them.
+
+    A column may have cells of both kinds (a number where there is one, a text elsewhere): what a row does not have
+    as a number is NaN in `values`, what it does not have as a text is None in `texts`. Neither means missing.
+
+    Args:
+        names: The k columns, in the payload's order.
+        values: Shape (n, k).
+        texts: The columns in which a text occurs at all, by their position in `names`; each of length n.
+    """
+
+    names: tuple[str, ...]
+    values: "Floats"
+    texts: Mapping[int, Sequence[str | None]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Rows that one variant saw and what it said to each, decoded from one or many captures.
+
+    Args:
+        variant: The arm that answered.
+        version: The build behind it.
+        request_ids: The request id of each row, length n; an id may stand for many rows.
+        times_s: Unix time of each row's request, shape (n,).
+        features: What the model was asked, n rows.
+        predictions: What it answered, n rows; no columns where the reply could not be read.
+    """
+
+    variant: str
+    version: str
+    request_ids: Sequence[str]
+    times_s: "Floats"
+    features: Table
+    predictions: Table
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """A histogram with fixed upper bounds, as OpenTelemetry and Prometheus exchange it.
+
+    Args:
+        bounds: The B - 1 inclusive upper bounds, ascending; the last bucket is open.
+        counts: Length B.
+        total: The sum of all values.
+    """
+
+    bounds: Sequence[float]
+    counts: Sequence[int]
+    total: float
+
+
+Kind = Literal["counter", "up_down", "gauge", "histogram"]
+Attributes = Mapping[str, str | int | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One instrument with its points, cumulative since `Report.started_s`.
+
+    Args:
+        name: OpenTelemetry's name of it: `http.server.request.duration`.
+        unit: In UCUM: `s`, `By`, `{request}`.
+        points: A value, or Buckets for a histogram, by attribute set.
+    """
+
+    name: str
+    unit: str
+    description: str
+    kind: Kind
+    points: Sequence[tuple[Attributes, float | Buckets]]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that is exported, at one moment.
+
+    Args:
+        started_s: Unix time since which counters count.
+        time_s: Unix time of the moment.
+    """
+
+    started_s: float
+    time_s: float
+    metrics: Sequence[Metric]
+
+
+JSON = Any
+"""What `json.loads` gives; shapes are checked where it is read."""
