@@ -1,0 +1,1 @@
+"""Statistics of features: vectorised over all features at once, bounded, and mergeable."""
