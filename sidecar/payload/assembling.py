@@ -1,0 +1,78 @@
+"""Captures with their Rows → Samples: what has the same columns is put together, by column and in one go."""
+
+from array import array
+from collections.abc import Iterable, Sequence
+from itertools import chain
+
+import numpy as np
+
+from sidecar.payload.decoding import Rows
+from sidecar.payload.redacting import REDACTED
+from sidecar.records import Capture, Sample, Table
+from sidecar.stats.moments import Floats
+
+Items = list[tuple[Capture, Rows]]
+
+
+def assemble(items: Iterable[tuple[Capture, Rows]]) -> list[Sample]:
+    """One sample for each variant, version and set of columns, in the order of their first occurrence."""
+    groups: dict[tuple[object, ...], Items] = {}
+    for item in items:
+        capture, rows = item
+        key = (capture.variant, capture.version, rows.features, rows.predictions)
+        groups.setdefault(key, []).append(item)
+    return list(map(_sample, groups.values()))
+
+
+def _sample(items: Items) -> Sample:
+    first, rows = items[0]
+    counts = [len(rows.asked) for _, rows in items]
+    ids = chain.from_iterable([capture.request_id] * count for (capture, _), count in zip(items, counts, strict=True))
+    return Sample(
+        variant=first.variant,
+        version=first.version,
+        request_ids=list(ids),
+        times_s=np.repeat(np.array([capture.started_s for capture, _ in items], dtype=np.float64), counts),
+        features=_table(rows.features, list(chain.from_iterable(rows.asked for _, rows in items)), sum(counts)),
+        predictions=_table(
+            rows.predictions, list(chain.from_iterable(rows.answered for _, rows in items)), sum(counts)
+        ),
+    )
+
+
+def _table(names: tuple[str, ...], rows: Sequence[list[object]], count: int) -> Table:
+    if not names:
+        return Table((), np.empty((count, 0)))
+    if (values := _numbers(list(chain.from_iterable(rows)))) is not None:
+        return Table(names, values.reshape(count, len(names)))
+    matrix = np.empty((count, len(names)))
+    texts = {}
+    for position, column in enumerate(zip(*rows, strict=True)):
+        if (values := _numbers(column)) is not None:
+            matrix[:, position] = values
+            continue
+        matrix[:, position] = list(map(_number, column))
+        if any(type(cell) is str and cell != REDACTED for cell in column):
+            texts[position] = list(map(_word, column))
+    return Table(names, matrix, texts)
+
+
+def _numbers(cells: Sequence[object]) -> Floats | None:
+    """The cells as numbers; None unless all are. An array takes nothing else, where numpy would parse texts."""
+    try:
+        return np.frombuffer(array("d", cells), dtype=np.float64)  # type: ignore[type-var]  # whether they are is the question
+    except (TypeError, OverflowError):
+        return None
+
+
+def _number(cell: object) -> float:
+    if not isinstance(cell, int | float):
+        return np.nan
+    try:
+        return float(cell)
+    except OverflowError:
+        return np.inf if cell > 0 else -np.inf
+
+
+def _word(cell: object) -> str | None:
+    return cell if isinstance(cell, str) and cell != REDACTED else None
