@@ -1,0 +1,266 @@
+"""SageMaker's capture files: one JSON line per capture, in folders by endpoint, variant and UTC hour."""
+
+import base64
+import contextlib
+import json
+import os
+import re
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import quote
+
+import orjson
+
+from sidecar.errors import ConfigError, DeliveryError, Fault
+from sidecar.records import JSON, Body, Capture
+from sidecar.sinks.lines import PART, LineFile, recover
+
+MAX_FILE_BYTES = 64 << 20
+MAX_TOTAL_BYTES = 1 << 30
+MAX_OPEN_FILES = 64
+MAX_NAME_LENGTH = 200
+"""File systems allow 255 bytes."""
+SLACK_RATIO = 1 / 16
+"""What is freed beyond need when the files are full, so that the tree is not walked for every batch."""
+
+_JSON_TYPES = frozenset(
+    {"application/json", "text/json"} | {f"application/{x}" for x in ("jsonlines", "x-jsonlines", "jsonl", "x-ndjson")}
+)
+_HOUR_FOLDER = re.compile(r"[^/]+/(\d{4}/\d\d/\d\d/\d\d)")
+_FILE_NAME = re.compile(rf"\.?(\d\d-\d\d-\d{{3}}-\d{{6,}}-[0-9a-f]{{32}}\.jsonl)({re.escape(PART)})?")
+
+
+@lru_cache(maxsize=64)
+def _utc(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _event_ids(count: int) -> list[str]:
+    """UUIDs of version 4 with 120 random bits each, drawn at once in a sixth of `uuid4`'s time."""
+    digits = os.urandom(16 * count).hex()
+    return [
+        f"{digits[i : i + 8]}-{digits[i + 8 : i + 12]}-4{digits[i + 13 : i + 16]}-8{digits[i + 17 : i + 20]}"
+        f"-{digits[i + 20 : i + 32]}"
+        for i in range(0, len(digits), 32)
+    ]
+
+
+def _encoding(content_type: str) -> str:
+    media = content_type.partition(";")[0].strip().lower()
+    if media == "text/csv":
+        return "CSV"
+    return "JSON" if media in _JSON_TYPES or media.endswith("+json") else "BASE64"
+
+
+def _half(body: Body, mode: str) -> JSON:
+    data = b"" if body.withheld else body.data
+    encoding = _encoding(body.content_type)
+    try:
+        text = data.decode() if encoding != "BASE64" else base64.b64encode(data).decode()
+    except UnicodeDecodeError:
+        encoding, text = "BASE64", base64.b64encode(data).decode()
+    return {"observedContentType": body.content_type, "mode": mode, "data": text, "encoding": encoding}
+
+
+def _line(capture: Capture, event_id: str) -> bytes:
+    """The capture as SageMaker writes it, and what SageMaker has no place for under `sidecar`."""
+    metadata = {"eventId": event_id, "inferenceTime": _utc(int(capture.started_s))}
+    if capture.inference_id:
+        metadata["inferenceId"] = capture.inference_id
+    document = {
+        "captureData": {
+            "endpointInput": _half(capture.request, "INPUT"),
+            "endpointOutput": _half(capture.reply, "OUTPUT"),
+        },
+        "eventMetadata": metadata,
+        "eventVersion": "0",
+        "sidecar": {
+            "variant": capture.variant,
+            "version": capture.version,
+            "request_id": capture.request_id,
+            "method": capture.method,
+            "path": capture.path,
+            "route": capture.route,
+            "status": capture.status,
+            "error_type": capture.error_type,
+            "duration_s": capture.duration_s,
+            "first_byte_s": capture.first_byte_s,
+            "overhead_s": capture.overhead_s,
+            "sample_ratio": capture.sample_ratio,
+            "headers": capture.headers,
+            "withheld": {"request": capture.request.withheld, "reply": capture.reply.withheld},
+        },
+    }
+    try:
+        return orjson.dumps(document, default=dict, option=orjson.OPT_APPEND_NEWLINE)
+    except orjson.JSONEncodeError:  # a lone surrogate: a field's bytes that were no text; UTF-8 cannot hold it
+        return json.dumps(document, default=dict, ensure_ascii=False).encode(errors="replace") + b"\n"
+
+
+def _folder_name(name: str) -> str:
+    """One name, one folder: nothing climbs out, and no reader (Spark) skips it for a leading dot or underscore."""
+    quoted = quote(name, safe="", errors="replace") or "%"
+    if quoted[0] in "._":
+        quoted = f"%{ord(quoted[0]):02X}{quoted[1:]}"
+    return quoted[:MAX_NAME_LENGTH]
+
+
+def _make_folder(folder: Path) -> None:
+    """`makedirs` would give its mode to the last folder only."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(0o700, exist_ok=True)
+
+
+def _found(root: Path) -> list[tuple[str, Path, int]]:
+    """Hour and name, path, bytes of every file of ours under `root`; what others put there is not ours to count."""
+    found = []
+    for folder, _, names in os.walk(root):
+        hour = _HOUR_FOLDER.fullmatch(os.path.relpath(folder, root))
+        for name in names if hour else ():
+            path = Path(folder, name)
+            with contextlib.suppress(FileNotFoundError):  # another process of this tree sweeps too
+                if hour and (match := _FILE_NAME.fullmatch(name)):
+                    found.append((f"{hour[1]}/{match[1]}", path, path.lstat().st_size))
+    return found
+
+
+def _delete(path: Path) -> None:
+    """Delete a file, and its folders up to the variant's where they become empty."""
+    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        for folder in path.parents[:5]:
+            folder.rmdir()
+
+
+def _recover(root: Path) -> None:
+    """Show the whole lines of the files that killed processes left hidden; not of those that living ones write."""
+    for _, path, _ in _found(root):
+        if path.name.endswith(PART):
+            with contextlib.suppress(OSError):
+                recover(path)
+
+
+@dataclass(kw_only=True, slots=True)
+class Jsonl:
+    """Writes captures to `{path}/{endpoint}/{variant}/yyyy/mm/dd/hh/*.jsonl`; files 0600, folders 0700.
+
+    Nothing is touched before the first export. A folder that is removed is made again.
+
+    Args:
+        path: The folder above all; made where it is missing.
+        endpoint: SageMaker's word for the served model; one folder under `path`, and the tree that the total bounds.
+        max_file_bytes: A file that has no room for the next line is closed and another begun.
+        max_total_bytes: Bound of the whole tree, files of earlier runs included; the oldest go first.
+
+    Attributes:
+        deleted_files: How many went.
+
+    Raises:
+        ConfigError: A limit is not positive, or `path` can be no folder.
+    """
+
+    path: str
+    endpoint: str = "sidecar"
+    max_file_bytes: int = MAX_FILE_BYTES
+    max_total_bytes: int = MAX_TOTAL_BYTES
+    deleted_files: int = field(default=0, init=False)
+    _files: dict[tuple[str, int], LineFile] = field(default_factory=dict, init=False, repr=False)
+    _stored_bytes: float = field(default=float("inf"), init=False, repr=False)  # not counted yet: the first sweep does
+    _number: int = field(default=0, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        limits = {"max_file_bytes": self.max_file_bytes, "max_total_bytes": self.max_total_bytes}
+        faults = [Fault(name, f"{value}, expected 1 or more") for name, value in limits.items() if value < 1]
+        if not self.path or "\0" in self.path:
+            faults.append(Fault("path", f"{self.path!r}, expected a folder"))
+        if faults:
+            raise ConfigError(*faults)
+
+    def export(self, captures: Sequence[Capture]) -> None:
+        """Write these, in order for each variant and hour.
+
+        Raises:
+            DeliveryError: Some or all are not written; what is written is whole. The next export starts afresh.
+        """
+        groups: dict[tuple[str, int], list[Capture]] = {}
+        for capture in captures:
+            groups.setdefault((capture.variant, int(capture.started_s) // 3600), []).append(capture)
+        try:
+            for key, group in groups.items():
+                self._write(key, group)
+        except OSError as error:
+            where = error.filename or self.path
+            raise DeliveryError(f"{where}: {error.strerror}, expected a folder with room to write in") from error
+        finally:
+            self._close_past(max((hour for _, hour in groups), default=0))
+
+    def close(self) -> None:
+        """Close every file."""
+        while self._files:
+            self._files.popitem()[1].close()
+
+    def _write(self, key: tuple[str, int], captures: Sequence[Capture]) -> None:
+        lines = [_line(*one) for one in zip(captures, _event_ids(len(captures)), strict=True)]
+        need = 2 * sum(map(len, lines))  # the filling before a line is shorter than the line
+        if need > self.max_total_bytes:
+            raise DeliveryError(f"{self.path}: a batch of {need} bytes, expected max_total_bytes to hold it")
+        if self._stored_bytes + need > self.max_total_bytes:
+            self._sweep(need)
+        done = 0
+        while done < len(lines):
+            file = self._file(key, captures[done].started_s)
+            taken, grown = file.append(lines[done:], self.max_file_bytes)
+            self._stored_bytes += grown
+            done += taken
+            if done < len(lines):
+                self._files.pop(key).close()
+
+    def _file(self, key: tuple[str, int], started_s: float) -> LineFile:
+        """The file that is open for this variant and hour; a new one where there is none, or somebody deleted it."""
+        file = self._files.get(key)
+        if file and not file.gone():
+            return file
+        if file:
+            self._files.pop(key).close()
+        if len(self._files) >= MAX_OPEN_FILES:
+            self._files.pop(next(iter(self._files))).close()
+        self._number += 1
+        moment = datetime.fromtimestamp(started_s, UTC)
+        folder = self._root.joinpath(_folder_name(key[0]), moment.strftime("%Y/%m/%d/%H"))
+        _make_folder(folder)
+        name = f"{moment:%M-%S}-{moment.microsecond // 1000:03}-{self._number:06}-{uuid.uuid4().hex}.jsonl"
+        self._files[key] = file = LineFile(folder / name)
+        return file
+
+    def _close_past(self, latest_hour: int) -> None:
+        """Where an hour ends, requests of the old and the new one end in turn: a neighbouring hour stays open."""
+        for key in [key for key in self._files if abs(key[1] - latest_hour) > 1]:
+            self._files.pop(key).close()
+
+    @property
+    def _root(self) -> Path:
+        return Path(self.path, _folder_name(self.endpoint))
+
+    def _sweep(self, need: int) -> None:
+        """Count the tree; where `need` bytes have no room in it, delete the oldest files that nobody here writes."""
+        if self._stored_bytes == float("inf"):
+            _recover(self._root)
+        found = sorted(_found(self._root))
+        self._stored_bytes = sum(size for _, _, size in found)
+        if self._stored_bytes + need <= self.max_total_bytes:
+            return
+        goal = self.max_total_bytes * (1 - SLACK_RATIO) - need
+        in_use = {path for file in self._files.values() for path in (file.path, file.hidden_path)}
+        for _, path, size in found:
+            if self._stored_bytes > goal and path not in in_use:
+                _delete(path)
+                self._stored_bytes -= size
+                self.deleted_files += 1
+        if self._files and self._stored_bytes + need > self.max_total_bytes:
+            self.close()
+            self._sweep(need)

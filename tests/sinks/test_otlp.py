@@ -1,0 +1,479 @@
+import asyncio
+import logging
+import os
+import socket
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from queue import SimpleQueue
+
+import grpc  # type: ignore[import-untyped]  # no stubs are installed
+import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2_grpc import (
+    MetricsServiceServicer,
+    add_MetricsServiceServicer_to_server,
+)
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.proto.metrics.v1 import metrics_pb2
+from oteltap import OtelTapHttpProtobufReceiver, OtelTapHttpProtobufReceiverSettings
+
+from sidecar.errors import ConfigError
+from sidecar.records import Buckets, Metric, Report
+from sidecar.sinks.otlp import Otlp, OtlpSettings, Protocol, otlp_settings
+
+PATIENCE_S = 30.0
+HTTP = OtlpSettings(("otlp",), "http/protobuf", 60.0, PATIENCE_S, delta=False)
+DELTA = OtlpSettings(("otlp",), "http/protobuf", 60.0, PATIENCE_S, delta=True)
+CUMULATIVE = metrics_pb2.AGGREGATION_TEMPORALITY_CUMULATIVE
+
+
+@pytest.fixture(autouse=True)
+def clean_environ(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith(("OTEL_", "POD_", "NODE_", "CONTAINER_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+def report(number: int = 1) -> Report:
+    """A report whose every value tells its number."""
+    return Report(
+        1_700_000_000.0,
+        1_700_000_000.5 + number,
+        [
+            Metric("requests", "{request}", "Requests", "counter", [({"variant": "a", "status": 200}, 10 * number)]),
+            Metric("active", "{request}", "In flight", "up_down", [({}, number - 3)]),
+            Metric("mean", "", "Mean", "gauge", [({"feature": "amount", "known": True}, 0.1 + number)]),
+            Metric(
+                "duration", "s", "Duration", "histogram", [({}, Buckets((0.1, 1.0), (number, 2, 3 * number), 4.25))]
+            ),
+            Metric("nothing", "s", "Nothing yet", "gauge", []),
+        ],
+    )
+
+
+def plain(attributes: Sequence[KeyValue]) -> dict[str, object]:
+    return {each.key: getattr(each.value, str(each.value.WhichOneof("value"))) for each in attributes}
+
+
+@dataclass
+class Collector:
+    """What an OTLP receiver got, and what it answers."""
+
+    statuses: list[int] = field(default_factory=list)
+    requests: SimpleQueue[ExportMetricsServiceRequest] = field(default_factory=SimpleQueue)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    port: int = 0
+
+    def metrics(self) -> dict[str, metrics_pb2.Metric]:
+        """Those of the next request."""
+        request = self.requests.get(timeout=PATIENCE_S)
+        return {metric.name: metric for metric in request.resource_metrics[0].scope_metrics[0].metrics}
+
+
+class Receiver(ThreadingHTTPServer):
+    """A real OTLP/HTTP receiver on a port of its own."""
+
+    def __init__(self, collector: Collector) -> None:
+        super().__init__(("127.0.0.1", 0), Reply)
+        self.collector = collector
+
+
+class Reply(BaseHTTPRequestHandler):
+    """Takes a report, answers with the collector's next status, 200 when there is none."""
+
+    protocol_version = "HTTP/1.1"
+    server: Receiver
+
+    def do_POST(self) -> None:
+        collector = self.server.collector
+        body = self.rfile.read(int(self.headers["content-length"]))
+        status = collector.statuses.pop(0) if collector.statuses else 200
+        collector.headers.append({name.lower(): value for name, value in self.headers.items()})
+        collector.requests.put(ExportMetricsServiceRequest.FromString(body))
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.send_header("Retry-After", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
+    collector = Collector()
+    with Receiver(collector) as server:
+        collector.port = server.server_address[1]
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{collector.port}")
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield collector
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """A collector that is there and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(PATIENCE_S)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{listening.getsockname()[1]}")
+        yield listening
+
+
+@pytest.fixture
+def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A collector that is not there: a port that is taken, and on which nobody listens."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{bound.getsockname()[1]}")
+        yield
+
+
+def opened(settings: OtlpSettings = HTTP) -> Otlp:
+    return Otlp(settings, service="scorer", version="1.2.3")
+
+
+def counts(otlp: Otlp) -> tuple[int, int, int]:
+    return otlp.delivered, otlp.dropped, otlp.failed
+
+
+def assert_first_report(metrics: dict[str, metrics_pb2.Metric]) -> None:
+    assert set(metrics) == {"requests", "active", "mean", "duration"}
+    requests, active, mean, duration = (metrics[name] for name in ("requests", "active", "mean", "duration"))
+    assert (requests.unit, requests.description) == ("{request}", "Requests")
+    assert (requests.sum.is_monotonic, requests.sum.aggregation_temporality) == (True, CUMULATIVE)
+    point = requests.sum.data_points[0]
+    assert (point.as_int, plain(point.attributes)) == (10, {"variant": "a", "status": 200})
+    assert (point.start_time_unix_nano, point.time_unix_nano) == (1_700_000_000_000_000_000, 1_700_000_001_500_000_000)
+    assert (active.sum.is_monotonic, active.sum.data_points[0].as_int) == (False, -2)
+    assert mean.gauge.data_points[0].as_double == 1.1
+    assert plain(mean.gauge.data_points[0].attributes) == {"feature": "amount", "known": True}
+    histogram = duration.histogram.data_points[0]
+    assert duration.histogram.aggregation_temporality == CUMULATIVE
+    assert list(histogram.bucket_counts) == [1, 2, 3]
+    assert (list(histogram.explicit_bounds), histogram.count, histogram.sum) == ([0.1, 1.0], 6, 4.25)
+    assert not histogram.HasField("min")
+    assert not histogram.HasField("max")
+
+
+def test_values_arrive_exactly_over_http(collector: Collector) -> None:
+    otlp = opened()
+    otlp.export(report())
+    otlp.close(PATIENCE_S)
+    assert_first_report(collector.metrics())
+    assert (counts(otlp), otlp.last_error) == ((1, 0, 0), "")
+
+
+def test_values_arrive_exactly_over_grpc(monkeypatch: pytest.MonkeyPatch) -> None:
+    collector = Collector()
+
+    class Servicer(MetricsServiceServicer):
+        def Export(self, request: ExportMetricsServiceRequest, _: object) -> ExportMetricsServiceResponse:
+            collector.requests.put(request)
+            return ExportMetricsServiceResponse()
+
+    with ThreadPoolExecutor(1) as pool:
+        server = grpc.server(pool)
+        add_MetricsServiceServicer_to_server(Servicer(), server)  # type: ignore[no-untyped-call]  # generated
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+        settings = otlp_settings(os.environ)
+        assert settings is not None
+        otlp = opened(settings)
+        otlp.export(report())
+        otlp.close(PATIENCE_S)
+        server.stop(None).wait()
+    assert_first_report(collector.metrics())
+    assert counts(otlp) == (1, 0, 0)
+
+
+def test_another_implementation_reads_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def received() -> metrics_pb2.Metric:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+        async with OtelTapHttpProtobufReceiver(OtelTapHttpProtobufReceiverSettings(port)) as tap:
+            otlp = opened()
+            otlp.export(report())
+            metric: metrics_pb2.Metric = await tap.await_metric(lambda each: each.name == "duration", PATIENCE_S)
+            otlp.close(PATIENCE_S)
+            return metric
+
+    point = asyncio.run(received()).histogram.data_points[0]
+    assert (list(point.bucket_counts), point.sum) == ([1, 2, 3], 4.25)
+
+
+@pytest.mark.parametrize(
+    ("environ", "attributes"),
+    [
+        ({}, {"service.name": "scorer", "service.version": "1.2.3"}),
+        (
+            {"OTEL_SERVICE_NAME": "fraud", "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test"},
+            {"service.name": "fraud", "deployment.environment.name": "test"},
+        ),
+        (
+            {"OTEL_RESOURCE_ATTRIBUTES": "k8s.pod.name=mine", "POD_NAME": "theirs", "NODE_NAME": "node-3"},
+            {"k8s.pod.name": "mine", "k8s.node.name": "node-3"},
+        ),
+        (
+            {"POD_NAMESPACE": "n", "POD_NAME": "p", "CONTAINER_NAME": "c"},
+            {"service.instance.id": "n.p.c", "service.namespace": "n"},
+        ),
+    ],
+)
+def test_the_standard_variables_name_the_resource(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], attributes: dict[str, str]
+) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    otlp = opened()
+    otlp.export(report())
+    otlp.close(PATIENCE_S)
+    resource = plain(collector.requests.get(timeout=PATIENCE_S).resource_metrics[0].resource.attributes)
+    assert resource | attributes == resource
+    assert resource["service.instance.id"]
+
+
+def test_headers_and_compression_are_the_exporters_concern(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-key=secret")
+    otlp = opened()
+    otlp.export(report())
+    otlp.close(PATIENCE_S)
+    assert collector.headers[0]["x-key"] == "secret"
+
+
+def test_differences_start_where_the_last_report_ended(collector: Collector) -> None:
+    otlp = opened(DELTA)
+    told = []
+    for number in (1, 3):
+        otlp.export(report(number))
+        told.append(collector.metrics())
+    otlp.close(PATIENCE_S)
+    points = [metrics["requests"].sum.data_points[0] for metrics in told]
+    assert [(each.as_int, each.start_time_unix_nano, each.time_unix_nano) for each in points] == [
+        (10, 1_700_000_000_000_000_000, 1_700_000_001_500_000_000),
+        (20, 1_700_000_001_500_000_000, 1_700_000_003_500_000_000),
+    ]
+    assert told[1]["requests"].sum.aggregation_temporality == metrics_pb2.AGGREGATION_TEMPORALITY_DELTA
+    assert list(told[1]["duration"].histogram.data_points[0].bucket_counts) == [2, 0, 6]
+    active = told[1]["active"].sum
+    assert (active.aggregation_temporality, active.data_points[0].as_int) == (CUMULATIVE, 0)
+    assert active.data_points[0].start_time_unix_nano == 1_700_000_000_000_000_000
+
+
+def test_differences_that_a_failed_export_had_are_in_the_next(collector: Collector) -> None:
+    collector.statuses = [200, 400]
+    otlp = opened(DELTA)
+    told = []
+    for number in (1, 2, 3):
+        otlp.export(report(number))
+        told.append(collector.metrics()["requests"].sum.data_points[0])
+    otlp.close(PATIENCE_S)
+    assert [point.as_int for point in told] == [10, 10, 20]
+    assert told[2].start_time_unix_nano == told[0].time_unix_nano
+    assert counts(otlp) == (2, 0, 1)
+
+
+def test_counting_anew_is_no_difference(collector: Collector) -> None:
+    otlp = opened(DELTA)
+    otlp.export(report(2))
+    collector.metrics()
+    later = report(1)
+    otlp.export(Report(1_700_000_100.0, 1_700_000_101.0, later.metrics))
+    point = collector.metrics()["requests"].sum.data_points[0]
+    otlp.close(PATIENCE_S)
+    assert (point.as_int, point.start_time_unix_nano) == (10, 1_700_000_100_000_000_000)
+
+
+@pytest.mark.parametrize(("status", "attempts"), [(400, 1), (503, 6)])
+def test_a_failing_collector_costs_counts_and_a_line_a_change(
+    collector: Collector, caplog: pytest.LogCaptureFixture, status: int, attempts: int
+) -> None:
+    collector.statuses = [status] * attempts * 2
+    otlp = opened()
+    with caplog.at_level(logging.INFO):
+        for number, calls in ((1, attempts), (2, attempts), (3, 1), (4, 1)):
+            otlp.export(report(number))
+            for _ in range(calls):
+                collector.metrics()
+        otlp.close(PATIENCE_S)
+    assert counts(otlp) == (2, 0, 2)
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert caplog.messages[0].startswith("metrics export fails: ")
+    assert otlp.last_error in caplog.messages[0]
+    assert caplog.messages[1] == "metrics export works again"
+
+
+@pytest.mark.usefixtures("refusing")
+def test_an_absent_collector_is_one_failed_report(caplog: pytest.LogCaptureFixture) -> None:
+    otlp = opened(OtlpSettings(("otlp",), "http/protobuf", 60.0, 0.5, delta=False))
+    otlp.export(report())
+    otlp.close(PATIENCE_S)
+    assert counts(otlp) == (0, 0, 1)
+    assert len(caplog.messages) == 1
+
+
+class Heard(logging.Handler):
+    """Tells when opentelemetry has said that it tries again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.retries = threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "retrying" in record.getMessage():
+            self.retries.set()
+
+    def __enter__(self) -> threading.Event:
+        logging.getLogger("opentelemetry").addHandler(self)
+        return self.retries
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger("opentelemetry").removeHandler(self)
+
+
+@pytest.mark.usefixtures("refusing")
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_closing_ends_the_retries_towards_an_absent_collector(
+    caplog: pytest.LogCaptureFixture, protocol: Protocol
+) -> None:
+    otlp = opened(OtlpSettings(("otlp",), protocol, 60.0, 3600.0, delta=False))
+    with Heard() as retries:
+        otlp.export(report())
+        assert retries.wait(PATIENCE_S)
+        otlp.close(0.0)
+    assert caplog.messages == ["metrics export: not done within 0 s of closing, given up"]
+    otlp.close(PATIENCE_S)
+    assert counts(otlp) == (0, 0, 1)
+    assert "refused" in otlp.last_error
+
+
+def test_a_silent_collector_holds_one_report_and_the_latest_waits(silent: socket.socket) -> None:
+    otlp = opened()
+    otlp.export(report(1))
+    connection, _ = silent.accept()
+    for number in (2, 3, 4):
+        otlp.export(report(number))
+    assert counts(otlp) == (0, 2, 0)
+    otlp.close(0.0)
+    assert counts(otlp) == (0, 3, 0)
+    silent.close()
+    connection.close()
+    otlp.close(PATIENCE_S)
+    assert counts(otlp) == (0, 3, 1)
+
+
+def test_a_closed_exporter_drops_and_counts(collector: Collector) -> None:
+    otlp = opened()
+    otlp.close(PATIENCE_S)
+    otlp.export(report())
+    assert counts(otlp) == (0, 1, 0)
+    assert collector.requests.empty()
+
+
+def test_a_mistake_of_the_exporter_is_a_failed_report(caplog: pytest.LogCaptureFixture) -> None:
+    otlp = opened(OtlpSettings(("otlp",), "grpc", 60.0, PATIENCE_S, delta=False))
+    broken = Report(0.0, 1.0, [Metric("m", "s", "", "counter", [({}, "three")])])  # type: ignore[list-item]  # broken
+    otlp.export(broken)
+    otlp.close(PATIENCE_S)
+    assert counts(otlp) == (0, 0, 1)
+    assert otlp.last_error
+    assert len(caplog.messages) == 1
+
+
+def test_the_console_is_an_exporter_too() -> None:
+    otlp = opened(OtlpSettings(("console",), "http/protobuf", 60.0, PATIENCE_S, delta=False))
+    otlp.export(report())
+    otlp.close(PATIENCE_S)
+    assert counts(otlp) == (1, 0, 0)
+
+
+def test_opentelemetrys_own_words_come_back_after_closing() -> None:
+    logger = logging.getLogger("opentelemetry")
+    before = list(logger.handlers), logger.propagate
+    opened().close(PATIENCE_S)
+    assert (logger.handlers, logger.propagate) == before
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": ""},
+        {"OTEL_METRICS_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"},
+        {"OTEL_METRICS_EXPORTER": "prometheus", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"},
+        {"OTEL_SDK_DISABLED": "TRUE", "OTEL_METRICS_EXPORTER": "otlp"},
+    ],
+)
+def test_nothing_is_exported_unless_asked_for(environ: dict[str, str]) -> None:
+    assert otlp_settings(environ) is None
+
+
+@pytest.mark.parametrize(
+    ("environ", "change"),
+    [
+        ({"OTEL_METRICS_EXPORTER": "otlp"}, {}),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"}, {}),
+        ({"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://c:4318/v1/metrics"}, {}),
+        ({"OTEL_METRICS_EXPORTER": "console, otlp,prometheus"}, {"exporters": ("console", "otlp")}),
+        ({"OTEL_SDK_DISABLED": "false", "OTEL_METRICS_EXPORTER": "otlp"}, {}),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, {"protocol": "grpc"}),
+        (
+            {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": "http/protobuf"},
+            {"protocol": "http/protobuf"},
+        ),
+        ({"OTEL_METRIC_EXPORT_INTERVAL": "1500"}, {"interval_s": 1.5}),
+        ({"OTEL_METRIC_EXPORT_TIMEOUT": "2000"}, {"timeout_s": 2.0}),
+        ({"OTEL_EXPORTER_OTLP_TIMEOUT": "3"}, {"timeout_s": 3.0}),
+        ({"OTEL_EXPORTER_OTLP_TIMEOUT": "3", "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT": "4"}, {"timeout_s": 4.0}),
+        ({"OTEL_EXPORTER_OTLP_TIMEOUT": "10000"}, {"timeout_s": 30.0}),
+        ({"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "Delta"}, {"delta": True}),
+        ({"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "lowmemory"}, {"delta": True}),
+        ({"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "cumulative"}, {"delta": False}),
+    ],
+)
+def test_the_standard_variables_rule(environ: dict[str, str], change: dict[str, object]) -> None:
+    expected = {"exporters": ("otlp",), "protocol": "http/protobuf", "interval_s": 60.0, "timeout_s": 10.0}
+    settings = otlp_settings({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"} | environ)
+    assert settings == OtlpSettings(**{**expected, "delta": False, **change})  # type: ignore[arg-type]  # as in the table
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("OTEL_METRICS_EXPORTER", "jaeger", "expected otlp, console, prometheus or none, got 'jaeger'"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "expected http/protobuf or grpc, got 'http/json'"),
+        ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "udp", "expected http/protobuf or grpc, got 'udp'"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "often", "expected a number above 0, got 'often'"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "0", "expected a number above 0, got '0'"),
+        ("OTEL_METRIC_EXPORT_TIMEOUT", "-1", "expected a number above 0, got '-1'"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "inf", "expected a number above 0, got 'inf'"),
+        (
+            "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+            "both",
+            "expected cumulative, delta or lowmemory, got 'both'",
+        ),
+    ],
+)
+def test_what_we_cannot_do_is_refused_by_name(name: str, value: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        otlp_settings({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", name: value})
+    assert str(caught.value) == f"{name}: {message}"
+
+
+def test_grpc_without_its_extra_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.grpc", None)
+    with pytest.raises(ConfigError, match="OTEL_EXPORTER_OTLP_PROTOCOL: grpc needs the extra of that name"):
+        otlp_settings({"OTEL_METRICS_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
