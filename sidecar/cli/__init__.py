@@ -1,0 +1,8 @@
+"""The commands of `sidecar`, one a file. A command is imported when it is called, so that `run` serves at once."""
+
+COMMANDS = {
+    "run": ("sidecar.cli.run:run", "Stand in front of a model server, and watch."),
+    "demo": ("sidecar.cli.demo:demo", "See it at work on a real model, without a network."),
+    "check": ("sidecar.cli.check:check", "Check a configuration without starting anything."),
+}
+"""Where each command is, and what it does, by its name; the order is the help's."""

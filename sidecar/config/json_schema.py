@@ -1,0 +1,72 @@
+"""The configuration as a JSON Schema (2020-12), for editors and for checks outside of the sidecar."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from sidecar.config.keys import Families, options
+from sidecar.config.schema import AUTO, Config, Part
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+Node = dict[str, object]
+
+
+def schema(families: Families) -> Node:
+    """The schema of the file. What must hold between keys it does not say: variables and flags may complete a file.
+
+    Args:
+        families: The registries by the path of the key that names their parts.
+    """
+    (whole,), definitions = msgspec.json.schema_components(
+        [Config], schema_hook=_anything, ref_template="#/$defs/{name}"
+    )
+    del definitions[Part.__name__]
+    for path, family in families.items():
+        node = _property(definitions, path)
+        if node["type"] == "string":
+            node["enum"] = [AUTO, *family]
+        else:
+            node["items"] = {"oneOf": [_part(kind, part, definitions) for kind, part in family.items()]}
+    return {"$schema": DIALECT, **whole, "$defs": definitions}
+
+
+def _anything(_kind: type) -> Node:
+    """The values of Part.options, which the parts' own schemas replace."""
+    return {"title": "anything"}
+
+
+def _property(definitions: dict[str, Node], path: str) -> Node:
+    """The node of the key at `path`."""
+    node: object = definitions[Config.__name__]
+    for name in path.split("."):
+        node = _at(node, "properties", name)
+        if isinstance(node, dict) and "$ref" in node:
+            node = definitions[str(node["$ref"]).rpartition("/")[2]]
+    assert isinstance(node, dict)
+    return node
+
+
+def _at(node: object, *names: str) -> object:
+    for name in names:
+        assert isinstance(node, dict)
+        node = node[name]
+    return node
+
+
+def _part(kind: str, part: Callable[..., object], definitions: dict[str, Node]) -> Node:
+    known = options(part)
+    schemas, more = msgspec.json.schema_components(
+        [option.annotation for option in known], ref_template="#/$defs/{name}"
+    )
+    definitions.update(more)
+    properties: Node = {"kind": {"const": kind}}
+    for option, node in zip(known, schemas, strict=True):
+        properties[option.name] = node if option.required else {**node, "default": option.default}
+    return {
+        "type": "object",
+        "description": (part.__doc__ or "").partition("\n")[0],
+        "properties": properties,
+        "required": ["kind", *(option.name for option in known if option.required)],
+        "additionalProperties": False,
+    }

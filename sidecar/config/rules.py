@@ -1,0 +1,137 @@
+"""What must hold between keys, and between a key and this machine."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
+from pathlib import Path
+
+from sidecar.config.addresses import SocketAddress, parse_address, parse_upstream
+from sidecar.config.schema import Config, UpstreamTls
+from sidecar.errors import Fault
+
+Rule = Callable[[Config], Iterator[Fault]]
+
+
+def broken_rules(config: Config, faults: list[Fault]) -> list[Fault]:
+    """The faults between keys; a rule about a key that has a fault of its own has nothing to say."""
+    faulty = {fault.path.partition("[")[0] for fault in faults}
+    return [
+        fault
+        for about, rule in RULES
+        if not any(_overlap(path, known) for path in about for known in faulty)
+        for fault in rule(config)
+    ]
+
+
+def _overlap(one: str, other: str) -> bool:
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.") or not other
+
+
+def _one_upstream(config: Config) -> Iterator[Fault]:
+    if config.upstream and config.variants:
+        yield Fault("upstream", "given beside variants; expected one of the two")
+    elif not config.upstream and not config.variants:
+        yield Fault("upstream", "missing; expected an upstream, or variants with a url each")
+
+
+def _weights(config: Config) -> Iterator[Fault]:
+    if config.variants and not any(variant.weight > 0 for variant in config.variants.values()):
+        yield Fault("variants", "no weight above 0; expected at least one variant that takes traffic")
+
+
+def _upstream_tls(config: Config) -> Iterator[Fault]:
+    for name, variant in config.variants.items():
+        if variant.tls:
+            path = f"variants.{name}.tls"
+            if parse_upstream(variant.url).scheme != "https":
+                yield Fault(path, f"given, but url does not speak TLS; expected https://, got {variant.url}")
+            yield from _pem_files(variant.tls, path)
+
+
+def _listener_tls(config: Config) -> Iterator[Fault]:
+    if config.tls:
+        yield from _files(
+            {"tls.cert": config.tls.cert, "tls.key": config.tls.key, "tls.client_ca": config.tls.client_ca}
+        )
+
+
+def _pem_files(tls: UpstreamTls, path: str) -> Iterator[Fault]:
+    if (tls.cert is None) != (tls.key is None):
+        yield Fault(path, "cert or key alone; expected both or neither")
+    yield from _files({f"{path}.ca": tls.ca, f"{path}.cert": tls.cert, f"{path}.key": tls.key})
+
+
+def _files(files: Mapping[str, str | None]) -> Iterator[Fault]:
+    for path, file in files.items():
+        if file is not None and (problem := _unreadable(file)):
+            yield Fault(path, f"expected a file that can be read, got {file}: {problem}")
+
+
+def _unreadable(file: str) -> str:
+    try:
+        with Path(file).open("rb") as opened:
+            return "" if opened.read(1) else "it is empty"
+    except OSError as error:
+        return error.strerror or str(error)
+    except ValueError as error:
+        return str(error)
+
+
+def _admin_token(config: Config) -> Iterator[Fault]:
+    if config.admin_token and config.admin_token_file:
+        yield Fault("admin_token_file", "given beside admin_token; expected one of the two")
+    yield from _files({"admin_token_file": config.admin_token_file})
+    if not (parse_address(config.admin).loopback or config.admin_token or config.admin_token_file):
+        yield Fault("admin", f"{config.admin} is reached from other machines; expected an admin_token_file with it")
+
+
+def _ports(config: Config) -> Iterator[Fault]:
+    listen, admin = parse_address(config.listen), parse_address(config.admin)
+    if listen == admin and not (isinstance(listen, SocketAddress) and listen.port == 0):
+        yield Fault("admin", f"the same address as listen, {admin}; expected another one")
+    elif _collide(listen, admin):
+        yield Fault("admin", f"the same port as listen, {admin}; expected another one")
+
+
+def _collide(one: object, other: object) -> bool:
+    if not (isinstance(one, SocketAddress) and isinstance(other, SocketAddress)):
+        return False
+    return one.port == other.port != 0 and (one.wildcard or other.wildcard)
+
+
+def _loops(config: Config) -> Iterator[Fault]:
+    urls = {f"variants.{name}.url": variant.url for name, variant in config.variants.items()}
+    if config.upstream:
+        urls["upstream"] = config.upstream
+    listen = parse_address(config.listen)
+    for path, url in urls.items():
+        address = parse_upstream(url).address
+        here = (
+            _collide(listen, address) and isinstance(address, SocketAddress) and (address.loopback or address.wildcard)
+        )
+        if here or address == listen:
+            yield Fault(path, f"{url} is where the sidecar itself listens; expected the model server's address")
+
+
+def _at_most(small: str, large: str) -> tuple[tuple[str, ...], Rule]:
+    less, most = attrgetter(small), attrgetter(large)
+
+    def rule(config: Config) -> Iterator[Fault]:
+        if less(config) > most(config):
+            yield Fault(small, f"expected at most {large}, {most(config)}, got {less(config)}")
+
+    return (small, large), rule
+
+
+RULES: Sequence[tuple[tuple[str, ...], Rule]] = (
+    (("upstream", "variants"), _one_upstream),
+    (("variants",), _weights),
+    (("variants",), _upstream_tls),
+    (("tls",), _listener_tls),
+    (("admin", "admin_token", "admin_token_file"), _admin_token),
+    (("listen", "admin"), _ports),
+    (("listen", "upstream", "variants"), _loops),
+    _at_most("capture.max_body_bytes", "capture.buffer_bytes"),
+    _at_most("limits.target_bytes", "limits.head_bytes"),
+    _at_most("statistics.panes", "statistics.rows"),
+)
+"""Each rule with the keys that it is about."""

@@ -1,0 +1,262 @@
+"""The keys of the configuration: what each means, its limits and its default. Everything else is generated from here.
+
+`Meta(description=...)` is what `--help`, the JSON Schema and the README's table say; `extra={"expected": ...}` what a
+refusal says where the limits alone would not be readable; `extra={"parse": ...}` reads what a pattern cannot;
+`writeOnly` marks what must never be shown.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+from msgspec.structs import force_setattr
+
+from sidecar.config.addresses import parse_address, parse_upstream
+
+MIB = 1 << 20
+AUTO = "auto"  # the one payload format that is not in the registry: whichever of them reads the exchange
+LONGEST_S = 7 * 24 * 3600.0  # a limit beyond a week is a typing error: milliseconds given for seconds
+_END = r"(?![\s\S])"  # what `$` means in JSON Schema; Python's also stands before a last line end
+
+_SECRET = {"writeOnly": True}
+_NAME = {"expected": "1 to 63 letters, digits, `_`, `.` or `-`"}
+_FIELD_NAME = {"expected": "the name of a header field"}
+
+# A folder is named after each of these: `.` and `..` would name another one.
+Name = Annotated[str, Meta(pattern=r"^(?!\.{1,2}" + _END + r")[A-Za-z0-9_.-]{1,63}" + _END, extra=_NAME)]
+Seconds = Annotated[float, Meta(gt=0, le=LONGEST_S)]
+Ratio = Annotated[float, Meta(ge=0, le=1)]
+Listening = Annotated[str, Meta(extra={"parse": parse_address, "expected": "host:port, [v6]:port or unix:/path"})]
+Url = Annotated[
+    str, Meta(extra={"parse": parse_upstream, "expected": "http://host:port, https://host:port or unix:/path"})
+]
+File = Annotated[str, Meta(min_length=1, extra={"expected": "a file's path"})]
+FieldName = Annotated[str, Meta(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+" + _END, extra=_FIELD_NAME)]
+Pointer = Annotated[
+    str,
+    Meta(pattern=r"^(/([^~/]|~[01])*)+" + _END, extra={"expected": "a JSON pointer, as in /instances/*/card_number"}),
+]
+Template = Annotated[
+    str,
+    Meta(pattern=r"^/([^{}?#\s]|\{[^{}/\s]+\})*" + _END, extra={"expected": "a path, as in /score/{model}"}),
+]
+
+
+class Part(Struct, frozen=True, kw_only=True):
+    """A member of a family: `kind` names it in the family's registry, the options beside it are its fields."""
+
+    kind: str
+    options: Mapping[str, object] = {}
+
+
+class UpstreamTls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """TLS towards a model server."""
+
+    ca: Annotated[File | None, Meta(description="PEM file of the authorities to trust instead of the system's.")] = None
+    cert: Annotated[File | None, Meta(description="PEM file of the certificate to present to the model server.")] = None
+    key: Annotated[File | None, Meta(description="PEM file of that certificate's private key.")] = None
+    # Only an explicit word may switch off what protects every request.
+    verify: Annotated[bool, Meta(description="Whether to verify the model server's certificate and name.")] = True
+
+
+class Variant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One arm of the split: a model server and its share of the traffic."""
+
+    url: Annotated[
+        Url,
+        Meta(description="http://host:port, https://host:port or unix:/path of the model server; no path, no query."),
+    ]
+    # Not every server has a version to name.
+    version: Annotated[str, Meta(max_length=128, description="The build of the model behind it.")] = ""
+    # Equal shares unless told.
+    weight: Annotated[
+        float, Meta(ge=0, le=1e9, description="Its share of the traffic is its weight over the sum of all weights.")
+    ] = 1.0
+    # `https` alone means the system's authorities and no client certificate.
+    tls: Annotated[UpstreamTls | None, Meta(description="TLS towards this model server.")] = None
+
+
+class ListenerTls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """TLS towards clients; the files are read again when they change."""
+
+    cert: Annotated[File, Meta(description="PEM file of the certificate chain to present to clients.")]
+    key: Annotated[File, Meta(description="PEM file of that certificate's private key.")]
+    # Most clients have no certificate of their own.
+    client_ca: Annotated[
+        File | None, Meta(description="PEM file of the authorities whose client certificates are demanded.")
+    ] = None
+
+
+class Timeouts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long each step of an exchange may take."""
+
+    # A SYN lost once is sent again after 1 s (RFC 6298): two of them fit.
+    connect_s: Annotated[Seconds, Meta(description="To connect to an upstream, TLS included.")] = 3.0
+    # A head is a few packets; what takes longer holds a connection to no purpose.
+    header_s: Annotated[Seconds, Meta(description="For a client to send a request's head.")] = 10.0
+    # What nginx and HAProxy's examples give a slow upstream; large models take seconds.
+    first_byte_s: Annotated[
+        Seconds, Meta(description="From the request sent to the first byte of the upstream's reply.")
+    ] = 60.0
+    # As long as first_byte_s: a pause within a message is not rarer than one before it.
+    idle_s: Annotated[Seconds, Meta(description="Without a byte in either direction.")] = 60.0
+    # Streams of tokens have no natural length.
+    total_s: Annotated[Seconds | None, Meta(description="For a whole exchange; null is no limit.")] = None
+    # Below uvicorn's keep-alive of 5 s, so that it is we who close first and no request meets a closing connection.
+    pool_idle_s: Annotated[Seconds, Meta(description="For which an unused upstream connection is kept.")] = 4.0
+    # Below Kubernetes' terminationGracePeriodSeconds of 30 s, with room for the sinks to flush.
+    drain_s: Annotated[Seconds, Meta(description="For requests in flight to finish after SIGTERM.")] = 25.0
+
+
+class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the sidecar accepts at most; what goes beyond is answered with 503, 431 or 414."""
+
+    # Far above what a model server serves, below the usual limit of open files with two descriptors for each.
+    connections: Annotated[int, Meta(ge=1, le=1_000_000, description="Client connections open at once.")] = 4096
+    # A model server that has a thousand requests waiting is overloaded.
+    in_flight: Annotated[int, Meta(ge=1, le=1_000_000, description="Requests in flight at once.")] = 1024
+    # Twice what nginx (4 * 8 KiB) and four times what Node.js take: tokens and traces grow.
+    head_bytes: Annotated[
+        int, Meta(ge=1024, le=MIB, description="Bytes of a message's head, request line included.")
+    ] = 65536
+    # Twice Apache's LimitRequestFields of 100.
+    fields: Annotated[int, Meta(ge=1, le=10_000, description="Header fields of a message.")] = 200
+    # Twice RFC 9110's recommended minimum of 8000 octets (section 4.1).
+    target_bytes: Annotated[int, Meta(ge=64, le=MIB, description="Bytes of a request's target.")] = 16384
+
+
+class Headers(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The header fields that the sidecar adds."""
+
+    # An exchange without an id can be neither sampled alike by every sidecar nor found again.
+    request_id: Annotated[bool, Meta(description="Add x-request-id where a request has none, and return it.")] = True
+    # It shows whoever doubts it that the sidecar is not what is slow.
+    server_timing: Annotated[bool, Meta(description="Add Server-Timing with the sidecar's own share.")] = True
+
+
+class Capture(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which exchanges are kept, and where they go."""
+
+    # Statistics of a tenth are as good within a window of thousands; a disk holds ten times as many days.
+    sample_ratio: Annotated[Ratio, Meta(description="Share of exchanges kept, chosen by the request id.")] = 0.1
+    # Errors are rare, and are what one looks for.
+    errors: Annotated[
+        Literal["always", "sampled"], Meta(description="Whether every exchange that is not 2xx is kept.")
+    ] = "always"
+    # A batch of thousands of rows fits; images and audio beyond it are not decoded anyhow.
+    max_body_bytes: Annotated[
+        int, Meta(ge=0, le=1024 * MIB, description="Bytes kept of one body; the rest is passed on, not kept.")
+    ] = MIB
+    # A second of a thousand exchanges with bodies of 16 KiB.
+    buffer_bytes: Annotated[
+        int, Meta(ge=0, le=16 * 1024 * MIB, description="Bytes of captures waiting; what comes beyond is dropped.")
+    ] = 16 * MIB
+    # What tells clients and formats apart, and carries no secret.
+    headers: Annotated[
+        tuple[FieldName, ...], Meta(max_length=100, description="Header fields kept with a capture; no others are.")
+    ] = ("content-type", "content-encoding", "content-length", "user-agent", "traceparent")
+    # Nothing is written to a disk that nobody named.
+    sinks: Annotated[tuple[Part, ...], Meta(max_length=16, description="Where captures go.")] = ()
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "headers", tuple(name.lower() for name in self.headers))
+
+
+class Payload(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How bodies are read as features and predictions, and what of them is never stored."""
+
+    # Path, content type and content tell the formats apart.
+    format: Annotated[str, Meta(min_length=1, description="The payload's format; auto recognises it.")] = AUTO
+    # Most payloads carry names; the others get feature_0, feature_1, …
+    features: Annotated[
+        tuple[str, ...], Meta(max_length=10_000, description="Feature names, where the payload carries none.")
+    ] = ()
+    # As for features.
+    prediction: Annotated[
+        tuple[str, ...], Meta(max_length=10_000, description="Prediction names, where the reply carries none.")
+    ] = ()
+    # Only the user knows which values are private.
+    redact: Annotated[
+        tuple[Pointer, ...], Meta(max_length=1000, description="JSON pointers, * for any one step, never stored.")
+    ] = ()
+    # What carries credentials, should it be allowed by capture.headers.
+    redact_headers: Annotated[
+        tuple[FieldName, ...], Meta(max_length=100, description="Header fields whose values are never stored.")
+    ] = ("authorization", "cookie", "set-cookie", "proxy-authorization", "x-api-key")
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "redact_headers", tuple(name.lower() for name in self.redact_headers))
+
+
+class Statistics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The rolling statistics of features and predictions, and their bounds."""
+
+    # Enough that a tail of 1 % holds 20 rows.
+    rows: Annotated[int, Meta(ge=10, le=10_000_000, description="Rows in the current window.")] = 2000
+    # The window moves by a tenth of itself.
+    panes: Annotated[int, Meta(ge=1, le=1000, description="Panes of which the window is the sum.")] = 10
+    # Old rows of a quiet model say nothing about now.
+    window_s: Annotated[Seconds, Meta(description="Age at which rows leave the window.")] = 3600.0
+    # Some MB of histograms for each variant.
+    max_features: Annotated[int, Meta(ge=1, le=100_000, description="Features followed; later ones are counted.")] = 256
+    # A feature of more is an identifier or free text.
+    max_categories: Annotated[
+        int, Meta(ge=1, le=100_000, description="Categories counted per feature; others go into one.")
+    ] = 100
+
+
+class Telemetry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is exported; where it goes, the standard OTEL_* variables say."""
+
+    # Half of the 2000 attribute sets per instrument at which OpenTelemetry's SDKs fold.
+    max_series: Annotated[
+        int, Meta(ge=16, le=100_000, description="Label sets per metric; later ones are folded into other.")
+    ] = 1000
+
+
+class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The configuration of one sidecar. Every key but `kind` and its options has a default, save the upstream."""
+
+    # Every address: the sidecar takes the place of the model server.
+    listen: Annotated[Listening, Meta(description="Where clients connect: host:port, [v6]:port or unix:/path.")] = (
+        "0.0.0.0:8080"
+    )
+    # Loopback needs no token; 9901 is Envoy's admin port.
+    admin: Annotated[
+        Listening, Meta(description="Where health, metrics and the API are; beyond loopback it needs a token.")
+    ] = "127.0.0.1:9901"
+    # Loopback needs none.
+    admin_token: Annotated[
+        Annotated[str, Meta(pattern=r"^[\x21-\x7e]+" + _END, extra={"expected": "visible ASCII without spaces"})]
+        | None,
+        Meta(
+            description="Bearer token of the admin side; admin_token_file keeps it out of ps.",
+            extra_json_schema=_SECRET,
+        ),
+    ] = None
+    # As for admin_token.
+    admin_token_file: Annotated[File | None, Meta(description="File that holds the token instead.")] = None
+    # One sidecar stands in front of one model; who has many names them.
+    endpoint: Annotated[
+        Name, Meta(description="Names the folder of captures, and the service where OTEL_SERVICE_NAME does not.")
+    ] = "sidecar"
+    # Nobody but the user knows it.
+    upstream: Annotated[Url | None, Meta(description="The model server; short for one variant called default.")] = None
+    # As for upstream.
+    variants: Annotated[
+        dict[Name, Variant], Meta(max_length=16, description="The model servers and their weights, by name.")
+    ] = {}
+    # Within a pod, clients come without TLS.
+    tls: Annotated[ListenerTls | None, Meta(description="TLS towards clients.")] = None
+    timeouts: Annotated[Timeouts, Meta(description="How long each step of an exchange may take.")] = Timeouts()
+    limits: Annotated[Limits, Meta(description="What the sidecar accepts at most.")] = Limits()
+    headers: Annotated[Headers, Meta(description="The header fields that the sidecar adds.")] = Headers()
+    capture: Annotated[Capture, Meta(description="Which exchanges are kept, and where they go.")] = Capture()
+    payload: Annotated[Payload, Meta(description="How bodies are read.")] = Payload()
+    statistics: Annotated[Statistics, Meta(description="The rolling statistics and their bounds.")] = Statistics()
+    # The protocols' own are built in.
+    routes: Annotated[
+        tuple[Template, ...],
+        Meta(max_length=1000, description="Route templates such as /score/{model}, before the built-in ones."),
+    ] = ()
+    telemetry: Annotated[Telemetry, Meta(description="What is exported.")] = Telemetry()

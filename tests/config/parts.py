@@ -1,0 +1,39 @@
+"""A family of the tests' own."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from sidecar.config.keys import Families
+from sidecar.errors import ConfigError, Fault
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shelf:
+    """Puts captures on a shelf.
+
+    Args:
+        path: Where it hangs.
+    """
+
+    path: str
+    size: Annotated[int, Meta(ge=1, description="How many fit.")] = 10
+    order: Literal["old", "new"] = "old"
+    tags: tuple[str, ...] = ()
+    ratios: list[float] = field(default_factory=list)
+    note: str | None = None
+    token: Annotated[str, Meta(extra_json_schema={"writeOnly": True})] = ""
+    made: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        if self.path == "/dev/null":
+            raise ConfigError(Fault("path", "is bottomless, expected a shelf"))
+
+
+def bin_() -> object:
+    """Throws captures away."""
+    return object()
+
+
+FAMILIES: Families = {"capture.sinks": {"shelf": Shelf, "bin": bin_}, "payload.format": {"csv": Shelf, "mlflow": Shelf}}

@@ -1,0 +1,140 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from sidecar.config.rules import broken_rules
+from sidecar.config.schema import (
+    Capture,
+    Config,
+    Limits,
+    ListenerTls,
+    Statistics,
+    UpstreamTls,
+    Variant,
+)
+from sidecar.errors import Fault
+
+GOOD = Config(upstream="http://model:8081")
+MODEL = Variant(url="https://model:8443")
+NO_FILE = "/does/not/exist"
+NOT_THERE = f"expected a file that can be read, got {NO_FILE}: No such file or directory"
+
+CASES: list[tuple[Config, list[str]]] = [
+    (GOOD, []),
+    (Config(variants={"a": MODEL}), []),
+    (Config(), ["upstream: missing; expected an upstream, or variants with a url each"]),
+    (Config(upstream="http://a", variants={"a": MODEL}), ["upstream: given beside variants; expected one of the two"]),
+    (
+        Config(variants={"a": replace(MODEL, weight=0)}),
+        ["variants: no weight above 0; expected at least one variant that takes traffic"],
+    ),
+    (replace(GOOD, admin="[::1]:9901"), []),
+    (replace(GOOD, admin="unix:/run/admin.sock"), []),
+    (replace(GOOD, admin="0.0.0.0:9901", admin_token="hush"), []),
+    (
+        replace(GOOD, admin="0.0.0.0:9901"),
+        ["admin: 0.0.0.0:9901 is reached from other machines; expected an admin_token_file with it"],
+    ),
+    (
+        replace(GOOD, admin_token="hush", admin_token_file=__file__),
+        ["admin_token_file: given beside admin_token; expected one of the two"],
+    ),
+    (replace(GOOD, admin_token_file=NO_FILE), [f"admin_token_file: {NOT_THERE}"]),
+    (replace(GOOD, listen="127.0.0.1:0", admin="127.0.0.1:0"), []),
+    (replace(GOOD, listen="127.0.0.1:80", admin="[::1]:80"), []),
+    (
+        replace(GOOD, listen="127.0.0.1:80", admin="127.0.0.1:80"),
+        ["admin: the same address as listen, 127.0.0.1:80; expected another one"],
+    ),
+    (
+        replace(GOOD, listen="unix:/a", admin="unix:/a"),
+        ["admin: the same address as listen, unix:/a; expected another one"],
+    ),
+    (
+        replace(GOOD, listen="0.0.0.0:80", admin="127.0.0.1:80"),
+        ["admin: the same port as listen, 127.0.0.1:80; expected another one"],
+    ),
+    (replace(GOOD, upstream="http://model:8080"), []),
+    (
+        replace(GOOD, upstream="http://127.0.0.1:8080"),
+        ["upstream: http://127.0.0.1:8080 is where the sidecar itself listens; expected the model server's address"],
+    ),
+    (
+        Config(listen="unix:/a", variants={"a": Variant(url="unix:/a")}),
+        ["variants.a.url: unix:/a is where the sidecar itself listens; expected the model server's address"],
+    ),
+    (replace(GOOD, tls=ListenerTls(cert=__file__, key=__file__)), []),
+    (
+        replace(GOOD, tls=ListenerTls(cert=NO_FILE, key="/", client_ca="a\0b")),
+        [
+            f"tls.cert: {NOT_THERE}",
+            "tls.key: expected a file that can be read, got /: Is a directory",
+            "tls.client_ca: expected a file that can be read, got a\0b: embedded null byte",
+        ],
+    ),
+    (
+        replace(GOOD, tls=ListenerTls(cert="/dev/null", key=__file__)),
+        ["tls.cert: expected a file that can be read, got /dev/null: it is empty"],
+    ),
+    (Config(variants={"a": replace(MODEL, tls=UpstreamTls(cert=__file__, key=__file__))}), []),
+    (
+        Config(variants={"a": replace(MODEL, tls=UpstreamTls(ca=NO_FILE, key=__file__))}),
+        ["variants.a.tls: cert or key alone; expected both or neither", f"variants.a.tls.ca: {NOT_THERE}"],
+    ),
+    (
+        Config(variants={"a": Variant(url="http://model", tls=UpstreamTls())}),
+        ["variants.a.tls: given, but url does not speak TLS; expected https://, got http://model"],
+    ),
+    (
+        replace(
+            GOOD,
+            capture=Capture(max_body_bytes=20, buffer_bytes=10),
+            limits=Limits(head_bytes=1024, target_bytes=2048),
+            statistics=Statistics(rows=10, panes=11),
+        ),
+        [
+            "capture.max_body_bytes: expected at most capture.buffer_bytes, 10, got 20",
+            "limits.target_bytes: expected at most limits.head_bytes, 1024, got 2048",
+            "statistics.panes: expected at most statistics.rows, 10, got 11",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("config", "messages"), CASES)
+def test_what_must_hold_between_keys(config: Config, messages: list[str]) -> None:
+    assert [str(fault) for fault in broken_rules(config, [])] == messages
+
+
+@pytest.mark.parametrize("path", ["upstream", "variants", "variants.a", "variants.a.url"])
+def test_a_rule_is_silent_about_keys_with_faults_of_their_own(path: str) -> None:
+    assert broken_rules(Config(), [Fault(path, "is odd")]) == []
+
+
+def test_a_rule_speaks_about_keys_beside_a_faulty_one() -> None:
+    config = replace(GOOD, admin="0.0.0.0:80")
+
+    assert [fault.path for fault in broken_rules(config, [Fault("admin_tokens", "unknown key")])] == ["admin"]
+
+
+def test_a_file_that_may_not_be_read_is_a_fault(tmp_path: Path, unreadable: Callable[[Path], None]) -> None:
+    secret = tmp_path / "key.pem"
+    secret.write_text("key")
+    unreadable(secret)
+
+    (fault,) = broken_rules(replace(GOOD, tls=ListenerTls(cert=__file__, key=str(secret))), [])
+
+    assert fault.path == "tls.key"
+
+
+@pytest.fixture
+def unreadable() -> Callable[[Path], None]:
+    """Make a file one that nobody may read, root included: a link to itself."""
+
+    def make(path: Path) -> None:
+        path.unlink()
+        path.symlink_to(path)
+
+    return make
