@@ -1,0 +1,1 @@
+"""The admin side: health, metrics and the API, read-only, on an address of its own."""

@@ -1,0 +1,127 @@
+"""What `/v1/status` and `/v1/routes` answer: the traffic, and how the sidecar itself does."""
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping
+from typing import TypeVar
+
+from sidecar.admin.rates import Rates, Tally
+from sidecar.admin.view import VariantView, View
+from sidecar.instruments import Outlet
+from sidecar.records import JSON
+from sidecar.stats.traffic import Histogram, Labels, Series
+
+K = TypeVar("K", bound=Hashable)
+
+SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+
+
+class _Sum:
+    """Some series of the traffic, added up."""
+
+    def __init__(self) -> None:
+        self.total = Series()
+        self.replied_s = Histogram(self.total.first_byte_s.bounds)
+        self.statuses: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter()
+
+    def add(self, labels: Labels, series: Series) -> None:
+        requests = sum(series.duration_s.counts)
+        self.total.merge(series)
+        self.statuses[str(labels.status) if labels.status else "none"] += requests
+        # As the metrics count errors; a request without any reply has a word for it.
+        if error := labels.error_type or (str(labels.status) if labels.status >= 500 else ""):
+            self.errors[error] += requests
+        if series.first_byte_s.total:
+            self.replied_s.merge(series.first_byte_s)
+
+    def tally(self) -> Tally:
+        return Tally(self.statuses.total(), self.errors.total())
+
+    def document(self) -> JSON:
+        return {
+            "requests": self.statuses.total(),
+            "statuses": dict(self.statuses),
+            "errors": dict(self.errors),
+            "duration_s": quantiles(self.total.duration_s),
+            "first_byte_s": quantiles(self.replied_s),
+            "overhead_s": quantiles(self.total.overhead_s),
+            "request_bytes": self.total.request_bytes.total,
+            "reply_bytes": self.total.reply_bytes.total,
+        }
+
+
+def quantiles(histogram: Histogram) -> JSON:
+    """The shares that latencies are judged by, in seconds; NaN without values."""
+    return {name: histogram.quantile(share) for name, share in SHARES.items()}
+
+
+def status(view: View, rates: Rates) -> JSON:
+    """The sidecar, its variants and what it captures and exports."""
+    now_s, not_ready, config = view.wall_s(), view.not_ready(), view.config()
+    sums = _grouped((labels.variant, labels, series) for labels, series in view.traffic)
+    refused = sums.pop("", _Sum())
+    variants = list(view.variants())
+    named = {variant.name for variant in variants}
+    # A variant that a reload has removed has no share any more, and is still to be seen.
+    variants += [VariantView(name, "", 0.0, "") for name in sums if name not in named]
+    totals = {variant.name: sums.get(variant.name, _Sum()) for variant in variants}
+    rates_now = rates.look(view.clock(), {name: total.tally() for name, total in totals.items()})
+    weight = sum(variant.weight for variant in variants)
+    return {
+        "version": view.version,
+        "started_s": view.started_s,
+        "uptime_s": now_s - view.started_s,
+        "ready": not not_ready,
+        "not_ready": list(not_ready),
+        "active_requests": view.traffic.active,
+        "refused": dict(refused.errors),
+        "folded": view.traffic.folded,
+        "tunnels": dict(view.traffic.tunnels),
+        "variants": [
+            {
+                **variant._asdict(),
+                "share_ratio": variant.weight / weight,
+                "active_requests": view.traffic.active_by_variant[variant.name],
+                "rate": rates_now[variant.name]._asdict(),
+                **totals[variant.name].document(),
+            }
+            for variant in variants
+        ],
+        "captures": _captures(view),
+        "sinks": [_outlet(sink) for sink in view.sinks()],
+        "exporter": None if view.exporter is None else _outlet(view.exporter),
+        "config": {"revision": config.revision, "loaded_s": config.loaded_s, "error": config.error},
+    }
+
+
+def routes(view: View) -> JSON:
+    """The traffic by variant, method and route."""
+    sums = _grouped((labels[:4], labels, series) for labels, series in view.traffic)
+    return {
+        "routes": [
+            {"variant": variant, "version": version, "method": method, "route": route, **each.document()}
+            for (variant, version, method, route), each in sorted(sums.items())
+        ]
+    }
+
+
+def _grouped(entries: Iterable[tuple[K, Labels, Series]]) -> dict[K, _Sum]:
+    sums: dict[K, _Sum] = {}
+    for key, labels, series in entries:
+        sums.setdefault(key, _Sum()).add(labels, series)
+    return sums
+
+
+def _captures(view: View) -> Mapping[str, JSON]:
+    counts = view.counts()._asdict()
+    return {name: dict(each) if isinstance(each, Mapping) else each for name, each in counts.items()}
+
+
+def _outlet(outlet: Outlet) -> JSON:
+    return {
+        "name": outlet.name,
+        "delivered": outlet.delivered,
+        "dropped": outlet.dropped,
+        "failed": outlet.failed,
+        "last_error": outlet.last_error,
+    }

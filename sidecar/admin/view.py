@@ -1,0 +1,74 @@
+"""What the admin side sees of the sidecar."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sidecar.instruments import CaptureCounts, Outlet
+from sidecar.records import Capture, Report
+from sidecar.stats.traffic import Traffic
+from sidecar.stats.window import Window
+
+
+class VariantView(NamedTuple):
+    """One arm of the split.
+
+    Args:
+        weight: Its share is its weight over the sum of all.
+        upstream: Where it is, as configured.
+    """
+
+    name: str
+    version: str
+    weight: float
+    upstream: str
+
+
+class ConfigView(NamedTuple):
+    """What became of the configuration.
+
+    Args:
+        revision: How often it was loaded, the first time included.
+        loaded_s: Unix time at which the one in force was.
+        error: Why the latest attempt was refused; empty when it was not.
+    """
+
+    revision: int
+    loaded_s: float
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """Values that change by themselves, and functions that fetch the rest; all called on the event loop.
+
+    Args:
+        version: Of the sidecar.
+        started_s: Unix time since which it counts.
+        wall_s: Unix time.
+        clock: The windows' clock, in seconds.
+        not_ready: Why requests should not come yet, or not any more; empty when they may.
+        report: All metrics, now.
+        variants: In the table's order.
+        windows: By variant and kind, `features` or `predictions`.
+        recent: The latest captures, oldest first.
+        counts: What became of exchanges.
+        sinks: Where captures go.
+        exporter: Where metrics go, besides here; None when nowhere.
+        config: What became of the configuration.
+    """
+
+    version: str
+    started_s: float
+    wall_s: Callable[[], float]
+    clock: Callable[[], float]
+    not_ready: Callable[[], Sequence[str]]
+    report: Callable[[], Awaitable[Report]]
+    traffic: Traffic
+    variants: Callable[[], Sequence[VariantView]]
+    windows: Mapping[tuple[str, str], Window]
+    recent: Sequence[Capture]
+    counts: Callable[[], CaptureCounts]
+    sinks: Callable[[], Sequence[Outlet]]
+    exporter: Outlet | None
+    config: Callable[[], ConfigView]

@@ -1,0 +1,158 @@
+"""From sections of the configuration to parts: nothing here sees the whole of it, or starts anything."""
+
+import os
+import socket
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sidecar.config import schema
+from sidecar.config.addresses import Address, SocketAddress, parse_upstream
+from sidecar.errors import ConfigError, Fault
+from sidecar.proxy.limits import Limits, Timeouts
+from sidecar.proxy.tls import client_context, server_context
+from sidecar.proxy.upstream import Pool
+
+if TYPE_CHECKING:
+    from sidecar.monitor import Places
+    from sidecar.sinks.delivery import Delivery
+    from sidecar.stats.window import Window
+
+DEFAULT = "default"
+"""The variant that `upstream` stands for."""
+
+
+def variants_of(upstream: str | None, variants: Mapping[str, schema.Variant]) -> Mapping[str, schema.Variant]:
+    """The variants by name; `upstream` is short for one."""
+    return {DEFAULT: schema.Variant(url=upstream)} if upstream else variants
+
+
+def request_timeouts(timeouts: schema.Timeouts) -> Timeouts:
+    """The request path's timeouts."""
+    return Timeouts(
+        connect_s=timeouts.connect_s,
+        header_s=timeouts.header_s,
+        first_byte_s=timeouts.first_byte_s,
+        idle_s=timeouts.idle_s,
+        total_s=inf if timeouts.total_s is None else timeouts.total_s,
+        pool_idle_s=timeouts.pool_idle_s,
+    )
+
+
+def request_limits(limits: schema.Limits) -> Limits:
+    """The request path's limits."""
+    return Limits(
+        connections=limits.connections,
+        in_flight=limits.in_flight,
+        head_bytes=limits.head_bytes,
+        fields=limits.fields,
+        target_bytes=limits.target_bytes,
+    )
+
+
+def pool(variant: schema.Variant, timeouts: Timeouts, limits: Limits) -> Pool:
+    """The connections to a variant's upstream.
+
+    Raises:
+        OSError: A file of its TLS cannot be used.
+    """
+    upstream = parse_upstream(variant.url)
+    host, port = host_and_port(upstream.address)
+    own = variant.tls or schema.UpstreamTls()
+    tls = (
+        client_context(ca=own.ca, cert=own.cert, key=own.key, verify=own.verify) if upstream.scheme == "https" else None
+    )
+    return Pool(host, port, tls=tls, timeouts=timeouts, idle_limit=limits.in_flight)
+
+
+def host_and_port(address: Address) -> tuple[str, int | None]:
+    """As sockets want it: the path and None for a Unix socket."""
+    return (address.host, address.port) if isinstance(address, SocketAddress) else (address.path, None)
+
+
+def places(tls: schema.ListenerTls | None, variants: Mapping[str, schema.Variant]) -> "Places":
+    """The addresses as metrics name them."""
+    from sidecar.monitor import Places
+
+    found = {name: host_and_port(parse_upstream(variant.url).address) for name, variant in variants.items()}
+    return Places("https" if tls else "http", {name: (host, port or 0) for name, (host, port) in found.items()})
+
+
+def listener_tls(tls: schema.ListenerTls | None) -> ssl.SSLContext | None:
+    """For clients, if they are to use TLS.
+
+    Raises:
+        OSError: A file cannot be used.
+    """
+    return server_context(tls.cert, tls.key, tls.client_ca) if tls else None
+
+
+def tls_files(tls: schema.ListenerTls | None) -> list[str]:
+    """The files whose change is a reload."""
+    return [tls.cert, tls.key] if tls else []
+
+
+def bind(address: Address) -> socket.socket:
+    """A listening socket for the admin side, taken before anything is served.
+
+    Raises:
+        OSError: The address is taken, or is not ours.
+    """
+    host, port = host_and_port(address)
+    if port is None:
+        with suppress(FileNotFoundError):
+            os.unlink(host)
+        bound = socket.socket(socket.AF_UNIX)
+        bound.bind(host)
+        bound.listen()
+        return bound
+    family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    return socket.create_server(where[:2], family=family)
+
+
+def sinks(parts: Sequence[schema.Part], endpoint: str, max_bytes: int) -> "list[Delivery]":
+    """The configured sinks, each with its queue of so many bytes and its thread."""
+    from sidecar.sinks import SINKS
+    from sidecar.sinks.delivery import Delivery
+
+    return [
+        Delivery(
+            SINKS[part.kind](**{"endpoint": endpoint, **part.options}),
+            name=f"{part.kind}[{index}]",
+            max_bytes=max_bytes,
+        )
+        for index, part in enumerate(parts)
+    ]
+
+
+def admin_token(token: str | None, file: str | None) -> str | None:
+    """The admin side's bearer token, if it has one.
+
+    Raises:
+        ConfigError: The file that should hold it holds nothing.
+        OSError: It cannot be read.
+    """
+    if file is None:
+        return token
+    found = Path(file).read_text(encoding="utf-8").strip()
+    if not found:
+        raise ConfigError(Fault("admin_token_file", f"{file} is blank; expected a token"))
+    return found
+
+
+def window(statistics: schema.Statistics) -> "Callable[[], Window]":
+    """What makes the rolling statistics of one variant."""
+    from sidecar.stats.window import Window
+
+    return partial(
+        Window,
+        rows=statistics.rows,
+        panes=statistics.panes,
+        seconds=statistics.window_s,
+        max_features=statistics.max_features,
+        max_categories=statistics.max_categories,
+    )

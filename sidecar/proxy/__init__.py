@@ -1,0 +1,1 @@
+"""The request path: sockets and bytes, and nothing of the monitor."""

@@ -1,0 +1,159 @@
+"""What is remembered of one request while it is on its way: its times and sizes for the counts, its bytes for the tap.
+
+Times are `perf_counter`'s. What counts as ours (`overhead_s`): from the request's head read to its bytes handed to
+the upstream's socket, without the wait for a new connection; and from the reply's head read to its bytes handed to
+the client's.
+"""
+
+from time import perf_counter
+
+from sidecar.exchange import Exchange, Message
+from sidecar.proxy.gateway import Gateway
+from sidecar.proxy.tap import Held
+from sidecar.routing.table import Variant
+from sidecar.stats.traffic import Labels
+from sidecar.wire.message import ReplyHead, RequestHead
+
+METHODS = {
+    method.encode(): method
+    for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY")
+}
+"""What OpenTelemetry counts by name; any other method is counted as `_OTHER`."""
+
+
+class Account:
+    """The account of one request.
+
+    Args:
+        gateway: Whose traffic and tap it goes to.
+        head: The request's.
+        started_s: When it was read.
+        request_id: The client's, or ours.
+        variant: Who serves it.
+        sampled: It is to be kept, whatever the reply.
+    """
+
+    __slots__ = (
+        "_gateway",
+        "_head",
+        "_kept_reply",
+        "_kept_request",
+        "_reply",
+        "_reply_bytes",
+        "_request_bytes",
+        "_request_id",
+        "_sampled",
+        "_sent_s",
+        "_started_s",
+        "_variant",
+        "first_byte_s",
+        "overhead_s",
+    )
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        head: RequestHead,
+        started_s: float,
+        request_id: bytes,
+        variant: Variant,
+        *,
+        sampled: bool,
+    ) -> None:
+        self._gateway = gateway
+        self._head = head
+        self._started_s = started_s
+        self._request_id = request_id
+        self._variant = variant
+        self._sampled = sampled
+        self._reply: ReplyHead | None = None
+        self._request_bytes = self._reply_bytes = 0
+        self._sent_s = self.first_byte_s = self.overhead_s = 0.0
+        sampling = gateway.sampling
+        keeps = sampled or sampling.all_errors
+        self._kept_request = Held(gateway.tap, sampling.max_body_bytes) if keeps else None
+        self._kept_reply: Held | None = None
+        gateway.traffic.enter(variant.name)
+
+    def request_body(self, payload: bytes) -> None:
+        """More of the request's body."""
+        self._request_bytes += len(payload)
+        if self._kept_request is not None:
+            self._kept_request.add(payload)
+
+    def waits(self) -> None:
+        """All is ready to be sent, but there is no connection yet."""
+        self.overhead_s = perf_counter() - self._started_s
+
+    def sent(self) -> None:
+        """The head is sent."""
+        self._sent_s = perf_counter()
+        if not self.overhead_s:
+            self.overhead_s = self._sent_s - self._started_s
+
+    def reply(self, head: ReplyHead, read_s: float) -> None:
+        """The reply's head was read at this time, and is about to be passed on."""
+        self._reply = head
+        self.first_byte_s = read_s - self._sent_s
+        self.overhead_s += perf_counter() - read_s
+        sampling = self._gateway.sampling
+        if self._sampled or (sampling.all_errors and not 200 <= head.status < 300):
+            self._kept_reply = Held(self._gateway.tap, sampling.max_body_bytes)
+
+    def reply_body(self, payload: bytes) -> None:
+        """More of the reply's body."""
+        self._reply_bytes += len(payload)
+        if self._kept_reply is not None:
+            self._kept_reply.add(payload)
+
+    def error(self, head: ReplyHead, body: bytes) -> None:
+        """The reply is ours."""
+        self.reply(head, perf_counter())
+        self.first_byte_s = 0.0
+        self.reply_body(body)
+
+    def close(self, error_type: str, *, whole: bool) -> None:
+        """Count the request, and hand it to the tap if it is to be kept.
+
+        Args:
+            error_type: Empty where nothing went wrong.
+            whole: All of the request's body was read.
+        """
+        gateway, head, variant = self._gateway, self._head, self._variant
+        duration_s = perf_counter() - self._started_s
+        status = self._reply.status if self._reply is not None else 0
+        route = gateway.templates.find(head.target)
+        method = METHODS.get(head.method, "_OTHER")
+        gateway.traffic.leave(variant.name)
+        series = gateway.traffic.series(Labels(variant.name, variant.version, method, route, status, error_type))
+        series.add(duration_s, self.first_byte_s, self.overhead_s, self._request_bytes, self._reply_bytes)
+        request = self._kept_request
+        if request is None:
+            return
+        failed = not 200 <= status < 300
+        reply = self._kept_reply or Held(gateway.tap, 0)
+        if not self._sampled and not failed:
+            request.release()
+        elif request.lost or reply.lost:
+            gateway.tap.drop()
+            request.release()
+            reply.release()
+        else:
+            exchange = Exchange(
+                self._request_id.decode("latin-1"),
+                variant.name,
+                variant.version,
+                head.method.decode(),
+                head.target,
+                route,
+                status,
+                error_type,
+                Message(head.lines, request.chunks, truncated=not (request.complete and whole)),
+                Message(self._reply.lines if self._reply else (), reply.chunks, truncated=not reply.complete),
+                gateway.wall_s() - duration_s,
+                duration_s,
+                self.first_byte_s,
+                self.overhead_s,
+                1.0 if failed and gateway.sampling.all_errors else gateway.sampling.ratio,
+            )
+            gateway.tap.offer(exchange, request.size_bytes + reply.size_bytes)

@@ -1,0 +1,309 @@
+"""One request on its way: from its head to the reply's last byte, or to the error that stands for it.
+
+What happens to a request, in order: given an id, thrown to a variant, sampled, counted in flight, sent on, its reply
+returned, counted, handed to the tap. Nothing here waits; what must wait (a new connection) is a task.
+"""
+
+import asyncio
+from math import inf
+from typing import Protocol
+
+from sidecar.errors import DownstreamError, ReplyError, UpstreamError
+from sidecar.proxy.account import Account
+from sidecar.proxy.gateway import Gateway
+from sidecar.proxy.replies import error_reply
+from sidecar.proxy.upstream import Connection
+from sidecar.routing.table import points
+from sidecar.wire.body import Reader, write_chunk, write_last_chunk
+from sidecar.wire.http1 import write_reply, write_request
+from sidecar.wire.message import CHUNKED, ReplyHead, RequestHead
+
+IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
+"""RFC 9110, section 9.2.2: sent twice, they do what they do once."""
+
+
+class Client(Protocol):
+    """What a request tells the connection that it came on."""
+
+    full: bool
+
+    @property
+    def draining(self) -> bool:
+        """No further request is wanted on this connection."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Send these bytes."""
+        ...
+
+    def pause(self, *, reading: bool) -> None:
+        """Stop reading the request's body because the upstream is full, or go on."""
+        ...
+
+    def finished(self, *, keep_alive: bool) -> None:
+        """The reply is written whole."""
+        ...
+
+    def cut(self, *, clean: bool) -> None:
+        """The reply will not be completed; `clean` where a clean end cannot be taken for completion."""
+        ...
+
+    def tunnel(self, upstream: asyncio.Transport, data: bytes, protocol: str) -> None:
+        """Write these bytes, then join the two connections."""
+        ...
+
+
+class Forward:
+    """One request on its way.
+
+    Args:
+        client: Where it came from.
+        gateway: What it meets.
+        head: Its head.
+        started_s: When it was read, on `perf_counter`'s clock.
+    """
+
+    __slots__ = (
+        "_account",
+        "_chunked",
+        "_client",
+        "_connection",
+        "_gateway",
+        "_head",
+        "_keep_alive",
+        "_over",
+        "_pool",
+        "_reply",
+        "_request_id",
+        "_retry",
+        "_timer",
+        "_unsent",
+        "sent",
+        "to_head",
+        "wants_upgrade",
+    )
+
+    def __init__(self, client: Client, gateway: Gateway, head: RequestHead, started_s: float) -> None:
+        self._client = client
+        self._gateway = gateway
+        self._head = head
+        request_id = self._request_id = head.request_id or gateway.fresh_id()
+        split, sample = points(request_id)
+        variant = gateway.table.pick(split)
+        sampled = gateway.sampling.takes(sample)
+        self._pool = gateway.pools[variant.name]
+        self._account = Account(gateway, head, started_s, request_id, variant, sampled=sampled)
+        self._connection: Connection | None = None
+        self._reply: ReplyHead | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._chunked = self._keep_alive = self._over = self.sent = False
+        self._retry = self._unsent = b""
+        self.to_head = head.method == b"HEAD"
+        self.wants_upgrade = bool(head.upgrade)
+
+    # From the client's side
+
+    def begin(self, payload: bytes, reader: Reader) -> None:
+        """Send the head and the first of the body; all of it where the reader is done."""
+        head, total_s = self._head, self._gateway.timeouts.total_s
+        self.sent = reader.done
+        data = write_request(head, self._request_extra())
+        if payload or head.length == CHUNKED:
+            data += self._frame_request(payload, reader)
+        elif head.method in IDEMPOTENT and reader.done:
+            self._retry = data
+        if total_s < inf:
+            self._timer = asyncio.get_running_loop().call_later(total_s, self._expired)
+        connection = self._connection = self._pool.take()
+        if connection is None:
+            self._account.waits()
+            self._dial(data)
+        else:
+            connection.send(self, data)
+            self._account.sent()
+
+    def go_on(self, payload: bytes, reader: Reader) -> None:
+        """Send more of the body."""
+        self.sent = reader.done
+        data = self._frame_request(payload, reader)
+        if self._connection is not None:
+            self._connection.send_more(data)
+        else:
+            self._unsent += data
+
+    def refuse(self, error: DownstreamError) -> None:
+        """The rest of the request is malformed or does not come."""
+        self._leave_upstream()
+        self._give_up(error)
+
+    def abandon(self) -> None:
+        """The client is gone: so is its request."""
+        if not self._over:
+            self._leave_upstream()
+            self._close("client_closed")
+
+    def client_full(self, *, full: bool) -> None:
+        """The client takes no more, or takes more again."""
+        if self._connection is not None:
+            self._connection.pause(reading=not full)
+
+    # From the upstream's side
+
+    def informational(self, head: ReplyHead) -> None:
+        """Pass a 1xx on, to clients that know of it (RFC 9110, section 15.2)."""
+        if self._head.minor:
+            self._client.write(write_reply(head))
+
+    def reply_begins(self, head: ReplyHead, payload: bytes, reader: Reader, read_s: float) -> None:
+        """Pass on the reply's head and the first of its body."""
+        self._reply = head
+        self._account.reply(head, read_s)
+        self._let_go(reader)
+        chunked = self._chunked = head.length == CHUNKED and self._head.minor == 1
+        self._keep_alive = self._head.keep_alive and (head.length >= 0 or chunked) and not self._client.draining
+        data = write_reply(head, self._reply_extra(head))
+        if payload or chunked:
+            data += self._frame_reply(payload, reader)
+        self._client.write(data)
+        if reader.done:
+            self._finish()
+        elif self._client.full:
+            self.client_full(full=True)
+
+    def reply_goes_on(self, payload: bytes, reader: Reader) -> None:
+        """Pass on more of the reply's body."""
+        self._let_go(reader)
+        data = self._frame_reply(payload, reader)
+        if data:
+            self._client.write(data)
+        if reader.done:
+            self._finish()
+
+    def upgraded(self, head: ReplyHead, transport: asyncio.Transport, early: bytes, read_s: float) -> None:
+        """Join the two connections: the request was the last HTTP on them."""
+        self._connection, self._reply = None, head
+        self._account.reply(head, read_s)
+        extra = [b"Connection: upgrade", b"Upgrade: " + head.upgrade, *self._our_lines(head)]
+        self._close("")
+        self._client.tunnel(transport, write_reply(head, extra) + early, head.upgrade.decode("latin-1"))
+
+    def failed(self, error: UpstreamError) -> None:
+        """The upstream went away: try once more where nothing can have happened twice, else say so."""
+        connection, self._connection = self._connection, None
+        stale = connection is not None and connection.reused and error.error_type == "reset"
+        if stale and self._retry and self._reply is None:
+            data, self._retry = self._retry, b""
+            self._dial(data)
+        else:
+            self._give_up(error)
+
+    def upstream_full(self, *, full: bool) -> None:
+        """Hold the client's body back while the upstream takes no more."""
+        self._client.pause(reading=not full)
+
+    # Between them
+
+    def _dial(self, data: bytes) -> None:
+        self._unsent = data
+        if not self.sent:
+            self._client.pause(reading=False)
+        self._gateway.tasks.start(self._connect())
+
+    async def _connect(self) -> None:
+        try:
+            connection = await self._pool.connect()
+        except UpstreamError as error:
+            if not self._over:
+                self._give_up(error)
+            return
+        if self._over:
+            self._pool.put(connection)
+            return
+        self._connection = connection
+        data, self._unsent = self._unsent, b""
+        if not self.sent:
+            # Before sending: that may find the upstream full, and pause the client again.
+            self._client.pause(reading=True)
+        connection.send(self, data)
+        self._account.sent()
+
+    def _request_extra(self) -> list[bytes]:
+        head = self._head
+        extra = []
+        if not head.has_host:
+            extra.append(b"Host: " + self._pool.authority)
+        if head.upgrade:
+            extra += (b"Connection: upgrade", b"Upgrade: " + head.upgrade)
+        if self._gateway.request_ids and not head.request_id:
+            extra.append(b"x-request-id: " + self._request_id)
+        return extra
+
+    def _reply_extra(self, head: ReplyHead) -> list[bytes]:
+        extra = self._our_lines(head)
+        if self._chunked:
+            extra.append(b"Transfer-Encoding: chunked")
+        if not self._keep_alive:
+            extra.append(b"Connection: close")
+        elif not self._head.minor:
+            extra.append(b"Connection: keep-alive")
+        return extra
+
+    def _our_lines(self, head: ReplyHead) -> list[bytes]:
+        lines = []
+        if self._gateway.request_ids and not head.has_request_id:
+            lines.append(b"x-request-id: " + self._request_id)
+        if self._gateway.server_timing:
+            lines.append(b"Server-Timing: sidecar;dur=%.3f" % (self._account.overhead_s * 1e3))
+        return lines
+
+    def _frame_request(self, payload: bytes, reader: Reader) -> bytes:
+        if payload:
+            self._account.request_body(payload)
+        if self._head.length != CHUNKED:
+            return payload
+        return write_chunk(payload) + (write_last_chunk(reader.trailers) if reader.done else b"")
+
+    def _frame_reply(self, payload: bytes, reader: Reader) -> bytes:
+        if payload:
+            self._account.reply_body(payload)
+        if not self._chunked:
+            return payload
+        return write_chunk(payload) + (write_last_chunk(reader.trailers) if reader.done else b"")
+
+    def _let_go(self, reader: Reader) -> None:
+        """A connection whose reply is complete is another's already: what is written now must not pause it."""
+        if reader.done:
+            self._connection = None
+
+    def _finish(self) -> None:
+        self._close("")
+        self._client.finished(keep_alive=self._keep_alive and self.sent)
+
+    def _expired(self) -> None:
+        self._timer = None
+        self._leave_upstream()
+        self._give_up(UpstreamError(504, "total_timeout", f"no reply within {self._gateway.timeouts.total_s:g} s"))
+
+    def _leave_upstream(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _give_up(self, error: ReplyError) -> None:
+        """Answer with the error, or cut the reply short where it has begun."""
+        if self._reply is not None:
+            self._close(error.error_type)
+            self._client.cut(clean=self._reply.length >= 0 or self._chunked)
+            return
+        keep_alive = self._head.keep_alive and self.sent and not self._client.draining
+        head, body = error_reply(error, self._request_id, minor=self._head.minor, keep_alive=keep_alive)
+        self._account.error(head, body)
+        self._close(error.error_type)
+        self._client.write(write_reply(head, self._our_lines(head)) + (b"" if self.to_head else body))
+        self._client.finished(keep_alive=keep_alive)
+
+    def _close(self, error_type: str) -> None:
+        self._over = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._account.close(error_type, whole=self.sent)

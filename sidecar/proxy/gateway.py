@@ -1,0 +1,58 @@
+"""What a request meets on its way, as one immutable value: a reload swaps it whole, requests in flight keep theirs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from sidecar.proxy.limits import Limits, Timeouts
+from sidecar.proxy.tap import Tap
+from sidecar.proxy.upstream import Pool
+from sidecar.routing.table import POINTS, RoutingTable
+from sidecar.routing.templates import Templates
+from sidecar.stats.traffic import Traffic
+from sidecar.tasks import Tasks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """Which exchanges are kept.
+
+    Args:
+        ratio: Of all, decided by the request id.
+        all_errors: Also keep every exchange whose status is not 2xx.
+        max_body_bytes: Of one body; a longer one is kept in part.
+    """
+
+    ratio: float = 0.1
+    all_errors: bool = True
+    max_body_bytes: int = 1024 * 1024
+
+    def takes(self, point: int) -> bool:
+        """Whether the request at this point (0 <= point < POINTS) is sampled."""
+        return point < self.ratio * POINTS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """The request path's parts.
+
+    Args:
+        pools: By variant name.
+        request_ids: Add `x-request-id` where it is absent, and return it.
+        server_timing: Tell our own share of the time in `Server-Timing`.
+        fresh_id: Makes a request id.
+        wall_s: The time of day, Unix seconds.
+    """
+
+    table: RoutingTable
+    templates: Templates
+    pools: Mapping[str, Pool]
+    timeouts: Timeouts
+    limits: Limits
+    sampling: Sampling
+    request_ids: bool
+    server_timing: bool
+    traffic: Traffic
+    tap: Tap
+    tasks: Tasks
+    fresh_id: Callable[[], bytes]
+    wall_s: Callable[[], float]

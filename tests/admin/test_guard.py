@@ -1,0 +1,143 @@
+import logging
+
+import pytest
+
+from sidecar.admin.guard import HEADERS, is_loopback
+from sidecar.config.addresses import SocketAddress, UnixAddress
+from sidecar.records import Report
+from tests.admin.rig import Answer, Client, Sidecar, asking
+
+TOKEN = "s3cret"
+PATHS = ("/", "/metrics", "/v1/status", "/v1/features", "/v1/routes", "/v1/captures", "/openapi.json", "/nothing")
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("localhost", True),
+        ("LOCALHOST:9901", True),
+        ("sidecar.localhost:9901", True),
+        ("127.0.0.1:9901", True),
+        ("127.8.8.8", True),
+        ("[::1]:9901", True),
+        ("[::1]", True),
+        ("localhost:", True),
+        ("evil.example", False),
+        ("evil.example:9901", False),
+        ("localhost.evil.example", False),
+        ("notlocalhost", False),
+        ("127.0.0.1.evil.example", False),
+        ("10.0.0.1", False),
+        ("0.0.0.0:9901", False),
+        ("[2001:db8::1]", False),
+        ("localhost:9901\n", False),
+        ("", False),
+    ],
+)
+def test_only_this_machines_own_names_are_loopback(host: str, loopback: bool) -> None:
+    assert is_loopback(host) is loopback
+
+
+def asked(path: str, method: str = "GET", *, token: str | None = None, **headers: str) -> Answer:
+    async def ask(client: Client) -> Answer:
+        return await client.get(path, method, **headers)
+
+    return asking(Sidecar(), ask, token=token)
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "10.0.0.1"])
+@pytest.mark.parametrize("path", ["/v1/captures", "/healthz"])
+def test_on_loopback_a_foreign_host_is_refused(path: str, host: str) -> None:
+    answer = asked(path, Host=host)
+    assert (answer.status, answer.json()["error"]["type"]) == (403, "forbidden")
+
+
+@pytest.mark.parametrize("address", [SocketAddress("0.0.0.0", 9901), UnixAddress("/run/admin.sock")])
+def test_elsewhere_any_host_will_do(address: SocketAddress | UnixAddress) -> None:
+    async def ask(client: Client) -> Answer:
+        return await client.get("/v1/status", Host="sidecar.example")
+
+    assert asking(Sidecar(), ask, address=address).status == 200
+
+
+def test_a_request_without_a_host_comes_from_no_browser() -> None:
+    async def ask(client: Client) -> bytes:
+        return await client.raw(b"GET /healthz HTTP/1.0\r\n\r\n")
+
+    assert asking(Sidecar(), ask).startswith(b"HTTP/1.0 200 OK\r\n")
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("given", [None, "Bearer wrong", f"Basic {TOKEN}", TOKEN, "Bearer ", f"Bearer {TOKEN}x", "é"])
+def test_without_the_token_nothing_is_told(path: str, given: str | None) -> None:
+    answer = asked(path, token=TOKEN, **({} if given is None else {"Authorization": given}))
+    assert (answer.status, answer.json()["error"]["type"]) == (401, "unauthorized")
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("path", PATHS[:-1])
+def test_with_the_token_all_is_told(path: str) -> None:
+    assert asked(path, token=TOKEN, Authorization=f"Bearer {TOKEN}").status == 200
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_health_needs_no_token(path: str) -> None:
+    assert asked(path, token=TOKEN).status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "status", "kind"),
+    [
+        ("/nothing", "GET", 404, "not_found"),
+        ("/v1/status/", "GET", 404, "not_found"),
+        ("/v1/status", "POST", 405, "method_not_allowed"),
+        ("/v1/captures?limit=many", "GET", 400, "bad_request"),
+    ],
+)
+def test_errors_are_json(path: str, method: str, status: int, kind: str) -> None:
+    answer = asked(path, method)
+    assert (answer.status, answer.json()["error"]["type"]) == (status, kind)
+    assert set(answer.json()["error"]) == {"type", "message"}
+
+
+def test_a_wrong_method_is_told_the_right_ones() -> None:
+    assert asked("/v1/status", "DELETE").headers["allow"] == "GET,HEAD"
+
+
+def test_a_fault_of_ours_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
+    async def fault() -> Report:
+        raise ValueError("secret")
+
+    async def ask(client: Client) -> Answer:
+        return await client.get("/metrics")
+
+    answer = asking(Sidecar(report=fault), ask)
+    assert (answer.status, answer.json()["error"]["type"]) == (500, "internal_server_error")
+    assert b"secret" not in answer.body
+    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
+        (logging.ERROR, "admin: /metrics failed")
+    ]
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/v1/status", "/nothing"])
+def test_every_reply_is_safe_in_a_browser_and_tells_no_version(path: str) -> None:
+    answer = asked(path)
+    assert {name: answer.headers[name.lower()] for name in HEADERS} == HEADERS
+    assert answer.headers["server"] == "sidecar"
+
+
+@pytest.mark.parametrize(
+    "data", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nbad header\r\n\r\n", b"\x16\x03\x01"]
+)
+def test_what_is_not_http_is_refused_without_a_word_in_the_log(
+    data: bytes, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def ask(client: Client) -> bytes:
+        return await client.raw(data)
+
+    answer = asking(Sidecar(), ask)
+    assert answer.startswith((b"HTTP/1.0 400 ", b"HTTP/1.1 400 "))
+    assert b"aiohttp" not in answer
+    assert b"Traceback" not in answer
+    assert caplog.records == []
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,207 @@
+import asyncio
+import gzip
+import json
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from sidecar.exchange import Exchange, Message
+from sidecar.payload import DECODERS
+from sidecar.payload.decoding import Decoding
+from sidecar.payload.reading import Reader
+from sidecar.pipeline import RECENT, RECENT_BODY_BYTES, Parts, Pipeline, is_heavy
+from sidecar.records import JSON, Capture, Table
+from sidecar.sinks.delivery import Delivery
+from sidecar.stats.window import Window
+
+
+class Waiting(deque[Exchange]):
+    """Exchanges that wait."""
+
+    def take(self) -> Exchange | None:
+        return self.popleft() if self else None
+
+
+class Kept:
+    """A sink that remembers."""
+
+    def __init__(self) -> None:
+        self.captures: list[Capture] = []
+
+    def export(self, captures: Sequence[Capture]) -> None:
+        self.captures += captures
+
+    def close(self) -> None:
+        pass
+
+
+def exchange(
+    document: JSON, answer: JSON = None, *, status: int = 200, lines: Sequence[bytes] = (), body: bytes = b""
+) -> Exchange:
+    asked = body or json.dumps(document).encode()
+    answered = json.dumps({"predictions": answer}).encode()
+    return Exchange(
+        request_id="r",
+        variant="champion",
+        version="3",
+        method="POST",
+        target=b"/v1/models/fraud:predict",
+        route="/v1/models/{model}:predict",
+        status=status,
+        error_type="",
+        request=Message((b"Content-Type: application/json", *lines), (asked,)),
+        reply=Message((b"Content-Type: application/json",), (answered,)),
+        started_s=1.0,
+        duration_s=0.1,
+        first_byte_s=0.05,
+        overhead_s=0.001,
+        sample_ratio=1.0,
+    )
+
+
+def rows(count: int) -> list[list[float]]:
+    return [[float(one), float(two)] for one, two in np.random.default_rng(count).normal(size=(count, 2))]
+
+
+@pytest.fixture
+def waiting() -> Waiting:
+    return Waiting()
+
+
+def make_window() -> Window:
+    return Window(rows=100_000, panes=10, seconds=3600.0, max_features=100, max_categories=10)
+
+
+def pipeline(waiting: Waiting, *deliveries: Delivery, window: Callable[[], Window] = make_window) -> Pipeline:
+    parts = Parts(Reader(max_inflated_bytes=1 << 24), Decoding(DECODERS), deliveries)
+    return Pipeline(waiting, parts, make_window=window, now_s=lambda: 1.0)
+
+
+def test_every_row_of_every_exchange_is_counted(waiting: Waiting) -> None:
+    batches = [rows(count) for count in (1, 1, 2, 700, 1)]
+    waiting.extend(exchange({"instances": batch}, [sum(row) for row in batch]) for batch in batches)
+    line = pipeline(waiting)
+    asyncio.run(line.drain())
+    expected = np.array([row for batch in batches for row in batch])
+    features = line.windows["champion", "features"].current(1.0)
+    assert features.rows == len(expected) == line.rows["champion"]
+    np.testing.assert_allclose(features.mean, expected.mean(axis=0), rtol=1e-12)
+    predictions = line.windows["champion", "predictions"].current(1.0)
+    np.testing.assert_allclose(predictions.mean, [expected.sum(axis=1).mean()], rtol=1e-12)
+    assert not line.failures
+
+
+def test_texts_are_counted_with_their_rows_when_a_batch_is_counted_in_parts(waiting: Waiting) -> None:
+    batch = [{"amount": float(row), "country": "at" if row % 3 else "de"} for row in range(600)]
+    waiting.append(exchange({"instances": batch}))
+    line = pipeline(waiting)
+    asyncio.run(line.drain())
+    features = line.windows["champion", "features"].current(1.0)
+    assert dict(features.texts[1].top) == {"at": 400, "de": 200}
+
+
+def test_a_body_that_cannot_be_read_is_stored_and_counted_by_reason(waiting: Waiting) -> None:
+    kept = Kept()
+    delivery = Delivery(kept, name="kept", max_bytes=1 << 20)
+    waiting.append(exchange(None, body=b"{not json"))
+    waiting.append(exchange({"instances": [[1]]}, status=500))
+    line = pipeline(waiting, delivery)
+    asyncio.run(line.drain())
+    delivery.close(5.0)
+    assert dict(line.failures) == {"json": 1, "status": 1}
+    assert [capture.status for capture in kept.captures] == [200, 500]
+    assert line.captured == 2
+    assert line.rows["champion"] == 1
+
+
+class Broken(Window):
+    """A window with a fault of ours."""
+
+    def update(self, *_: object) -> None:
+        raise ZeroDivisionError
+
+
+def test_a_fault_of_ours_is_logged_once_and_counted_and_the_next_exchange_is_read(
+    waiting: Waiting, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> Window:
+        return Broken(rows=10, panes=1, seconds=1.0, max_features=1, max_categories=1)
+
+    line = pipeline(waiting, window=broken)
+    with caplog.at_level(logging.ERROR):
+        for _ in range(3):
+            waiting.append(exchange({"instances": [[1.0]]}))
+            asyncio.run(line.drain())
+    assert line.failures["internal"] == 3
+    assert line.captured == 3
+    assert len(caplog.records) == 1
+
+
+def test_cancelling_is_not_survived(waiting: Waiting) -> None:
+    async def cancel() -> None:
+        task = asyncio.get_running_loop().create_task(pipeline(waiting).run())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel())
+
+
+def test_run_takes_what_comes_until_cancelled(waiting: Waiting) -> None:
+    async def scenario() -> Pipeline:
+        line = pipeline(waiting)
+        task = asyncio.get_running_loop().create_task(line.run())
+        for _ in range(200):
+            waiting.append(exchange({"instances": [[1.0]]}))
+        while line.rows["champion"] < 200:  # noqa: ASYNC110  (the pipeline has no event to wait for)
+            await asyncio.sleep(0)
+        task.cancel()
+        return line
+
+    assert asyncio.run(scenario()).captured == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "lines", "heavy"),
+    [
+        (b"x" * 100, [], False),
+        (b"x" * 65536, [], False),
+        (b"x" * 65537, [], True),
+        (b"x" * 1025, [b"content-encoding: gzip"], True),
+        (b"x" * 1024, [b"content-encoding: gzip"], False),
+    ],
+)
+def test_large_and_compressed_bodies_are_heavy(body: bytes, lines: list[bytes], heavy: bool) -> None:
+    assert is_heavy(exchange(None, body=body, lines=lines)) == heavy
+
+
+def test_heavy_bodies_are_counted_like_others(waiting: Waiting) -> None:
+    batch = rows(4000)
+    body = gzip.compress(json.dumps({"instances": batch}).encode())
+    waiting.append(exchange(None, body=body, lines=[b"Content-Encoding: gzip"]))
+    line = pipeline(waiting)
+    assert is_heavy(waiting[0])
+    asyncio.run(line.drain())
+    features = line.windows["champion", "features"].current(1.0)
+    np.testing.assert_allclose(features.mean, np.mean(batch, axis=0), rtol=1e-12)
+
+
+def test_the_latest_captures_are_kept_with_the_beginnings_of_their_bodies(waiting: Waiting) -> None:
+    waiting.extend(exchange({"instances": [[number]]}) for number in range(RECENT + 7))
+    waiting.append(exchange(None, body=b"[" + b" " * 20_000 + b"]"))
+    line = pipeline(waiting)
+    asyncio.run(line.drain())
+    assert len(line.recent) == RECENT
+    long = line.recent[-1].request
+    assert (len(long.data), long.withheld) == (RECENT_BODY_BYTES, "truncated")
+    assert line.recent[-2].request.data == b'{"instances": [[56]]}'
+
+
+def test_nothing_is_counted_for_a_table_without_columns(waiting: Waiting) -> None:
+    line = pipeline(waiting)
+    line._update("champion", "predictions", Table((), np.empty((3, 0))))
+    assert not line.windows
