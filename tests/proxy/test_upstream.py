@@ -1,0 +1,615 @@
+"""What an upstream may do wrong, how much of it we bear, and the pool."""
+
+import asyncio
+import socket
+import ssl
+from pathlib import Path
+from typing import cast
+
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.strategies import booleans, integers
+
+from sidecar.proxy.gateway import Sampling
+from sidecar.proxy.limits import Timeouts
+from sidecar.proxy.tap import Tap
+from sidecar.proxy.upstream import Connection, Pool
+from tests.proxy.rig import (
+    EVERYTHING,
+    GET,
+    LOCALHOST,
+    LONGER_S,
+    OK,
+    SHORT_S,
+    NarrowPool,
+    Peer,
+    Rig,
+    Upstream,
+    narrow,
+    on_both_loops,
+    reserved_port,
+    sidecar,
+    until,
+)
+
+MIB = 1 << 20
+UPLOAD = b"POST / HTTP/1.1\r\nHost: m\r\nContent-Length: %d\r\n\r\n"
+
+
+@on_both_loops
+async def test_a_refused_connection_is_502() -> None:
+    async with sidecar() as rig:
+        with reserved_port() as deaf:
+            rig.pool.port = deaf.getsockname()[1]
+            client = await rig.client()
+            await client.send(GET)
+            head = await client.head()
+
+        assert head.startswith(b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: application/json\r\n")
+        assert b"Connection: close" not in head
+        assert rig.errors() == [(502, "connect_failed")]
+
+
+@on_both_loops
+async def test_a_refused_upload_is_502_and_closed() -> None:
+    async with sidecar() as rig:
+        with reserved_port() as deaf:
+            rig.pool.port = deaf.getsockname()[1]
+            client = await rig.client()
+            await client.send(UPLOAD % 9 + b"abc")
+            head = await client.head()
+
+        assert head.startswith(b"HTTP/1.1 502 ")
+        assert b"Connection: close" in head
+
+
+@on_both_loops
+async def test_a_connection_that_is_not_accepted_in_time_is_504() -> None:
+    async with sidecar(timeouts=Timeouts(connect_s=1e-6)) as rig:
+        client = await rig.client()
+        await client.send(GET)
+
+        assert (await client.head()).startswith(b"HTTP/1.1 504 Gateway Timeout\r\n")
+        assert rig.errors() == [(504, "connect_timeout")]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"\x00\x01\x02garbage",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"HTTP/2 200 OK\r\n\r\n",
+        b"HTTP/1.1 20 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\nContent-Length: 0\n\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nX : 1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: 1\r\n 2\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: \x00\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000,
+    ],
+)
+@on_both_loops
+async def test_an_answer_that_is_not_http_is_502_at_once(answer: bytes) -> None:
+    async with sidecar() as rig:
+        client, upstream = await rig.asks()
+        await upstream.send(answer)
+
+        assert (await client.head()).startswith(b"HTTP/1.1 502 Bad Gateway\r\n")
+        await upstream.gone()
+        assert rig.errors() == [(502, "bad_reply")]
+        assert rig.pool.idle == 0
+
+
+@pytest.mark.parametrize("way", ["close", "reset", "end"])
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\nContent-"])
+@on_both_loops
+async def test_an_end_before_the_reply_is_502(answer: bytes, way: str) -> None:
+    async with sidecar() as rig:
+        client, upstream = await rig.asks()
+        await upstream.send(answer)
+        getattr(upstream, way)()
+
+        assert (await client.head()).startswith(b"HTTP/1.1 502 Bad Gateway\r\n")
+        assert rig.errors() == [(502, "reset")]
+
+
+SILENT = {
+    "GET": GET,
+    "POST": UPLOAD % 3 + b"abc",
+    "POST of more than the socket's buffer takes at once": UPLOAD % (200 * 1024) + b"x" * (200 * 1024),
+}
+
+
+@pytest.mark.parametrize("request_", SILENT.values(), ids=SILENT.keys())
+@pytest.mark.parametrize("warm", [False, True])
+@on_both_loops
+async def test_silence_is_504_and_the_request_is_sent_once(request_: bytes, warm: bool) -> None:
+    async with sidecar(timeouts=Timeouts(first_byte_s=LONGER_S)) as rig:
+        upstream = await rig.warm() if warm else None
+        client = await rig.client()
+        await client.send(request_)
+        upstream = upstream or await rig.upstream.accept()
+        await upstream.expect(request_)
+
+        assert (await client.head()).startswith(b"HTTP/1.1 504 Gateway Timeout\r\n")
+        await upstream.gone()
+        assert rig.upstream.untouched()
+        assert (504, "first_byte_timeout") in rig.errors()
+
+
+@on_both_loops
+async def test_a_1xx_is_not_the_first_byte_that_is_waited_for() -> None:
+    async with sidecar(timeouts=Timeouts(first_byte_s=LONGER_S)) as rig:
+        client, upstream = await rig.asks()
+        await upstream.send(b"HTTP/1.1 102 Processing\r\n\r\n")
+        await client.until(b"Processing\r\n\r\n")
+
+        assert (await client.head()).startswith(b"HTTP/1.1 504 ")
+
+
+@pytest.mark.parametrize("way", ["close", "reset", "end"])
+@pytest.mark.parametrize("greeting", [b"", b"220 smtp\r\n", OK])
+@on_both_loops
+async def test_an_upstream_that_speaks_or_ends_before_it_is_asked_is_502(greeting: bytes, way: str) -> None:
+    async with sidecar() as rig:
+        client = await rig.client()
+        await client.send(GET)
+        upstream = await rig.upstream.accept()
+        await upstream.send(greeting)
+        getattr(upstream, way)()
+        reply = await client.head()
+
+        assert reply.startswith(b"HTTP/1.1 502 ") or (greeting == OK and reply.startswith(b"HTTP/1.1 200 "))
+
+
+@on_both_loops
+async def test_silence_within_the_reply_cuts_it() -> None:
+    async with sidecar(timeouts=Timeouts(idle_s=SHORT_S)) as rig:
+        client, upstream = await rig.asks()
+        begun = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab"
+        await upstream.send(begun)
+
+        assert await client.rest() == begun
+        await upstream.gone()
+        assert rig.errors() == [(200, "idle_timeout")]
+
+
+BEGUN = {
+    "content-length": b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab",
+    "content-length, nothing of it": b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n",
+    "chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n",
+    "chunked, before the last line": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n",
+    "chunked, within a chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+}
+
+
+@pytest.mark.parametrize("begun", BEGUN.values(), ids=BEGUN.keys())
+@pytest.mark.parametrize("way", ["close", "reset", "end"])
+@on_both_loops
+async def test_a_reply_cut_short_never_looks_complete(begun: bytes, way: str) -> None:
+    async with sidecar(sampling=EVERYTHING) as rig:
+        client, upstream = await rig.asks()
+        await upstream.send(begun)
+        got = await client.head()
+        await until(lambda: rig.gateway.traffic.active)
+        getattr(upstream, way)()
+        body = await client.rest()
+        (exchange,) = rig.exchanges()
+
+        assert got == begun[: len(got)]
+        assert body in (b"", b"ab", b"2\r\nab\r\n")
+        assert (exchange.status, exchange.error_type) == (200, "reset")
+        assert rig.pool.idle == 0
+
+
+@pytest.mark.parametrize(
+    ("request_", "begun"),
+    [
+        (GET, b"HTTP/1.1 200 OK\r\n\r\nab"),
+        (b"GET / HTTP/1.0\r\nHost: m\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\nab"),
+        (b"GET / HTTP/1.0\r\nHost: m\r\n\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n"),
+    ],
+)
+@on_both_loops
+async def test_a_cut_reply_whose_end_is_the_connections_is_cut_by_a_reset(request_: bytes, begun: bytes) -> None:
+    async with sidecar() as rig:
+        client, upstream = await rig.asks(request_)
+        await upstream.send(begun)
+        await client.until(b"\r\n\r\nab")
+        upstream.reset()
+
+        with pytest.raises(ConnectionResetError):
+            await client.rest()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        OK + b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n\r\nx",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+    ],
+    ids=["a second reply", "a body of 204", "a line more", "close", "1.0"],
+)
+@on_both_loops
+async def test_a_connection_that_may_not_serve_again_does_not(answer: bytes) -> None:
+    async with sidecar() as rig:
+        client, upstream = await rig.asks()
+        await upstream.send(answer)
+        await client.until(b"\r\n\r\n")
+        await upstream.gone()
+        await client.send(GET)
+        fresh = await rig.upstream.accept()
+
+        await fresh.expect(GET)
+
+
+@on_both_loops
+async def test_bytes_on_an_idle_connection_end_it() -> None:
+    async with sidecar() as rig:
+        idle = await rig.warm()
+        await idle.send(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+        await idle.gone()
+
+        assert rig.pool.idle == 0
+
+
+@on_both_loops
+async def test_an_idle_connection_that_the_upstream_closes_is_forgotten() -> None:
+    async with sidecar() as rig:
+        idle = await rig.warm()
+        idle.close()
+
+        await until(lambda: rig.pool.idle == 0)
+
+
+@on_both_loops
+async def test_an_idle_connection_is_closed_by_us_first() -> None:
+    async with sidecar(timeouts=Timeouts(pool_idle_s=SHORT_S)) as rig:
+        idle = await rig.warm()
+
+        await idle.gone()
+        assert rig.pool.idle == 0
+
+
+@on_both_loops
+async def test_an_upstream_answers_when_it_takes_connections() -> None:
+    async with sidecar() as rig:
+        assert await rig.pool.answers()
+        await (await rig.upstream.accept()).gone()
+        await rig.warm()
+        assert await rig.pool.answers()
+        assert rig.upstream.untouched()
+
+
+@on_both_loops
+async def test_an_upstream_that_refuses_does_not_answer() -> None:
+    async with sidecar() as rig:
+        with reserved_port() as deaf:
+            rig.pool.port = deaf.getsockname()[1]
+
+            assert not await rig.pool.answers()
+
+
+@on_both_loops
+async def test_no_more_connections_are_kept_than_the_limit() -> None:
+    async with sidecar(idle_limit=1) as rig:
+        pairs = [await rig.asks() for _ in range(3)]
+        for client, upstream in pairs:
+            await upstream.send(OK)
+            await client.expect(OK)
+
+        assert rig.pool.idle == 1
+
+
+@on_both_loops
+async def test_a_closed_pool_ends_a_busy_connection_with_its_reply() -> None:
+    async with sidecar() as rig:
+        client, upstream = await rig.asks()
+        rig.pool.close()
+        await upstream.send(OK)
+        await client.expect(OK)
+
+        await upstream.gone()
+        assert rig.pool.idle == 0
+
+
+@on_both_loops
+async def test_a_connection_made_for_a_client_that_is_gone_serves_the_next() -> None:
+    async with sidecar() as rig:
+        client = await rig.client()
+        await client.send(GET)
+        await until(lambda: rig.gateway.traffic.active)
+        client.reset()
+        await until(lambda: not rig.gateway.traffic.active)
+        upstream = await rig.upstream.accept()
+        await until(lambda: rig.pool.idle or rig.pool.opened)
+        another = await rig.client()
+        await another.send(GET)
+
+        assert (await upstream.head()).endswith(GET)
+
+
+@on_both_loops
+async def test_a_long_reply_to_a_slow_client_leaves_its_connection_usable() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"x" * 200_000
+    async with sidecar(timeouts=Timeouts(first_byte_s=1.0)) as rig:
+        client = await rig.client(receive_bytes=4096)
+        await until(lambda: rig.listener.connections)
+        (connection,) = rig.listener.connections
+        narrow(connection.transport)
+        await client.send(GET)
+        upstream = await rig.upstream.accept()
+        for _ in range(3):
+            await upstream.expect(GET)
+            await upstream.send(answer)
+            await until(lambda: connection.full)
+            await client.expect(answer)
+            await client.send(GET)
+        await upstream.expect(GET)
+        await upstream.send(OK)
+        await client.expect(OK)
+
+
+def _upstream_reading_stopped(rig: Rig) -> bool:
+    return all(connection.full for connection in rig.listener.connections)
+
+
+@on_both_loops
+async def test_a_client_that_stops_reading_stops_the_upstream() -> None:
+    async with sidecar() as rig:
+        client = await rig.client(receive_bytes=4096)
+        await client.send(GET)
+        upstream = await rig.upstream.accept()
+        await upstream.head()
+        await upstream.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (192 * MIB))
+        taken_bytes = await upstream.flood(
+            b"x" * 65536, stuck=lambda: _upstream_reading_stopped(rig), limit_bytes=192 * MIB
+        )
+        (connection,) = rig.listener.connections
+
+        assert taken_bytes <= 16 * MIB
+        assert connection.transport.get_write_buffer_size() < MIB
+
+
+@on_both_loops
+async def test_a_client_that_reads_again_gets_every_byte() -> None:
+    async with sidecar() as rig:
+        client = await rig.client(receive_bytes=65536)
+        await client.send(GET)
+        upstream = await rig.upstream.accept()
+        await upstream.head()
+        await upstream.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        piece = bytes(range(256)) * 256
+        taken_bytes = await upstream.flood(piece, stuck=lambda: _upstream_reading_stopped(rig), limit_bytes=192 * MIB)
+        upstream.close()
+        await client.head()
+        body = await client.rest()
+
+        assert len(body) == taken_bytes
+        assert body.startswith(piece)
+
+
+@pytest.mark.parametrize("warm", [False, True])
+@pytest.mark.parametrize("first_bytes", [0, 250_000])
+@on_both_loops
+async def test_an_upstream_that_stops_reading_stops_the_client(warm: bool, first_bytes: int) -> None:
+    async with sidecar(upstream=Upstream(receive_bytes=4096), pool=NarrowPool) as rig:
+        upstream = await rig.warm() if warm else None
+        client = await rig.client()
+        await client.send(UPLOAD % (192 * MIB) + b"x" * first_bytes)
+        upstream = upstream or await rig.upstream.accept()
+        taken_bytes = await client.flood(
+            b"x" * 65536,
+            stuck=lambda: not any(connection.transport.is_reading() for connection in rig.listener.connections),
+            limit_bytes=64 * MIB,
+        )
+        upstream.reset()
+
+        assert taken_bytes <= 16 * MIB
+
+
+@pytest.mark.parametrize("warm", [False, True])
+@pytest.mark.parametrize("first_bytes", [0, 250_000])
+@on_both_loops
+async def test_an_upstream_that_stops_reading_for_good_is_504(warm: bool, first_bytes: int) -> None:
+    timeouts = Timeouts(idle_s=SHORT_S)
+    async with sidecar(upstream=Upstream(receive_bytes=4096), pool=NarrowPool, timeouts=timeouts) as rig:
+        if warm:
+            await rig.warm()
+        client = await rig.client()
+        await client.send(UPLOAD % (64 * MIB) + b"x" * first_bytes)
+        await client.flood(b"x" * 65536, stuck=rig.errors, limit_bytes=64 * MIB)
+
+        assert (await client.head()).startswith(b"HTTP/1.1 504 ")
+        assert (504, "idle_timeout") in rig.errors()
+
+
+@on_both_loops
+async def test_silence_after_a_body_that_went_up_slowly_is_504() -> None:
+    timeouts = Timeouts(first_byte_s=LONGER_S)
+    request = UPLOAD % 200_000 + b"x" * 200_000
+    async with sidecar(upstream=Upstream(receive_bytes=4096), pool=NarrowPool, timeouts=timeouts) as rig:
+        client = await rig.client()
+        await client.send(request)
+        upstream = await rig.upstream.accept()
+        await upstream.expect(request)
+
+        assert (await client.head()).startswith(b"HTTP/1.1 504 ")
+        assert rig.errors() == [(504, "first_byte_timeout")]
+
+
+@on_both_loops
+async def test_a_long_body_goes_up_with_little_memory() -> None:
+    async with sidecar() as rig:
+        client, upstream = await rig.asks(UPLOAD % (64 * MIB))
+        loop = asyncio.get_running_loop()
+        sending = loop.create_task(client.send(b"x" * (64 * MIB)))
+        got_bytes = most_bytes = 0
+        while got_bytes < 64 * MIB:
+            got_bytes += len(await upstream.receive(65536))
+            most_bytes = max(most_bytes, *(c.transport.get_write_buffer_size() for c in rig.listener.connections))
+        await sending
+        await upstream.send(OK)
+        await client.expect(OK)
+
+        assert most_bytes < MIB
+
+
+@on_both_loops
+async def test_a_long_reply_comes_down_with_little_memory_although_it_is_kept() -> None:
+    sampling = Sampling(ratio=1.0, max_body_bytes=MIB)
+    async with sidecar(sampling=sampling, tap=Tap(buffer_bytes=16 * MIB)) as rig:
+        client, upstream = await rig.asks()
+        await upstream.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (64 * MIB))
+        await client.head()
+        sending = rig.gateway.tasks.start(upstream.send(b"x" * (64 * MIB)))
+        (connection,) = rig.listener.connections
+        most_bytes = 0
+        for _ in range(1024):
+            assert len(await client.receive(65536)) == 65536
+            most_bytes = max(most_bytes, connection.transport.get_write_buffer_size())
+        await sending
+
+        assert most_bytes < MIB
+        assert rig.gateway.tap.held_bytes < 2 * MIB
+
+
+@on_both_loops
+async def test_an_upstream_that_does_not_speak_tls_is_502() -> None:
+    async with sidecar() as rig:
+        rig.pool._tls = ssl.create_default_context()
+        client = await rig.client()
+        await client.send(GET)
+        upstream = await rig.upstream.accept()
+        await upstream.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        assert (await client.head()).startswith(b"HTTP/1.1 502 ")
+        assert rig.errors() == [(502, "tls_failed")]
+
+
+@on_both_loops
+async def test_a_unix_socket_is_as_good(tmp_path: Path) -> None:
+    async with sidecar() as rig:
+        rig.pool.host, rig.pool.port = str(tmp_path / "s"), None
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(rig.pool.host)
+            listening.listen()
+            listening.setblocking(False)
+            client = await rig.client()
+            await client.send(GET)
+            upstream = Peer((await asyncio.get_running_loop().sock_accept(listening))[0])
+            await upstream.expect(GET)
+            await upstream.send(OK)
+            await client.expect(OK)
+            upstream.close()
+
+
+class Transport:
+    """As much of a transport as the pool looks at."""
+
+    def __init__(self) -> None:
+        self.closing = False
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+
+class FakeConnection:
+    """As much of a connection as the pool touches."""
+
+    def __init__(self) -> None:
+        self.transport = Transport()
+        self.parked = False
+
+    def close(self) -> None:
+        self.transport.closing = True
+
+    def park(self, idle_s: float) -> None:
+        assert idle_s > 0
+        self.parked = True
+
+
+def cast_connection(fake: FakeConnection) -> Connection:
+    return cast("Connection", fake)
+
+
+class PoolModel(RuleBasedStateMachine):
+    """Connections are made, taken, returned, and break, in any order; the pool may be closed at any time."""
+
+    LIMIT = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = Pool(LOCALHOST, 1, timeouts=Timeouts(), idle_limit=self.LIMIT)
+        self.assigned: list[FakeConnection] = []
+        self.resting: list[FakeConnection] = []
+        self.closed = False
+
+    @rule()
+    def connect(self) -> None:
+        self.assigned.append(FakeConnection())
+
+    @precondition(lambda self: self.assigned)
+    @rule(at=integers(0, 100))
+    def put(self, at: int) -> None:
+        connection = self.assigned.pop(at % len(self.assigned))
+        kept = not (self.closed or connection.transport.closing or len(self.resting) == self.LIMIT)
+        self.pool.put(cast_connection(connection))
+        if kept:
+            self.resting.append(connection)
+
+        assert connection.transport.closing is not kept
+        assert connection.parked or not kept
+
+    @rule()
+    def take(self) -> None:
+        while self.resting and self.resting[-1].transport.closing:
+            self.resting.pop()
+        expected = self.resting.pop() if self.resting else None
+
+        assert cast("FakeConnection | None", self.pool.take()) is expected
+        if expected is not None:
+            self.assigned.append(expected)
+
+    @precondition(lambda self: self.resting)
+    @rule(at=integers(0, 100), seen=booleans())
+    def break_an_idle_one(self, at: int, seen: bool) -> None:
+        connection = self.resting[at % len(self.resting)]
+        connection.transport.closing = True
+        if seen:
+            self.resting.remove(connection)
+            self.pool.remove(cast_connection(connection))
+
+    @precondition(lambda self: self.assigned)
+    @rule(at=integers(0, 100))
+    def break_a_busy_one(self, at: int) -> None:
+        connection = self.assigned.pop(at % len(self.assigned))
+        connection.close()
+        self.pool.remove(cast_connection(connection))
+
+    @rule()
+    def close(self) -> None:
+        self.pool.close()
+        assert all(connection.transport.closing for connection in self.resting)
+        self.resting.clear()
+        self.closed = True
+
+    @invariant()
+    def idle_is_what_was_returned(self) -> None:
+        assert self.pool.idle == len(self.resting) <= self.LIMIT
+        assert not (self.closed and self.pool.idle)
+        assert not any(connection in self.resting for connection in self.assigned)
+
+
+TestPoolModel = PoolModel.TestCase
+TestPoolModel.settings = settings(max_examples=60, stateful_step_count=30, deadline=None, derandomize=True)
