@@ -103,10 +103,14 @@ class App:
 
     async def run(self) -> int:
         """Serve until told to stop; returns the exit code."""
-        with build.bind(parse_address(self._config.admin)) as admin_socket:
-            host, port = build.host_and_port(parse_address(self._config.listen))
-            await self._listener.open(host, port, tls=self._tls)
-            log.info("serving on %s", self._listener.address)
+        config = self._config
+        with (
+            build.bind(parse_address(config.listen)) as listen_socket,
+            build.bind(parse_address(config.admin)) as admin_socket,
+        ):
+            await self._listener.open(listen_socket, tls=self._tls)
+            log.info("admin on %s", build.address_of(admin_socket))
+            log.info("serving on %s", build.address_of(listen_socket))
             self._heed_signals()
             watching = self._tasks.start(self._watch())
             self._tasks.start(self._probe())

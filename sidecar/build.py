@@ -3,6 +3,7 @@
 import os
 import socket
 import ssl
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -14,8 +15,8 @@ from sidecar.config import schema
 from sidecar.config.addresses import Address, SocketAddress, parse_upstream
 from sidecar.errors import ConfigError, Fault
 from sidecar.proxy.limits import Limits, Timeouts
+from sidecar.proxy.pool import Pool
 from sidecar.proxy.tls import client_context, server_context
-from sidecar.proxy.upstream import Pool
 
 if TYPE_CHECKING:
     from sidecar.monitor import Places
@@ -97,21 +98,35 @@ def tls_files(tls: schema.ListenerTls | None) -> list[str]:
 
 
 def bind(address: Address) -> socket.socket:
-    """A listening socket for the admin side, taken before anything is served.
+    """A socket that is ours, before anything is served on it.
 
     Raises:
         OSError: The address is taken, or is not ours.
     """
     host, port = host_and_port(address)
     if port is None:
-        with suppress(FileNotFoundError):
-            os.unlink(host)
+        remove_stale(host)
         bound = socket.socket(socket.AF_UNIX)
         bound.bind(host)
-        bound.listen()
         return bound
     family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     return socket.create_server(where[:2], family=family)
+
+
+def remove_stale(path: str) -> None:
+    """Remove the Unix socket that a process which is gone has left; nothing where it is not one, or is served."""
+    with socket.socket(socket.AF_UNIX) as probe, suppress(FileNotFoundError):
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            if stat.S_ISSOCK(os.stat(path).st_mode):
+                os.unlink(path)
+
+
+def address_of(bound: socket.socket) -> str:
+    """What is bound: `host:port`, or a Unix socket's path."""
+    name = bound.getsockname()
+    return name if isinstance(name, str) else str(SocketAddress(*name[:2]))
 
 
 def sinks(parts: Sequence[schema.Part], endpoint: str, max_bytes: int) -> "list[Delivery]":

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sidecar.proxy.limits import Limits, Timeouts
+from sidecar.proxy.pool import Pool
 from sidecar.proxy.tap import Tap
-from sidecar.proxy.upstream import Pool
 from sidecar.routing.table import POINTS, RoutingTable
 from sidecar.routing.templates import Templates
 from sidecar.stats.traffic import Traffic

@@ -1,11 +1,8 @@
-"""Connections to a model server, and the pool of those that are idle."""
+"""A connection to a model server: carries one request at a time, and returns to its pool in between."""
 
 import asyncio
-import ssl
-from collections.abc import Callable
-from functools import partial
 from time import perf_counter
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from sidecar.errors import UpstreamError
 from sidecar.proxy.deadline import Deadline
@@ -14,8 +11,6 @@ from sidecar.proxy.tunnel import as_transport
 from sidecar.wire.body import CloseReader, Reader, reader_for
 from sidecar.wire.http1 import parse_reply
 from sidecar.wire.message import ReplyHead
-
-P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 HEAD_LIMIT_BYTES = 64 * 1024
 
@@ -52,6 +47,18 @@ class Request(Protocol):
         ...
 
 
+class Home(Protocol):
+    """Where idle connections stay: the pool."""
+
+    def put(self, connection: "Connection") -> None:
+        """Keep a connection whose reply is complete."""
+        ...
+
+    def remove(self, connection: "Connection") -> None:
+        """Forget a connection that is gone; nothing where it is not idle."""
+        ...
+
+
 class Connection(asyncio.Protocol):
     """A connection to the upstream: idle in its pool, or with one request.
 
@@ -76,7 +83,7 @@ class Connection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, pool: "Pool", timeouts: Timeouts) -> None:
+    def __init__(self, pool: Home, timeouts: Timeouts) -> None:
         self._pool = pool
         self._first_byte_s = timeouts.first_byte_s
         self._idle_s = timeouts.idle_s
@@ -249,117 +256,3 @@ class Connection(asyncio.Protocol):
             )
         else:
             self._fail(UpstreamError(504, "idle_timeout", f"the upstream was silent for {self._idle_s:g} s"))
-
-
-class Pool:
-    """Idle connections to one upstream, the newest taken first, so that those not needed grow old and close.
-
-    Args:
-        host: Name or address; the socket's path where `port` is None.
-        port: None for a Unix socket.
-        tls: For `https`; verifies unless told otherwise.
-        timeouts: Of every connection.
-        idle_limit: Of connections kept.
-    """
-
-    def __init__(
-        self,
-        host: str,
-        port: int | None,
-        *,
-        tls: ssl.SSLContext | None = None,
-        timeouts: Timeouts,
-        idle_limit: int,
-    ) -> None:
-        self.host = host
-        self.port = port
-        self.authority = (
-            "localhost" if port is None else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        ).encode()
-        self._tls = tls
-        self._timeouts = timeouts
-        self._idle_limit = idle_limit
-        self._idle: list[Connection] = []
-        self._closed = False
-        self.opened = 0
-
-    @property
-    def idle(self) -> int:
-        """Connections waiting."""
-        return len(self._idle)
-
-    def take(self) -> Connection | None:
-        """The idle connection used last, if any; it is the caller's until it comes back by itself."""
-        while self._idle:
-            connection = self._idle.pop()
-            if not connection.transport.is_closing():
-                return connection
-        return None
-
-    def put(self, connection: Connection) -> None:
-        """Keep a connection whose reply is complete."""
-        if self._closed or len(self._idle) >= self._idle_limit or connection.transport.is_closing():
-            connection.close()
-            return
-        connection.park(self._timeouts.pool_idle_s)
-        self._idle.append(connection)
-
-    def remove(self, connection: Connection) -> None:
-        """Forget a connection that is gone; nothing where it is not idle."""
-        if connection in self._idle:
-            self._idle.remove(connection)
-
-    def close(self) -> None:
-        """Close the idle connections, and each other one when its reply is complete."""
-        self._closed = True
-        for connection in self._idle:
-            connection.close()
-        self._idle.clear()
-
-    async def answers(self) -> bool:
-        """Whether the upstream takes connections.
-
-        An idle one says so. A new one is closed again at once: a server may serve one connection at a time.
-        """
-        if self._idle:
-            return True
-        try:
-            connection = await self.connect()
-        except UpstreamError:
-            return False
-        connection.close()
-        return True
-
-    async def connect(self) -> Connection:
-        """A new connection; errors as `dial` has them."""
-        connection = await self.dial(partial(Connection, self, self._timeouts))
-        if connection.transport.is_closing():
-            raise UpstreamError(502, "reset", "the upstream closed the connection before its request")
-        return connection
-
-    async def dial(self, make: Callable[[], P]) -> P:
-        """A new connection with a protocol of the caller's.
-
-        Raises:
-            UpstreamError: It was refused (502) or took too long (504).
-        """
-        try:
-            async with asyncio.timeout(self._timeouts.connect_s):
-                protocol = await self._open(make)
-        except TimeoutError as error:
-            message = f"the upstream did not accept a connection within {self._timeouts.connect_s:g} s"
-            raise UpstreamError(504, "connect_timeout", message) from error
-        except ssl.SSLError as error:
-            raise UpstreamError(502, "tls_failed", f"TLS with the upstream failed: {error.reason}") from error
-        except OSError as error:
-            raise UpstreamError(502, "connect_failed", f"no connection to the upstream: {error}") from error
-        self.opened += 1
-        return protocol
-
-    async def _open(self, make: Callable[[], P]) -> P:
-        loop = asyncio.get_running_loop()
-        if self.port is None:
-            _, protocol = await loop.create_unix_connection(make, self.host)
-        else:
-            _, protocol = await loop.create_connection(make, self.host, self.port, ssl=self._tls)
-        return protocol

@@ -22,8 +22,9 @@ from sidecar.exchange import Exchange
 from sidecar.proxy.gateway import Gateway, Sampling
 from sidecar.proxy.limits import Limits, Timeouts
 from sidecar.proxy.listener import Listener
+from sidecar.proxy.pool import Pool
 from sidecar.proxy.tap import Tap
-from sidecar.proxy.upstream import Connection, Pool
+from sidecar.proxy.upstream import Connection
 from sidecar.routing.table import RoutingTable, Variant
 from sidecar.routing.templates import Templates
 from sidecar.stats.traffic import Labels, Series, Traffic
@@ -310,8 +311,9 @@ async def sidecar(*, upstream: Upstream | None = None, **changes: Any) -> AsyncI
     upstream = upstream or Upstream()
     gateway = gateway_to(upstream.port, **changes)
     rig = Rig(gateway, Listener(gateway), upstream)
-    await rig.listener.open(LOCALHOST, 0)
-    rig.port = int(rig.listener.address.rpartition(":")[2])
+    bound = socket.create_server((LOCALHOST, 0))
+    await rig.listener.open(bound)
+    rig.port = bound.getsockname()[1]
     try:
         yield rig
     finally:

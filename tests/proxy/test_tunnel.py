@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.proxy import listener
+from sidecar.proxy import downstream
 from sidecar.proxy.limits import Timeouts
 from tests.proxy.rig import (
     GET,
@@ -27,7 +27,7 @@ SWITCHING = (
 SWITCHED = (
     b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: b\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
 )
-PREFACE = listener.PREFACE
+PREFACE = downstream.PREFACE
 
 
 async def tunnelled(rig: Rig) -> tuple[Peer, Peer]:
@@ -272,7 +272,7 @@ async def test_http_2_without_an_upstream_is_closed() -> None:
 
 @on_both_loops
 async def test_a_tunnel_stays_open_while_draining_until_the_grace_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener, "DRAIN_IDLE_S", 0.0)
+    monkeypatch.setattr(downstream, "DRAIN_IDLE_S", 0.0)
     async with sidecar() as rig:
         client, upstream = await tunnelled(rig)
         draining = rig.gateway.tasks.start(rig.listener.drain(LONGER_S))
