@@ -33,6 +33,9 @@ BATCH_EXCHANGES = 256
 BATCH_BYTES = 1024 * 1024
 """Of bodies that wait to be counted together."""
 
+BATCH_S = 0.5
+"""How long they wait for more."""
+
 BATCH_ROWS = 256
 """Counted in one slice: 0.4 ms for 30 features."""
 
@@ -101,6 +104,7 @@ class Pipeline:
         self.slices_s = 0.0
         self._batch: list[tuple[Capture, Rows]] = []
         self._batch_bytes = 0
+        self._batch_since_s = 0.0
 
     async def run(self) -> None:
         """Drain until cancelled."""
@@ -113,6 +117,7 @@ class Pipeline:
         while len(self._tap):
             await self.step()
             await asyncio.sleep(0)
+        await self._count()
 
     async def step(self) -> None:
         """Read for a moment; count what has been read when there is enough of it, or nothing more to read."""
@@ -129,7 +134,8 @@ class Pipeline:
         if captures:
             self._store(captures)
         self.slices_s += perf_counter() - started_s
-        if len(self._batch) >= BATCH_EXCHANGES or self._batch_bytes > BATCH_BYTES or not len(self._tap):
+        full = len(self._batch) >= BATCH_EXCHANGES or self._batch_bytes > BATCH_BYTES
+        if self._batch and (full or self.now_s() - self._batch_since_s > BATCH_S):
             await self._count()
 
     def _read(self, exchange: Exchange, captures: list[Capture]) -> None:
@@ -137,6 +143,8 @@ class Pipeline:
             capture, documents = self.parts.reader.read(exchange)
             captures.append(capture)
             rows = self.parts.decoding.decode(capture, documents)
+            if not self._batch:
+                self._batch_since_s = self.now_s()
             self._batch.append((capture, rows))
             self._batch_bytes += len(capture.request.data) + len(capture.reply.data)
             if rows.fault:

@@ -1,5 +1,6 @@
 import asyncio
 import gzip
+import itertools
 import json
 import logging
 from collections import deque
@@ -72,12 +73,12 @@ def waiting() -> Waiting:
 
 
 def make_window() -> Window:
-    return Window(rows=100_000, panes=10, seconds=3600.0, max_features=100, max_categories=10)
+    return Window(rows=100_000, panes=10, seconds=1e9, max_features=100, max_categories=10)
 
 
 def pipeline(waiting: Waiting, *deliveries: Delivery, window: Callable[[], Window] = make_window) -> Pipeline:
     parts = Parts(Reader(max_inflated_bytes=1 << 24), Decoding(DECODERS), deliveries)
-    return Pipeline(waiting, parts, make_window=window, now_s=lambda: 1.0)
+    return Pipeline(waiting, parts, make_window=window, now_s=itertools.count(1.0).__next__)
 
 
 def test_every_row_of_every_exchange_is_counted(waiting: Waiting) -> None:
@@ -86,10 +87,10 @@ def test_every_row_of_every_exchange_is_counted(waiting: Waiting) -> None:
     line = pipeline(waiting)
     asyncio.run(line.drain())
     expected = np.array([row for batch in batches for row in batch])
-    features = line.windows["champion", "features"].current(1.0)
+    features = line.windows["champion", "features"].current(1e6)
     assert features.rows == len(expected) == line.rows["champion"]
     np.testing.assert_allclose(features.mean, expected.mean(axis=0), rtol=1e-12)
-    predictions = line.windows["champion", "predictions"].current(1.0)
+    predictions = line.windows["champion", "predictions"].current(1e6)
     np.testing.assert_allclose(predictions.mean, [expected.sum(axis=1).mean()], rtol=1e-12)
     assert not line.failures
 
@@ -99,7 +100,7 @@ def test_texts_are_counted_with_their_rows_when_a_batch_is_counted_in_parts(wait
     waiting.append(exchange({"instances": batch}))
     line = pipeline(waiting)
     asyncio.run(line.drain())
-    features = line.windows["champion", "features"].current(1.0)
+    features = line.windows["champion", "features"].current(1e6)
     assert dict(features.texts[1].top) == {"at": 400, "de": 200}
 
 
@@ -186,7 +187,7 @@ def test_heavy_bodies_are_counted_like_others(waiting: Waiting) -> None:
     line = pipeline(waiting)
     assert is_heavy(waiting[0])
     asyncio.run(line.drain())
-    features = line.windows["champion", "features"].current(1.0)
+    features = line.windows["champion", "features"].current(1e6)
     np.testing.assert_allclose(features.mean, np.mean(batch, axis=0), rtol=1e-12)
 
 

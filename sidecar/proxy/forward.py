@@ -160,7 +160,8 @@ class Forward:
         self._account.reply(head, read_s)
         self._let_go(reader)
         chunked = self._chunked = head.length == CHUNKED and self._head.minor == 1
-        self._keep_alive = self._head.keep_alive and (head.length >= 0 or chunked) and not self._client.draining
+        may_follow = self.sent and not self._client.draining
+        self._keep_alive = may_follow and self._head.keep_alive and (head.length >= 0 or chunked)
         data = write_reply(head, self._reply_extra(head))
         if payload or chunked:
             data += self._frame_reply(payload, reader)
@@ -277,7 +278,7 @@ class Forward:
 
     def _finish(self) -> None:
         self._close("")
-        self._client.finished(keep_alive=self._keep_alive and self.sent)
+        self._client.finished(keep_alive=self._keep_alive)
 
     def _expired(self) -> None:
         self._timer = None

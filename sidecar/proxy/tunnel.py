@@ -1,8 +1,11 @@
 """Bytes both ways between two connections, unread: after an upgrade (WebSocket) and for HTTP/2 (gRPC)."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import cast
+
+KEEP_ALIVE_S = 60
 
 
 class End(asyncio.Protocol):
@@ -23,10 +26,12 @@ class End(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = as_transport(transport)
+        watch_peer(self.transport)
 
     def take_over(self, transport: asyncio.Transport) -> None:
         """Be the end of a connection that served another protocol until now."""
         self.transport = transport
+        watch_peer(transport)
         transport.set_protocol(self)
         if not transport.is_reading():
             transport.resume_reading()
@@ -65,6 +70,14 @@ class End(asyncio.Protocol):
 def pair(downstream: End, upstream: End) -> None:
     """Make two ends one tunnel."""
     downstream.other, upstream.other = upstream, downstream
+
+
+def watch_peer(transport: asyncio.Transport) -> None:
+    """Have the kernel notice a peer that is gone without a word: a tunnel may be silent for hours."""
+    connection = transport.get_extra_info("socket")
+    if connection.family != socket.AF_UNIX:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEP_ALIVE_S)
 
 
 def as_transport(transport: asyncio.BaseTransport) -> asyncio.Transport:

@@ -108,9 +108,10 @@ class Series:
     def add(
         self, duration_s: float, first_byte_s: float, overhead_s: float, request_bytes: int, reply_bytes: int
     ) -> None:
-        """Count one request; what of its duration was not ours was the upstream's."""
+        """Count one request; without a reply from upstream there was no first byte, and `first_byte_s` is 0."""
         self.duration_s.add(duration_s)
-        self.first_byte_s.add(first_byte_s)
+        if first_byte_s:
+            self.first_byte_s.add(first_byte_s)
         self.overhead_s.add(overhead_s)
         self.upstream_s.add(duration_s - overhead_s)
         self.request_bytes.add(request_bytes)

@@ -70,7 +70,6 @@ REQUESTS = [
     request(GET, HOST),
     request(GET, *ODD_BUT_ALLOWED),
     request(b"GET //a/../%2e%2F;p?q=[1]&r=\"<>{}|\\^`&s=?/'() HTTP/1.1", HOST),
-    request(b"GET /\xc3\xa9 HTTP/1.1", HOST),
     request(b"M-SEARCH / HTTP/1.1", HOST),
     request(LONGEST_METHOD + b" / HTTP/1.1", HOST),
     request(b"OPTIONS * HTTP/1.1", HOST),
@@ -164,7 +163,8 @@ REFUSED_STARTS = [
     b" / HTTP/1.1", b"-GET / HTTP/1.1", b"G@T / HTTP/1.1", b"GET1 / HTTP/1.1", b"G\x00T / HTTP/1.1",
     b"M" * 33 + b" / HTTP/1.1", b"GET / HTTP/0.9", b"GET / HTTP/1.2", b"GET / HTTP/2.0", b"GET / HTTP/1.10",
     b"GET / HTTP/11", b"GET / HTTP/1", b"GET / http/1.1", b"GET / HTTP/1,1", b"GET / HTTPS/1.1", b"PRI * HTTP/2.0",
-    b"GET /#fragment HTTP/1.1", b"GET /\x00 HTTP/1.1", b"GET /\x7f HTTP/1.1", b"GET /\t HTTP/1.1",
+    b"GET /#fragment HTTP/1.1", b"GET /\xc3\xa9 HTTP/1.1", b"GET /\x00 HTTP/1.1", b"GET /\x7f HTTP/1.1",
+    b"GET /\t HTTP/1.1",
     b"GET /\r HTTP/1.1", b"GET /\n HTTP/1.1", b"\r\nGET / HTTP/1.1", b"GET / HTTP/1.1\r", b"GET / HTTP/1.1\n",
     b"GET / HTTP/1.1\nX: a", b"HTTP/1.1 200 OK",
 ]  # fmt: skip
@@ -225,8 +225,12 @@ REPLIES = [
     reply(OK, b"Content-Length: 0", b"X-Request-Id: up", has_request_id=True),
     reply(b"HTTP/1.1 204 No Content", status=204, reason=b"No Content"),
     reply(b"HTTP/1.1 204 No Content", b"Transfer-Encoding: chunked", passing=[], status=204, reason=b"No Content"),
-    reply(b"HTTP/1.1 204 X", b"A: b", b"content-length: 5", passing=[b"A: b"], status=204, reason=b"X"),
-    reply(b"HTTP/1.1 103 X", b"Content-Length: 5", b"A: b", passing=[b"A: b"], status=103, reason=b"X"),
+    reply(
+        b"HTTP/1.1 204 X", b"A: b", b"content-length: 5", passing=[b"A: b"], status=204, reason=b"X", keep_alive=False
+    ),
+    reply(
+        b"HTTP/1.1 103 X", b"Content-Length: 5", b"A: b", passing=[b"A: b"], status=103, reason=b"X", keep_alive=False
+    ),
     reply(b"HTTP/1.0 304 Not Modified", b"Content-Length: 9", status=304, reason=b"Not Modified", keep_alive=False),
     reply(b"HTTP/1.1 100 Continue", status=100, reason=b"Continue"),
     reply(b"HTTP/1.1 103 Early Hints", b"Link: a", status=103, reason=b"Early Hints"),
@@ -385,7 +389,7 @@ LINES = st.builds(
     FRAMING,
     CONNECTIONS,
 ).flatmap(st.permutations)  # fmt: skip
-TARGETS = octets(bytes((33, 34, *range(36, 127), *range(128, 256))), 0, 30).map(lambda path: b"/" + path)
+TARGETS = octets(bytes((33, 34, *range(36, 127))), 0, 30).map(lambda path: b"/" + path)
 METHODS = st.from_regex(rb"[A-Z][A-Z-]{0,31}", fullmatch=True).filter(lambda method: method != b"CONNECT")
 
 
