@@ -1,0 +1,1 @@
+"""What `sidecar demo` runs: a real model server, the sidecar before it, a client, and a screen that tells of them."""

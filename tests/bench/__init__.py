@@ -1,0 +1,1 @@
+"""Measurements run by hand: `python -m tests.bench.proxy`, `python -m tests.bench.safety`."""

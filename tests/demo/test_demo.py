@@ -1,0 +1,153 @@
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sidecar.demo.children import Command
+from sidecar.demo.demo import Options, require, run
+from sidecar.demo.ending import DemoError
+from sidecar.demo.place import Place
+
+PROGRAM = """
+import http.server, json, os, signal, sys, threading
+
+settings = json.loads(sys.argv[1])
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        kind = "ready" if "ready" in self.path else self.path
+        self.answer(settings.get("statuses", {}).get(kind, 200), settings.get(self.path, {}))
+        if kind == "ready" and "ends_when_ready" in settings:
+            os._exit(settings["ends_when_ready"])
+        self.tell(kind)
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        self.answer(200, {})
+        self.tell("row")
+
+    def tell(self, kind):
+        if number := settings.get("signals", {}).pop(kind, None):
+            os.kill(os.getppid(), number)
+
+    def answer(self, status, document):
+        text = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+        self.wfile.flush()
+
+    def log_message(self, *words):
+        pass
+
+for port in settings["ports"]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Answers)
+    threading.Thread(target=server.serve_forever).start()
+"""
+"""Stands for both children; it tells its parent signals when told to."""
+
+TIMES = {"p50": 0.004, "p99": 0.008}
+WINDOW = {"rows": 7, "missing": 0, "mean": 14.1, "std": 3.5, "quantiles": {"0.5": 13.0}}
+STATUS = {
+    "variants": [{"duration_s": TIMES, "overhead_s": TIMES}],
+    "captures": {"rows": {"default": 7}, "dropped": {}},
+}
+FEATURES = {"variants": [{"features": [{"name": "mean radius", "window": WINDOW}], "predictions": []}]}
+
+Play = Callable[..., int]
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2])
+
+
+def _command(name: str, place: Place, **settings: object) -> Command:
+    arguments = (sys.executable, "-c", PROGRAM, json.dumps(settings))
+    return Command(name, arguments, place.folder, dict(os.environ), place.folder / f"{name}.log")
+
+
+@pytest.fixture
+def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Play:
+    """Runs the demo with children that do as they are told; `server` and `sidecar` are their settings."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("sidecar.demo.screen.LINES_EVERY_S", 0.02)
+    monkeypatch.setattr("sidecar.demo.demo.SETTLE_LOOKS", 1)
+
+    def play(
+        seconds: float | None = None, server: dict[str, object] | None = None, sidecar: dict[str, object] | None = None
+    ) -> int:
+        def server_command(place: Place) -> Command:
+            return _command("server", place, ports=[_port(place.server)], **(server or {}))
+
+        def sidecar_command(place: Place) -> Command:
+            told = {"/v1/status": STATUS, "/v1/features": FEATURES, **(sidecar or {})}
+            return _command("sidecar", place, ports=[_port(place.listener), _port(place.admin)], **told)
+
+        monkeypatch.setattr("sidecar.demo.demo.server_command", server_command)
+        monkeypatch.setattr("sidecar.demo.demo.sidecar_command", sidecar_command)
+        return run(Options(rate=1000.0, seconds=seconds, captures=None))
+
+    return play
+
+
+def test_a_demo_ends_after_its_time_with_a_summary(
+    play: Play, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert play(seconds=0.2) == 0
+
+    out, err = capsys.readouterr()
+    (folder,) = tmp_path.iterdir()
+    assert "started server in " in out
+    assert f"captures      {folder}/captures" in out
+    assert " | p50 4.0 ms, p99 8.0 ms | of it the sidecar's 4.0 ms, 8.0 ms | mean radius: mean 14.1" in out
+    assert out.splitlines()[-2:] == [
+        "statistics  of 7 rows",
+        f"captures    0 lines in 0 files, kept in {folder}/captures",
+    ]
+    assert err == ""
+
+
+@pytest.mark.parametrize("number", [2, 15])
+def test_a_signal_ends_a_demo_with_a_summary(number: int, play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    assert play(sidecar={"signals": {"/v1/status": number}}) == 0
+
+    assert "\nstatistics  of 7 rows\n" in capsys.readouterr().out
+
+
+def test_a_signal_ends_a_demo_that_has_not_begun(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    assert play(server={"statuses": {"ready": 503}, "signals": {"ready": 15}}) == 1
+
+    assert capsys.readouterr().err.startswith("sidecar demo: stopped before the first request; logs are in ")
+
+
+def test_a_child_that_ends_ends_the_demo(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    assert play(server={"ends_when_ready": 4}) == 1
+
+    assert capsys.readouterr().err.startswith("sidecar demo: server: ended with exit code 4; the end of its log, ")
+
+
+def test_rows_that_all_arrived_are_not_waited_for(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    captures = {"rows": {"default": 10**9}, "dropped": {}}
+
+    assert play(seconds=0.1, sidecar={"/v1/status": {**STATUS, "captures": captures}}) == 0
+    assert "\nstatistics  of 1000000000 rows\n" in capsys.readouterr().out
+
+
+def test_an_admin_side_that_fails_ends_the_demo(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    assert play(sidecar={"statuses": {"/v1/features": 500}}) == 1
+
+    assert "/v1/features: cannot be read (" in capsys.readouterr().err
+
+
+def test_what_is_installed_is_not_missed() -> None:
+    require(("json", "os"))
+
+    with pytest.raises(DemoError, match=r"^no_such_module, nor_this: not installed, expected pip install 'sidecar"):
+        require(("json", "no_such_module", "nor_this"))

@@ -1,0 +1,98 @@
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from sidecar.demo.captures import Tally
+from sidecar.demo.figures import Column, Figures
+from sidecar.demo.screen import Progress, Screen, line, summary
+
+FIGURES = Figures(
+    p50_s=0.0052,
+    p99_s=0.0091,
+    overhead_p50_s=0.000085,
+    overhead_p99_s=0.00014,
+    rows=600,
+    dropped=0,
+    columns=[
+        Column("mean radius", rows=600, mean=14.127, std=3.52, median=13.4, missing=0),
+        Column("predict", rows=600, mean=None, std=None, median=None, missing=600),
+    ],
+)
+EMPTY = Figures(None, None, None, None, rows=0, dropped=3, columns=[])
+PROGRESS = Progress(elapsed_s=12.04, requests=600, errors=1, rate=49.9, figures=FIGURES)
+
+
+def shown(progress: Progress, *, terminal: bool) -> str:
+    text = io.StringIO()
+    screen = Screen(Console(file=text, force_terminal=terminal, width=110, color_system=None))
+    with screen.live() as show:
+        show(progress)
+    return text.getvalue()
+
+
+def test_a_terminal_shows_a_row_for_each_column() -> None:
+    text = shown(PROGRESS, terminal=True)
+
+    rows = [[cell.strip() for cell in row.split("│")[1:-1]] for row in text.splitlines() if "│" in row]
+    assert ["mean radius", "600", "14.13", "3.52", "13.4", "0"] in rows
+    assert ["predict", "600", "-", "-", "-", "600"] in rows
+    assert "600 requests | 50/s | 1 errors" in text
+
+
+def test_elsewhere_a_moment_is_one_plain_line() -> None:
+    assert shown(PROGRESS, terminal=False).splitlines() == [
+        "12 s | 600 requests | 50/s | 1 errors | p50 5.2 ms, p99 9.1 ms | of it the sidecar's 85 µs, 140 µs"
+        " | mean radius: mean 14.13"
+    ]
+
+
+def test_what_is_not_known_yet_is_a_dash() -> None:
+    assert line(Progress(0, 0, 0, 0.0, EMPTY)) == (
+        "0 s | 0 requests | 0/s | 0 errors | p50 -, p99 - | of it the sidecar's -, -"
+    )
+
+
+def test_lines_are_written_as_they_are() -> None:
+    text = io.StringIO()
+
+    Screen(Console(file=text, width=20)).say("a [bold]long[/bold] line of more than 20 signs", "1")
+
+    assert text.getvalue() == "a [bold]long[/bold] line of more than 20 signs\n1\n"
+
+
+def test_waiting_is_told_before_it_begins() -> None:
+    text = io.StringIO()
+    with Screen(Console(file=text)).waiting("starting ..."):
+        assert text.getvalue() == "starting ...\n"
+
+
+def test_a_terminal_forgets_what_was_waited_for() -> None:
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=True, width=80)
+    with Screen(console).waiting("starting ..."):
+        pass
+
+    assert "starting ..." in text.getvalue()
+    assert not text.getvalue().endswith("starting ...\n")
+
+
+def test_a_terminal_is_written_more_often_than_a_file() -> None:
+    assert Screen(Console(force_terminal=True)).every_s < Screen(Console(file=io.StringIO())).every_s
+
+
+def test_the_summary_tells_what_came_of_it() -> None:
+    assert summary(PROGRESS, Tally(files=2, lines=600), Path("/tmp/kept")) == (
+        "",
+        "requests    600 in 12.0 s (49.9/s), 1 errors",
+        "duration    p50 5.2 ms, p99 9.1 ms",
+        "of it ours  p50 85 µs, p99 140 µs in the sidecar",
+        "statistics  of 600 rows",
+        "captures    600 lines in 2 files, kept in /tmp/kept",
+    )
+
+
+def test_dropped_captures_are_told() -> None:
+    last = Progress(1.0, 3, 0, 3.0, EMPTY)
+
+    assert summary(last, Tally(0, 0), Path("kept"))[-1] == "captures    0 lines in 0 files, 3 dropped, kept in kept"
