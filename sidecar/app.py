@@ -90,6 +90,7 @@ class App:
         self._load = load
         self._files = (*files, *build.tls_files(config.tls))
         self._revision, self._loaded_s, self._refusal = 1, wall_s(), ""
+        self._reloading = asyncio.Lock()
         self._stop = asyncio.Event()
         self._answering = False
         self._tasks = Tasks()
@@ -108,10 +109,10 @@ class App:
             build.bind(parse_address(config.listen)) as listen_socket,
             build.bind(parse_address(config.admin)) as admin_socket,
         ):
+            self._heed_signals()
             await self._listener.open(listen_socket, tls=self._tls)
             log.info("admin on %s", build.address_of(admin_socket))
             log.info("serving on %s", build.address_of(listen_socket))
-            self._heed_signals()
             watching = self._tasks.start(self._watch())
             self._tasks.start(self._probe())
             monitoring = self._tasks.start(self._begin_monitoring(admin_socket))
@@ -272,8 +273,9 @@ class App:
 
     async def _reload(self) -> None:
         try:
-            config = await asyncio.to_thread(self._load)
-            await self._replace(config)
+            # One at a time: of two, the one that read the older file could end last.
+            async with self._reloading:
+                await self._replace(await asyncio.to_thread(self._load))
         except (ConfigError, OSError) as error:
             self._refusal = str(error)
             log.error("configuration refused, the earlier one stays: %s", "; ".join(self._refusal.splitlines()))  # noqa: TRY400  (the trace says nothing)
@@ -289,9 +291,11 @@ class App:
         fixed = [key for key in FIXED if getattr(config, key) != getattr(earlier, key)]
         if fixed:
             raise ConfigError(*(Fault(key, "cannot change while running; expected a restart") for key in fixed))
-        if self._tls is not None and config.tls is not None:
-            self._tls.load_cert_chain(config.tls.cert, config.tls.key)
         gateway = self._gateway(config)
+        if self._tls is not None and config.tls is not None:
+            # A certificate without its key would be refused, and yet spoil the context in use: another goes first.
+            build.listener_tls(config.tls)
+            self._tls.load_cert_chain(config.tls.cert, config.tls.key)
         if self._monitor is not None:
             same_sinks = config.capture.sinks == earlier.capture.sinks
             kept = self._monitor.pipeline.parts.deliveries if same_sinks else ()

@@ -108,6 +108,7 @@ def bind(address: Address) -> socket.socket:
         remove_stale(host)
         bound = socket.socket(socket.AF_UNIX)
         bound.bind(host)
+        bound.listen()
         return bound
     family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     return socket.create_server(where[:2], family=family)

@@ -127,18 +127,19 @@ class Account:
         gateway.traffic.leave(variant.name)
         series = gateway.traffic.series(Labels(variant.name, variant.version, method, route, status, error_type))
         series.add(duration_s, self.first_byte_s, self.overhead_s, self._request_bytes, self._reply_bytes)
-        request = self._kept_request
+        request, reply = self._kept_request, self._kept_reply
         if request is None:
             return
         failed = not 200 <= status < 300
-        reply = self._kept_reply or Held(gateway.tap, 0)
         if not self._sampled and not failed:
             request.release()
-        elif request.lost or reply.lost:
+        elif request.lost or (reply is not None and reply.lost):
             gateway.tap.drop()
             request.release()
-            reply.release()
+            if reply is not None:
+                reply.release()
         else:
+            reply = reply or Held(gateway.tap, 0)
             exchange = Exchange(
                 self._request_id.decode("latin-1"),
                 variant.name,

@@ -1,13 +1,14 @@
 """Counts of the traffic: every request, not only sampled ones, per label set, in plain Python lists.
 
-The request path adds to these (1.5 us a request); everybody else reads them. Nothing here imports numpy or the
+The request path adds to these; everybody else reads them. Nothing here imports numpy or the
 OpenTelemetry SDK, whose own `record` takes 16 to 26 us a call.
 """
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
+from operator import sub
 from typing import NamedTuple
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
@@ -50,10 +51,17 @@ class Histogram:
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
 
-    def add(self, value: float) -> None:
-        """Count one value."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
+    def extend(self, values: Iterable[float]) -> None:
+        """Count some values: sorted, those of one bucket are counted together."""
+        ordered = sorted(values)
+        start = 0
+        while start < len(ordered):
+            bucket = bisect_left(self.bounds, ordered[start])
+            last = bucket == len(self.bounds)
+            end = len(ordered) if last else bisect_right(ordered, self.bounds[bucket], start)
+            self.counts[bucket] += end - start
+            start = end
+        self.total += sum(ordered)
 
     def merge(self, other: "Histogram") -> None:
         """Add the counts of another histogram with the same bounds."""
@@ -76,6 +84,12 @@ class Histogram:
         return (self.bounds[index] + (self.bounds[index - 1] if index else 0.0)) / 2
 
 
+HISTOGRAMS = ("duration_s", "first_byte_s", "overhead_s", "reply_bytes", "request_bytes", "upstream_s")
+
+BATCH = 64
+"""Requests counted together. One by one, six histograms cost a request three times as much."""
+
+
 class Labels(NamedTuple):
     """What tells one series from another.
 
@@ -93,9 +107,9 @@ class Labels(NamedTuple):
 
 
 class Series:
-    """The histograms of one label set."""
+    """The histograms of one label set; counted in batches, so that `settle` comes before they are read."""
 
-    __slots__ = ("duration_s", "first_byte_s", "overhead_s", "reply_bytes", "request_bytes", "upstream_s")
+    __slots__ = (*HISTOGRAMS, "_unsettled")
 
     def __init__(self) -> None:
         self.duration_s = Histogram(FINE_SECONDS)
@@ -104,22 +118,32 @@ class Series:
         self.upstream_s = Histogram(FINE_SECONDS)
         self.request_bytes = Histogram(BYTES)
         self.reply_bytes = Histogram(BYTES)
+        self._unsettled: list[tuple[float, float, float, float, float]] = []
 
     def add(
         self, duration_s: float, first_byte_s: float, overhead_s: float, request_bytes: int, reply_bytes: int
     ) -> None:
         """Count one request; without a reply from upstream there was no first byte, and `first_byte_s` is 0."""
-        self.duration_s.add(duration_s)
-        if first_byte_s:
-            self.first_byte_s.add(first_byte_s)
-        self.overhead_s.add(overhead_s)
-        self.upstream_s.add(duration_s - overhead_s)
-        self.request_bytes.add(request_bytes)
-        self.reply_bytes.add(reply_bytes)
+        self._unsettled.append((duration_s, first_byte_s, overhead_s, request_bytes, reply_bytes))
+        if len(self._unsettled) >= BATCH:
+            self.settle()
+
+    def settle(self) -> None:
+        """Bring what was added into the histograms."""
+        if not self._unsettled:
+            return
+        durations_s, first_bytes_s, overheads_s, requests_bytes, replies_bytes = zip(*self._unsettled, strict=True)
+        self._unsettled.clear()
+        self.duration_s.extend(durations_s)
+        self.first_byte_s.extend(filter(None, first_bytes_s))
+        self.overhead_s.extend(overheads_s)
+        self.upstream_s.extend(map(sub, durations_s, overheads_s))
+        self.request_bytes.extend(requests_bytes)
+        self.reply_bytes.extend(replies_bytes)
 
     def merge(self, other: "Series") -> None:
-        """Add another series' counts."""
-        for name in self.__slots__:
+        """Add another series' counts; both are settled."""
+        for name in HISTOGRAMS:
             getattr(self, name).merge(getattr(other, name))
 
 
@@ -164,4 +188,7 @@ class Traffic:
         return series
 
     def __iter__(self) -> Iterator[tuple[Labels, Series]]:
-        return iter(list(self._series.items()))
+        """Every series, settled."""
+        for labels, series in list(self._series.items()):
+            series.settle()
+            yield labels, series

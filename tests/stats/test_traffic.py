@@ -6,13 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import floats, integers, lists
 
-from sidecar.stats.traffic import BYTES, FINE_SECONDS, OVERHEAD_SECONDS, SECONDS, Histogram, Labels, Series, Traffic
+from sidecar.stats.traffic import (
+    BATCH,
+    BYTES,
+    FINE_SECONDS,
+    HISTOGRAMS,
+    OVERHEAD_SECONDS,
+    SECONDS,
+    Histogram,
+    Labels,
+    Series,
+    Traffic,
+)
 
 
 def histogram_of(values: Sequence[float], bounds: Sequence[float] = FINE_SECONDS) -> Histogram:
     histogram = Histogram(bounds)
-    for value in values:
-        histogram.add(value)
+    histogram.extend(values)
     return histogram
 
 
@@ -78,12 +88,31 @@ def test_histograms_with_other_bounds_do_not_merge() -> None:
         Histogram(SECONDS).merge(Histogram(BYTES))
 
 
+def test_a_request_without_a_reply_had_no_first_byte() -> None:
+    series = Series()
+    series.add(0.3, 0.0, 0.1, 1000, 10)
+    series.settle()
+    assert sum(series.duration_s.counts) == 1
+    assert sum(series.first_byte_s.counts) == 0
+
+
+@pytest.mark.parametrize("requests", [1, BATCH - 1, BATCH, BATCH + 1, 3 * BATCH])
+def test_every_request_is_counted_however_they_fall_into_batches(requests: int) -> None:
+    traffic = Traffic(max_series=10)
+    values = [0.001 * number for number in range(requests)]
+    for value in values:
+        traffic.series(labels_of(1)).add(value, value, value, 700, 10)
+    ((_, series),) = traffic
+    assert series.duration_s.counts == histogram_of(values).counts
+
+
 def test_a_series_counts_every_side_of_a_request() -> None:
     series = Series()
     series.add(0.3, 0.2, 0.1, 1000, 10)
+    series.settle()
     series.merge(series)
 
-    totals = {name: getattr(series, name).total for name in Series.__slots__}
+    totals = {name: getattr(series, name).total for name in HISTOGRAMS}
     assert totals == pytest.approx(
         {
             "duration_s": 0.6,
