@@ -14,6 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -312,9 +313,8 @@ class App:
 
 def load_monitoring() -> None:
     """Import what serving does not need: numpy, aiohttp and what builds on them."""
-    import sidecar.admin.server
-    import sidecar.monitor
-    import sidecar.payload  # noqa: F401
+    for name in ("sidecar.admin.server", "sidecar.monitor", "sidecar.payload"):
+        import_module(name)
 
 
 def fresh_id() -> bytes:

@@ -1,3 +1,5 @@
+"""What is refused, limited, timed out; and many requests on one connection."""
+
 import json
 
 import pytest
@@ -17,8 +19,6 @@ from tests.proxy.rig import (
     turn,
     until,
 )
-
-"""What is refused, limited, timed out, drained; and many requests on one connection."""
 
 MIB = 1 << 20
 BRIEF = Timeouts(header_s=SHORT_S, idle_s=SHORT_S)

@@ -1,5 +1,6 @@
+"""Listening and draining."""
+
 import asyncio
-import json
 import socket
 import ssl
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 import trustme
 
 from sidecar.proxy import downstream
-from sidecar.proxy.limits import Limits, Timeouts
+from sidecar.proxy.limits import Limits
 from sidecar.proxy.listener import Listener
 from tests.proxy.rig import (
     GET,
@@ -17,50 +18,10 @@ from tests.proxy.rig import (
     SHORT_S,
     Peer,
     on_both_loops,
-    reply_fields,
     sidecar,
     turn,
     until,
 )
-
-"""What is refused, limited, timed out, drained; and many requests on one connection."""
-
-MIB = 1 << 20
-BRIEF = Timeouts(header_s=SHORT_S, idle_s=SHORT_S)
-
-
-async def refusal(client: Peer) -> tuple[bytes, dict[str, object]]:
-    """The status line and the error of a last reply of ours."""
-    head = await client.head()
-    body = await client.rest()
-    fields = dict(line.split(b": ", 1) for line in reply_fields(head))
-    assert fields[b"Content-Type"] == b"application/json"
-    assert fields[b"Content-Length"] == b"%d" % len(body)
-    assert fields[b"Connection"] == b"close"
-    return head.partition(b"\r\n")[0], json.loads(body)["error"]
-
-
-REFUSED = {
-    "both lengths": b"POST / HTTP/1.1\r\nHost: m\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "differing lengths": b"POST / HTTP/1.1\r\nHost: m\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
-    "a signed length": b"POST / HTTP/1.1\r\nHost: m\r\nContent-Length: +3\r\n\r\nabc",
-    "an unknown coding": b"POST / HTTP/1.1\r\nHost: m\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
-    "an obfuscated coding": b"POST / HTTP/1.1\r\nHost: m\r\nTransfer-Encoding: \x0bchunked\r\n\r\n",
-    "a space before the colon": b"GET / HTTP/1.1\r\nHost : m\r\n\r\n",
-    "a folded line": b"GET / HTTP/1.1\r\nHost: m\r\nX: 1\r\n 2\r\n\r\n",
-    "a bare LF": b"GET / HTTP/1.1\nHost: m\n\n",
-    "a bare CR": b"GET / HTTP/1.1\r\nHost: m\r\nX: 1\r2\r\n\r\n",
-    "a NUL": b"GET / HTTP/1.1\r\nHost: m\r\nX: \x00\r\n\r\n",
-    "no Host": b"GET / HTTP/1.1\r\n\r\n",
-    "two Hosts": b"GET / HTTP/1.1\r\nHost: m\r\nHost: m\r\n\r\n",
-    "a bad method": b"get / HTTP/1.1\r\nHost: m\r\n\r\n",
-    "a bad version": b"GET / HTTP/1.2\r\nHost: m\r\n\r\n",
-    "HTTP/0.9": b"GET /\r\n\r\n",
-    "CONNECT": b"CONNECT m:1 HTTP/1.1\r\nHost: m:1\r\n\r\n",
-    "a bad chunk size": b"POST / HTTP/1.1\r\nHost: m\r\nTransfer-Encoding: chunked\r\n\r\n0x3\r\nabc\r\n0\r\n\r\n",
-    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-}
-
 
 SMALL = Limits(head_bytes=400, fields=4, target_bytes=100)
 LARGE = {
