@@ -42,6 +42,10 @@ BATCH_ROWS = 256
 HEAVY_BYTES, HEAVY_COMPRESSED_BYTES = 64 * 1024, 1024
 """Bodies beyond this are read in a thread; a compressed one may hold a thousand times its size."""
 
+DECODED_BYTES = 2 * 1024 * 1024
+"""Of the bodies of one exchange; beyond that they are stored only. JSON is parsed under the interpreter's lock, in a
+thread or not: 2 MiB take some 10 ms, in which no request moves."""
+
 PAUSE_S = 0.001
 """Between two slices while there is more to do: requests come first."""
 
@@ -142,11 +146,14 @@ class Pipeline:
         with self._surviving:
             capture, documents = self.parts.reader.read(exchange)
             captures.append(capture)
+            size_bytes = len(capture.request.data) + len(capture.reply.data)
+            if size_bytes > DECODED_BYTES:
+                raise PayloadError("too_large", f"bodies of {size_bytes} bytes, expected at most {DECODED_BYTES}")
             rows = self.parts.decoding.decode(capture, documents)
             if not self._batch:
                 self._batch_since_s = self.now_s()
             self._batch.append((capture, rows))
-            self._batch_bytes += len(capture.request.data) + len(capture.reply.data)
+            self._batch_bytes += size_bytes
             if rows.fault:
                 self.failures[rows.fault] += 1
 

@@ -13,7 +13,7 @@ from sidecar.exchange import Exchange, Message
 from sidecar.payload import DECODERS
 from sidecar.payload.decoding import Decoding
 from sidecar.payload.reading import Reader
-from sidecar.pipeline import RECENT, RECENT_BODY_BYTES, Parts, Pipeline, is_heavy
+from sidecar.pipeline import DECODED_BYTES, RECENT, RECENT_BODY_BYTES, Parts, Pipeline, is_heavy
 from sidecar.records import JSON, Capture, Table
 from sidecar.sinks.delivery import Delivery
 from sidecar.stats.window import Window
@@ -189,6 +189,13 @@ def test_heavy_bodies_are_counted_like_others(waiting: Waiting) -> None:
     asyncio.run(line.drain())
     features = line.windows["champion", "features"].current(1e6)
     np.testing.assert_allclose(features.mean, np.mean(batch, axis=0), rtol=1e-12)
+
+
+def test_bodies_too_large_to_decode_are_stored_and_counted(waiting: Waiting) -> None:
+    waiting.append(exchange(None, body=b"[" + b" " * DECODED_BYTES + b"]"))
+    line = pipeline(waiting)
+    asyncio.run(line.drain())
+    assert (line.captured, dict(line.failures)) == (1, {"too_large": 1})
 
 
 def test_the_latest_captures_are_kept_with_the_beginnings_of_their_bodies(waiting: Waiting) -> None:

@@ -25,9 +25,12 @@ class Listener:
         self.draining = False
         self._empty = asyncio.Event()
         self._server: asyncio.Server | None = None
+        self._bound: socket.socket | None = None
+        self._tls: ssl.SSLContext | None = None
 
     async def open(self, bound: socket.socket, *, tls: ssl.SSLContext | None = None) -> None:
         """Serve the clients of this socket, with TLS or without."""
+        self._bound, self._tls = bound, tls
         loop = asyncio.get_running_loop()
         serve = loop.create_unix_server if bound.family == socket.AF_UNIX else loop.create_server
         self._server = await serve(
@@ -52,6 +55,7 @@ class Listener:
     async def drain(self, grace_s: float) -> None:
         """Listen no more, let requests in flight finish, then close what is left."""
         self.draining = True
+        await self._take_the_waiting()
         if self._server is not None:
             self._server.close()
         for connection in list(self.connections):
@@ -62,3 +66,15 @@ class Listener:
                 await asyncio.wait_for(self._empty.wait(), grace_s)
         for connection in list(self.connections):
             connection.transport.abort()
+
+    async def _take_the_waiting(self) -> None:
+        """Take the connections that the kernel has made and we have not seen: closing the socket would reset them."""
+        bound, self._bound = self._bound, None
+        if bound is None:
+            return
+        bound.settimeout(0)
+        loop = asyncio.get_running_loop()
+        with suppress(OSError):  # BlockingIOError where nobody waits any more
+            for _ in range(BACKLOG):
+                waiting, _ = bound.accept()
+                await loop.connect_accepted_socket(partial(Downstream, self), waiting, ssl=self._tls)

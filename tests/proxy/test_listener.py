@@ -154,3 +154,21 @@ async def test_tls_is_served(tmp_path: Path) -> None:
         assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
         writer.close()
         await secure.drain(1.0)
+
+
+@on_both_loops
+async def test_a_connection_that_nobody_has_seen_yet_is_answered_before_the_socket_closes() -> None:
+    async with sidecar() as rig:
+        unseen = Listener(rig.gateway)
+        bound = socket.create_server((LOCALHOST, 0))
+        client = Peer(socket.create_connection(bound.getsockname()))
+        rig.clients.append(client)
+        await client.send(GET)
+        unseen._bound = bound
+        draining = rig.gateway.tasks.start(unseen.drain(5.0))
+        upstream = await rig.upstream.accept()
+        await upstream.expect(GET)
+        await upstream.send(OK)
+        assert b"Connection: close" in await client.head()
+        await draining
+        bound.close()

@@ -1,0 +1,68 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+DEMO = (sys.executable, "-m", "sidecar", "demo")
+LIMIT_S = 120.0
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    return {**os.environ, "TMPDIR": str(tmp_path)}
+
+
+def _left_behind(folder: Path) -> list[str]:
+    """Processes that were started with a path of this demo."""
+    running = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
+    return [" ".join(words) for words in running if any(str(folder) in word for word in words)]
+
+
+def test_a_demo_shows_a_real_model_and_leaves_its_captures_only(tmp_path: Path, environment: dict[str, str]) -> None:
+    captures = tmp_path / "kept"
+
+    done = subprocess.run(
+        [*DEMO, "--seconds", "5", "--rate", "20", "--captures", str(captures)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    summary = dict(re.findall(r"^(\w[\w ]+?)  +(.*)$", done.stdout, re.MULTILINE))
+    requests, errors = map(int, re.findall(r"(\d+) in .*, (\d+) errors", summary["requests"])[0])
+    assert requests > 0
+    assert errors == 0
+    assert re.fullmatch(r"p50 \d.*s, p99 \d.*s", summary["duration"])
+    assert summary["statistics"] == f"of {requests} rows"
+    assert summary["captures"] == f"{requests} lines in 1 files, kept in {captures}"
+    assert "mean radius: mean 1" in done.stdout
+    lines = [json.loads(line) for file in captures.rglob("*.jsonl") for line in file.read_text().splitlines()]
+    assert {_outputs(line) for line in lines} == {("predict", "predict_proba")}
+    assert _left_behind(tmp_path) == []
+
+
+def _outputs(line: dict[str, dict[str, dict[str, str]]]) -> tuple[str, ...]:
+    reply = json.loads(line["captureData"]["endpointOutput"]["data"])
+    return tuple(output["name"] for output in reply["outputs"])
+
+
+def test_a_demo_that_is_ended_while_it_starts_leaves_no_process(tmp_path: Path, environment: dict[str, str]) -> None:
+    with subprocess.Popen(DEMO, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
+        assert demo.stdout is not None
+        while "starting MLServer" not in demo.stdout.readline():
+            assert demo.poll() is None
+        demo.send_signal(signal.SIGTERM)
+        _, error = demo.communicate(timeout=LIMIT_S)
+
+    assert demo.returncode == 1
+    assert error.startswith("sidecar demo: stopped before the first request; logs are in ")
+    assert _left_behind(tmp_path) == []
