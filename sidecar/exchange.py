@@ -9,19 +9,19 @@ class Message:
     """One half of an exchange, as it passed: references to the bytes that were forwarded, not copies.
 
     Args:
-        lines: The field lines of the head, `Name: value`, in order, without line ends.
+        lines: The field lines of the head, `Name: value`, in order, each with its CRLF.
         chunks: The body's bytes as they came, without transfer coding; content codings are still on.
         truncated: The body went on after the bytes that `chunks` holds.
     """
 
-    lines: Sequence[bytes]
+    lines: bytes
     chunks: Sequence[bytes]
     truncated: bool = False
 
     def field(self, name: bytes) -> bytes:
         """The value of the first field called `name` (given in lower case); empty without one."""
         size = len(name)
-        for line in self.lines:
+        for line in self.lines.split(b"\r\n"):
             if line[size : size + 1] == b":" and line[:size].lower() == name:
                 return line[size + 1 :].strip(b" \t")
         return b""

@@ -54,7 +54,7 @@ class Reader:
         self._redaction = Redaction(redact) if redact else None
         self._kept = {name: name.encode() for field in headers if (name := field.lower()) not in never}
         wanted = b"|".join(map(re.escape, {_TYPE, _CODINGS, _INFERENCE_ID, *self._kept.values()}))
-        self._wanted = re.compile(rb"\n(%s):[ \t]*([^\n]*)" % wanted, re.IGNORECASE)
+        self._wanted = re.compile(rb"\n(%s):[ \t]*([^\r\n]*)" % wanted, re.IGNORECASE)
 
     def read(self, exchange: Exchange) -> tuple[Capture, Documents]:
         """The exchange as it may be stored, and the documents that redaction has parsed on the way."""
@@ -82,10 +82,10 @@ class Reader:
         )
         return capture, UNREAD if question is None and answer is None else Documents(question, answer)
 
-    def _fields(self, lines: Sequence[bytes]) -> Fields:
-        """One search over all lines (they hold no line ends: the parser refuses them) instead of one for each."""
+    def _fields(self, lines: bytes) -> Fields:
+        """One search over all lines instead of one for each."""
         fields: Fields = {}
-        for field, text in self._wanted.findall(b"\n".join((b"", *lines))):
+        for field, text in self._wanted.findall(b"\n" + lines):
             name, value = field.lower(), text.rstrip(b" \t").decode("latin-1")
             fields[name] = f"{fields[name]}, {value}" if name in fields else value
         return fields

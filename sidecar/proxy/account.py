@@ -150,7 +150,7 @@ class Account:
                 status,
                 error_type,
                 Message(head.lines, request.chunks, truncated=not (request.complete and whole)),
-                Message(self._reply.lines if self._reply else (), reply.chunks, truncated=not reply.complete),
+                Message(self._reply.lines if self._reply else b"", reply.chunks, truncated=not reply.complete),
                 gateway.wall_s() - duration_s,
                 duration_s,
                 self.first_byte_s,

@@ -184,7 +184,7 @@ class Forward:
         """Join the two connections: the request was the last HTTP on them."""
         self._connection, self._reply = None, head
         self._account.reply(head, read_s)
-        extra = [b"Connection: upgrade", b"Upgrade: " + head.upgrade, *self._our_lines(head)]
+        extra = b"Connection: upgrade\r\nUpgrade: %b\r\n" % head.upgrade + self._our_lines(head)
         self._close("")
         self._client.tunnel(transport, write_reply(head, extra) + early, head.upgrade.decode("latin-1"))
 
@@ -228,33 +228,33 @@ class Forward:
         connection.send(self, data)
         self._account.sent()
 
-    def _request_extra(self) -> list[bytes]:
+    def _request_extra(self) -> bytes:
         head = self._head
-        extra = []
+        extra = b""
         if not head.has_host:
-            extra.append(b"Host: " + self._pool.authority)
+            extra += b"Host: %b\r\n" % self._pool.authority
         if head.upgrade:
-            extra += (b"Connection: upgrade", b"Upgrade: " + head.upgrade)
+            extra += b"Connection: upgrade\r\nUpgrade: %b\r\n" % head.upgrade
         if self._gateway.request_ids and not head.request_id:
-            extra.append(b"x-request-id: " + self._request_id)
+            extra += b"x-request-id: %b\r\n" % self._request_id
         return extra
 
-    def _reply_extra(self, head: ReplyHead) -> list[bytes]:
+    def _reply_extra(self, head: ReplyHead) -> bytes:
         extra = self._our_lines(head)
         if self._chunked:
-            extra.append(b"Transfer-Encoding: chunked")
+            extra += b"Transfer-Encoding: chunked\r\n"
         if not self._keep_alive:
-            extra.append(b"Connection: close")
+            extra += b"Connection: close\r\n"
         elif not self._head.minor:
-            extra.append(b"Connection: keep-alive")
+            extra += b"Connection: keep-alive\r\n"
         return extra
 
-    def _our_lines(self, head: ReplyHead) -> list[bytes]:
-        lines = []
+    def _our_lines(self, head: ReplyHead) -> bytes:
+        lines = b""
         if self._gateway.request_ids and not head.has_request_id:
-            lines.append(b"x-request-id: " + self._request_id)
+            lines += b"x-request-id: %b\r\n" % self._request_id
         if self._gateway.server_timing:
-            lines.append(b"Server-Timing: sidecar;dur=%.3f" % (self._account.overhead_s * 1e3))
+            lines += b"Server-Timing: sidecar;dur=%.3f\r\n" % (self._account.overhead_s * 1e3)
         return lines
 
     def _frame_request(self, payload: bytes, reader: Reader) -> bytes:

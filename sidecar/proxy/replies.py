@@ -27,13 +27,13 @@ def error_reply(error: ReplyError, request_id: bytes, *, minor: int, keep_alive:
     if request_id:
         fields["request_id"] = request_id.decode("latin-1")
     body = json.dumps(fields).encode()
-    lines = [b"Content-Type: application/json", b"Content-Length: %d" % len(body)]
+    lines = b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body)
     if error.status == 503:
-        lines.append(b"Retry-After: 1")
+        lines += b"Retry-After: 1\r\n"
     if not keep_alive:
-        lines.append(b"Connection: close")
+        lines += b"Connection: close\r\n"
     elif not minor:
-        lines.append(b"Connection: keep-alive")
+        lines += b"Connection: keep-alive\r\n"
     head = ReplyHead(
         error.status,
         REASONS[error.status],

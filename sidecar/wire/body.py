@@ -5,7 +5,7 @@ A reader is fed what the socket gave and returns the body's bytes among it, tran
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from sidecar.wire.http1 import parse_trailers
@@ -25,7 +25,7 @@ class Reader(Protocol):
 
     done: bool
     rest: bytes
-    trailers: Sequence[bytes]
+    trailers: bytes
 
     def feed(self, data: bytes) -> bytes:
         """The body's bytes in `data`.
@@ -48,7 +48,7 @@ class LengthReader:
 
     __slots__ = ("_left", "done", "rest")
 
-    trailers: Sequence[bytes] = ()
+    trailers = b""
 
     def __init__(self, length: int) -> None:
         self._left = length
@@ -73,7 +73,7 @@ class CloseReader:
 
     __slots__ = ("done", "rest")
 
-    trailers: Sequence[bytes] = ()
+    trailers = b""
 
     def __init__(self) -> None:
         self.done = False
@@ -96,7 +96,7 @@ class ChunkedReader:
         self._step: Callable[[ChunkedReader, bytes, int, list[bytes]], int] = ChunkedReader._size
         self.done = False
         self.rest = b""
-        self.trailers: Sequence[bytes] = ()
+        self.trailers = b""
 
     def feed(self, data: bytes) -> bytes:
         """The body's bytes in `data`.
@@ -180,6 +180,10 @@ def write_chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
 
-def write_last_chunk(trailers: Sequence[bytes] = ()) -> bytes:
-    """The end of a chunked body."""
-    return b"\r\n".join((b"0", *trailers, b"", b""))
+def write_last_chunk(trailers: bytes = b"") -> bytes:
+    """The end of a chunked body.
+
+    Args:
+        trailers: Lines, each with its CRLF.
+    """
+    return b"0\r\n%b\r\n" % trailers

@@ -1,10 +1,9 @@
 """The nouns of HTTP/1: a request's head, a reply's head, and how long their bodies are.
 
-Field lines are kept as the bytes that came. What goes on to the other side is a choice among these lines, never a
-rewriting of them, so order, case and spacing survive; what the line grammar does not allow never becomes a head.
+Field lines are kept as the bytes that came, in one piece. What goes on to the other side is a choice among them, never
+a rewriting, so order, case and spacing survive; what the line grammar does not allow never becomes a head.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 CHUNKED = -1
@@ -22,8 +21,8 @@ class RequestHead:
         method: An upper-case token.
         target: Origin-form, absolute-form or `*`, byte-exact.
         minor: The minor version: 0 or 1.
-        lines: Every field line as it came.
-        passing: The lines that are end to end: without hop-by-hop fields and what `Connection` names.
+        lines: Every field line as it came, each with its CRLF.
+        passing: Of these the end-to-end ones: without hop-by-hop fields and what `Connection` names.
         length: Of the body, in bytes; or CHUNKED.
         keep_alive: The client would send another request on this connection.
         upgrade: The `Upgrade` field of a request that asks to change protocol; else empty.
@@ -34,8 +33,8 @@ class RequestHead:
     method: bytes
     target: bytes
     minor: int
-    lines: Sequence[bytes]
-    passing: list[bytes]
+    lines: bytes
+    passing: bytes
     length: int
     keep_alive: bool
     upgrade: bytes
@@ -50,8 +49,8 @@ class ReplyHead:
     Args:
         status: 100 to 599.
         reason: As it came; may be empty.
-        lines: Every field line as it came.
-        passing: The lines that are end to end.
+        lines: Every field line as it came, each with its CRLF.
+        passing: Of these the end-to-end ones.
         length: Of the body, in bytes; CHUNKED; or UNTIL_CLOSE. 0 where the status or the request's method forbids one.
         keep_alive: The upstream would take another request on this connection.
         upgrade: The `Upgrade` field of a 101; else empty.
@@ -60,8 +59,8 @@ class ReplyHead:
 
     status: int
     reason: bytes
-    lines: Sequence[bytes]
-    passing: list[bytes]
+    lines: bytes
+    passing: bytes
     length: int
     keep_alive: bool
     upgrade: bytes

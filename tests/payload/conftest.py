@@ -29,7 +29,7 @@ def _exchange(
         status=status,
         error_type="",
         request=request,
-        reply=reply or Message((), ()),
+        reply=reply or Message(b"", ()),
         started_s=started_s,
         duration_s=0.25,
         first_byte_s=0.125,
@@ -39,7 +39,7 @@ def _exchange(
 
 
 def _message(body: bytes, media: str, lines: Sequence[bytes] = ()) -> Message:
-    return Message([b"Content-Type: " + media.encode(), *lines], [body])
+    return Message(b"".join(line + b"\r\n" for line in (b"Content-Type: " + media.encode(), *lines)), [body])
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 from hypothesis import given
@@ -16,15 +16,19 @@ PLAIN = Reader(max_inflated_bytes=1000)
 REDACTING = Reader(max_inflated_bytes=1000, redact=["/card"])
 
 
+def message_of(lines: Iterable[bytes], chunks: Sequence[bytes], truncated: bool = False) -> Message:
+    return Message(b"".join(line + b"\r\n" for line in lines), chunks, truncated)
+
+
 def body_of(reader: Reader, message: Message, make_exchange: MakeExchange) -> Body:
     request = reader.read(make_exchange(message))[0].request
-    reply = reader.read(make_exchange(Message((), ()), message))[0].reply
+    reply = reader.read(make_exchange(message_of((), ()), message))[0].reply
     assert request == reply
     return request
 
 
 def test_everything_else_is_the_exchanges_own(make_exchange: MakeExchange) -> None:
-    exchange = make_exchange(Message((), ()), target=b"/a%20b/\xe9?token=secret")
+    exchange = make_exchange(message_of((), ()), target=b"/a%20b/\xe9?token=secret")
 
     capture, documents = PLAIN.read(exchange)
 
@@ -41,15 +45,15 @@ def test_everything_else_is_the_exchanges_own(make_exchange: MakeExchange) -> No
 def test_the_inference_id_is_the_clients(make_exchange: MakeExchange) -> None:
     lines = [b"X-Amzn-SageMaker-Inference-Id: \tabc 1 "]
 
-    assert PLAIN.read(make_exchange(Message(lines, ())))[0].inference_id == "abc 1"
+    assert PLAIN.read(make_exchange(message_of(lines, ())))[0].inference_id == "abc 1"
 
 
 def test_only_allowed_fields_are_kept_and_never_redacted_ones(make_exchange: MakeExchange) -> None:
     reader = Reader(
         max_inflated_bytes=1, headers=["X-Tenant", "authorization", "Server", "x.y"], redact_headers=["Authorization"]
     )
-    request = Message([b"Authorization: Basic x", b"x-TENANT:a", b"X-Tenant: \xe9", b"Cookie: c", b"xay: 1"], ())
-    reply = Message([b"server: uvicorn", b"x-tenant-id: 7", b"set-cookie: c"], ())
+    request = message_of([b"Authorization: Basic x", b"x-TENANT:a", b"X-Tenant: \xe9", b"Cookie: c", b"xay: 1"], ())
+    reply = message_of([b"server: uvicorn", b"x-tenant-id: 7", b"set-cookie: c"], ())
 
     headers = reader.read(make_exchange(request, reply))[0].headers
 
@@ -71,7 +75,7 @@ def test_only_allowed_fields_are_kept_and_never_redacted_ones(make_exchange: Mak
 def test_bodies_are_stored_without_their_codings(
     lines: list[bytes], chunks: list[bytes], body: Body, make_exchange: MakeExchange
 ) -> None:
-    assert body_of(PLAIN, Message(lines, chunks), make_exchange) == body
+    assert body_of(PLAIN, message_of(lines, chunks), make_exchange) == body
 
 
 @pytest.mark.parametrize(
@@ -86,7 +90,7 @@ def test_bodies_are_stored_without_their_codings(
 def test_a_cut_body_is_kept_only_where_it_can_be_read_and_nothing_must_be_hidden(
     reader: Reader, lines: list[bytes], data: bytes, make_exchange: MakeExchange
 ) -> None:
-    message = Message(lines, [b'{"card": 1'], truncated=True)
+    message = message_of(lines, [b'{"card": 1'], truncated=True)
 
     assert body_of(reader, message, make_exchange) == Body("", data, "truncated")
 
@@ -107,17 +111,17 @@ def test_a_cut_body_is_kept_only_where_it_can_be_read_and_nothing_must_be_hidden
 def test_a_body_that_redaction_cannot_read_is_withheld(
     data: bytes, kept: bytes, withheld: str, make_exchange: MakeExchange
 ) -> None:
-    assert body_of(REDACTING, Message((), [data]), make_exchange) == Body("", kept, withheld)
+    assert body_of(REDACTING, message_of((), [data]), make_exchange) == Body("", kept, withheld)
 
 
 def test_compressed_bodies_are_redacted_too(make_exchange: MakeExchange) -> None:
-    message = Message([b"content-encoding: gzip"], [gzip.compress(b'{"card": 1}')])
+    message = message_of([b"content-encoding: gzip"], [gzip.compress(b'{"card": 1}')])
 
     assert body_of(REDACTING, message, make_exchange).data == b'{"card":"[redacted]"}'
 
 
 def test_json_lines_are_redacted_by_line(make_exchange: MakeExchange) -> None:
-    message = Message([b"Content-Type: application/jsonlines"], [b'{"card":1}\n{"card":2}'])
+    message = message_of([b"Content-Type: application/jsonlines"], [b'{"card":1}\n{"card":2}'])
 
     body = body_of(REDACTING, message, make_exchange)
 
@@ -125,7 +129,7 @@ def test_json_lines_are_redacted_by_line(make_exchange: MakeExchange) -> None:
 
 
 def test_documents_that_redaction_has_parsed_are_handed_on(make_exchange: MakeExchange) -> None:
-    exchange = make_exchange(Message((), [b'{"card": 1}']), Message((), [b"[2]"]))
+    exchange = make_exchange(message_of((), [b'{"card": 1}']), message_of((), [b"[2]"]))
 
     assert REDACTING.read(exchange)[1] == Documents({"card": "[redacted]"}, [2])
 
@@ -137,8 +141,8 @@ def test_a_pattern_that_is_no_pointer_is_refused() -> None:
 
 @given(st.binary(), st.lists(st.binary()), st.booleans(), st.sampled_from([PLAIN, REDACTING]))
 def test_no_message_raises(line: bytes, chunks: list[bytes], truncated: bool, reader: Reader) -> None:
-    message = Message([b"content-encoding: deflate", line.replace(b"\n", b"")], chunks, truncated)
-    empty = Message((), ())
+    message = message_of([b"content-encoding: deflate", line.replace(b"\n", b"")], chunks, truncated)
+    empty = message_of((), ())
 
     for request, reply in ((message, empty), (empty, message)):
         reader.read(Exchange("r", "v", "", "POST", line, "", 200, "", request, reply, 0.0, 0.0, 0.0, 0.0, 1.0))

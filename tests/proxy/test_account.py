@@ -31,8 +31,8 @@ async def test_an_exchange_holds_what_passed() -> None:
         assert (exchange.method, exchange.target) == ("POST", b"/v2/models/m/infer?x=1")
         assert exchange.route == "/v2/models/{model}/infer"
         assert (exchange.status, exchange.error_type, exchange.sample_ratio) == (201, "", 1.0)
-        assert list(exchange.request.lines) == [b"Host: m", b"X-Request-Id: mine", b"Content-Length: 4"]
-        assert list(exchange.reply.lines) == [b"X: 1", b"Transfer-Encoding: chunked"]
+        assert exchange.request.lines == b"Host: m\r\nX-Request-Id: mine\r\nContent-Length: 4\r\n"
+        assert exchange.reply.lines == b"X: 1\r\nTransfer-Encoding: chunked\r\n"
         assert (b"".join(exchange.request.chunks), b"".join(exchange.reply.chunks)) == (b"body", b"abc")
         assert (exchange.request.truncated, exchange.reply.truncated) == (False, False)
         assert 0 < exchange.overhead_s < exchange.duration_s

@@ -6,7 +6,7 @@ from sidecar.proxy.tap import HEAD_BYTES, PIECE_BYTES, Held, Tap
 
 
 def exchange(request_id: str = "r") -> Exchange:
-    nothing = Message((), ())
+    nothing = Message(b"", ())
     return Exchange(request_id, "v", "", "GET", b"/", "/", 200, "", nothing, nothing, 0.0, 0.0, 0.0, 0.0, 1.0)
 
 
