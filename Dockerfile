@@ -1,11 +1,14 @@
 # syntax=docker/dockerfile:1
 FROM python:3.11-slim AS build
 WORKDIR /src
-RUN python -m venv /opt/sidecar
+RUN apt-get update -qq \
+    && apt-get install -y -qq --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/* \
+    && python -m venv /opt/sidecar
 COPY pyproject.toml README.md LICENSE ./
 COPY sidecar sidecar
-# Wheels only: nothing is compiled, so that no compiler is needed here either.
-RUN /opt/sidecar/bin/pip install --no-cache-dir --only-binary=:all: '.[grpc]' \
+# Others' packages come as wheels; of ours the request path is compiled, and the compiler stays behind in this stage.
+RUN HATCH_BUILD_HOOK_ENABLE_MYPYC=true /opt/sidecar/bin/pip install --no-cache-dir --only-binary=:all: '.[grpc]' \
     && /opt/sidecar/bin/pip uninstall -y -q pip setuptools
 
 FROM python:3.11-slim

@@ -61,6 +61,9 @@ SWITCH_S = 0.0005
 INFLATION = 8
 """How many times `capture.max_body_bytes` a compressed body may inflate to."""
 
+GC_ALLOCATIONS = 50_000
+"""Between two looks for cycles among young objects: requests make none, and captures waiting are no garbage."""
+
 FIXED = ("listen", "admin", "admin_token", "admin_token_file", "endpoint", "tls", "statistics", "telemetry")
 """Keys that hold for the life of the process."""
 
@@ -187,6 +190,7 @@ class App:
         self._admin = await start(app, admin_socket)
         gc.collect()
         gc.freeze()
+        gc.set_threshold(GC_ALLOCATIONS)
         log.info("monitoring")
 
     def _view(self, monitor: "Monitor") -> "View":

@@ -40,7 +40,7 @@ def test_the_readmes_configuration_is_accepted(tmp_path: Path) -> None:
 def test_the_readmes_picture_shows_every_module() -> None:
     picture = README[README.index("```\nsidecar/\n") : README.index("Imports point down this picture")]
     shown = set(re.findall(r"\w+", picture))
-    modules = {path.stem for path in PACKAGE.iterdir() if path.stem not in {"__init__", "py", "__pycache__"}}
+    modules = {path.stem for path in (*PACKAGE.glob("*.py"), *PACKAGE.glob("*/"))} - {"__init__", "__pycache__"}
     assert modules - shown == set()
 
 

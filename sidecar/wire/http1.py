@@ -164,7 +164,7 @@ def _known_fields(head: bytes) -> dict[bytes, bytes]:
     if len(known) < len(found):
         known = _joined(found)
     if not _LOOKALIKES.isdisjoint(known):
-        name = next(iter(_LOOKALIKES & known.keys())).decode()
+        name = next(iter(_LOOKALIKES.intersection(known))).decode()
         raise ValueError(f"field {name} could be taken for {name.replace('_', '-')}")
     return known
 

@@ -181,24 +181,14 @@ class Transport:
     def is_closing(self) -> bool:
         return self.closing
 
-
-class FakeConnection:
-    """As much of a connection as the pool touches."""
-
-    def __init__(self) -> None:
-        self.transport = Transport()
-        self.parked = False
-
-    def close(self) -> None:
-        self.transport.closing = True
-
-    def park(self, idle_s: float) -> None:
-        assert idle_s > 0
-        self.parked = True
+    def abort(self) -> None:
+        self.closing = True
 
 
-def cast_connection(fake: FakeConnection) -> Connection:
-    return cast("Connection", fake)
+def connection_of(pool: Pool) -> Connection:
+    connection = Connection(pool, Timeouts())
+    connection.connection_made(cast("asyncio.BaseTransport", Transport()))
+    return connection
 
 
 class PoolModel(RuleBasedStateMachine):
@@ -208,34 +198,41 @@ class PoolModel(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.loop = asyncio.new_event_loop()
         self.pool = Pool(LOCALHOST, 1, timeouts=Timeouts(), idle_limit=self.LIMIT)
-        self.assigned: list[FakeConnection] = []
-        self.resting: list[FakeConnection] = []
+        self.assigned: list[Connection] = []
+        self.resting: list[Connection] = []
         self.closed = False
+
+    def teardown(self) -> None:
+        self.loop.close()
 
     @rule()
     def connect(self) -> None:
-        self.assigned.append(FakeConnection())
+        async def connected() -> Connection:
+            return connection_of(self.pool)
+
+        self.assigned.append(self.loop.run_until_complete(connected()))
 
     @precondition(lambda self: self.assigned)
     @rule(at=integers(0, 100))
     def put(self, at: int) -> None:
         connection = self.assigned.pop(at % len(self.assigned))
-        kept = not (self.closed or connection.transport.closing or len(self.resting) == self.LIMIT)
-        self.pool.put(cast_connection(connection))
+        kept = not (self.closed or connection.transport.is_closing() or len(self.resting) == self.LIMIT)
+        self.pool.put(connection)
         if kept:
             self.resting.append(connection)
 
-        assert connection.transport.closing is not kept
-        assert connection.parked or not kept
+        assert connection.transport.is_closing() is not kept
+        assert connection.reused or not kept
 
     @rule()
     def take(self) -> None:
-        while self.resting and self.resting[-1].transport.closing:
+        while self.resting and self.resting[-1].transport.is_closing():
             self.resting.pop()
         expected = self.resting.pop() if self.resting else None
 
-        assert cast("FakeConnection | None", self.pool.take()) is expected
+        assert self.pool.take() is expected
         if expected is not None:
             self.assigned.append(expected)
 
@@ -243,22 +240,22 @@ class PoolModel(RuleBasedStateMachine):
     @rule(at=integers(0, 100), seen=booleans())
     def break_an_idle_one(self, at: int, seen: bool) -> None:
         connection = self.resting[at % len(self.resting)]
-        connection.transport.closing = True
+        connection.transport.abort()
         if seen:
             self.resting.remove(connection)
-            self.pool.remove(cast_connection(connection))
+            self.pool.remove(connection)
 
     @precondition(lambda self: self.assigned)
     @rule(at=integers(0, 100))
     def break_a_busy_one(self, at: int) -> None:
         connection = self.assigned.pop(at % len(self.assigned))
         connection.close()
-        self.pool.remove(cast_connection(connection))
+        self.pool.remove(connection)
 
     @rule()
     def close(self) -> None:
         self.pool.close()
-        assert all(connection.transport.closing for connection in self.resting)
+        assert all(connection.transport.is_closing() for connection in self.resting)
         self.resting.clear()
         self.closed = True
 

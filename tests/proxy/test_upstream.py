@@ -11,10 +11,10 @@ from tests.proxy.rig import (
     LONGER_S,
     OK,
     SHORT_S,
-    NarrowPool,
     Rig,
     Upstream,
     narrow,
+    narrow_upstreams,
     on_both_loops,
     sidecar,
     until,
@@ -294,8 +294,11 @@ async def test_a_client_that_reads_again_gets_every_byte() -> None:
 @pytest.mark.parametrize("warm", [False, True])
 @pytest.mark.parametrize("first_bytes", [0, 250_000])
 @on_both_loops
-async def test_an_upstream_that_stops_reading_stops_the_client(warm: bool, first_bytes: int) -> None:
-    async with sidecar(upstream=Upstream(receive_bytes=4096), pool=NarrowPool) as rig:
+async def test_an_upstream_that_stops_reading_stops_the_client(
+    warm: bool, first_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow_upstreams(monkeypatch)
+    async with sidecar(upstream=Upstream(receive_bytes=4096)) as rig:
         upstream = await rig.warm() if warm else None
         client = await rig.client()
         await client.send(UPLOAD % (192 * MIB) + b"x" * first_bytes)
@@ -313,9 +316,12 @@ async def test_an_upstream_that_stops_reading_stops_the_client(warm: bool, first
 @pytest.mark.parametrize("warm", [False, True])
 @pytest.mark.parametrize("first_bytes", [0, 250_000])
 @on_both_loops
-async def test_an_upstream_that_stops_reading_for_good_is_504(warm: bool, first_bytes: int) -> None:
+async def test_an_upstream_that_stops_reading_for_good_is_504(
+    warm: bool, first_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow_upstreams(monkeypatch)
     timeouts = Timeouts(idle_s=SHORT_S)
-    async with sidecar(upstream=Upstream(receive_bytes=4096), pool=NarrowPool, timeouts=timeouts) as rig:
+    async with sidecar(upstream=Upstream(receive_bytes=4096), timeouts=timeouts) as rig:
         if warm:
             await rig.warm()
         client = await rig.client()
@@ -327,10 +333,11 @@ async def test_an_upstream_that_stops_reading_for_good_is_504(warm: bool, first_
 
 
 @on_both_loops
-async def test_silence_after_a_body_that_went_up_slowly_is_504() -> None:
+async def test_silence_after_a_body_that_went_up_slowly_is_504(monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow_upstreams(monkeypatch)
     timeouts = Timeouts(first_byte_s=LONGER_S)
     request = UPLOAD % 200_000 + b"x" * 200_000
-    async with sidecar(upstream=Upstream(receive_bytes=4096), pool=NarrowPool, timeouts=timeouts) as rig:
+    async with sidecar(upstream=Upstream(receive_bytes=4096), timeouts=timeouts) as rig:
         client = await rig.client()
         await client.send(request)
         upstream = await rig.upstream.accept()
