@@ -70,6 +70,7 @@ class Downstream(asyncio.Protocol):
         "_listener",
         "_paused",
         "_reader",
+        "_searched",
         "_served",
         "_unwritten_bytes",
         "full",
@@ -84,6 +85,7 @@ class Downstream(asyncio.Protocol):
         self._forward: Forward | None = None
         self._reader: Reader | None = None
         self._held = b""
+        self._searched = 0
         self._served = False
         self._leaving = False
         self._paused = False
@@ -201,11 +203,11 @@ class Downstream(asyncio.Protocol):
         if held:
             data = held + data
         if data[:2] == b"\r\n":
-            data = data[2:]  # RFC 9112, section 2.2: an empty line before a request is ignored
+            data, self._searched = data[2:], 0  # RFC 9112, section 2.2: an empty line before a request is ignored
         if data[:3] == b"PRI" and not self._served and PREFACE.startswith(data[: len(PREFACE)]):
             self._read_preface(data, gateway)
             return
-        end = data.find(b"\r\n\r\n", max(0, len(held) - 5))
+        end = data.find(b"\r\n\r\n", max(0, self._searched - 3))
         try:
             if end < 0:
                 self._await_head(data, gateway)
@@ -235,6 +237,7 @@ class Downstream(asyncio.Protocol):
 
     def _after_body(self, reader: Reader) -> None:
         """A piece of the request's body was read: the last one, or more is to come."""
+        self._searched = 0
         if reader.done:
             self._reader = None
             self._held = reader.rest
@@ -258,7 +261,7 @@ class Downstream(asyncio.Protocol):
         if data[:1].isupper() and not self._held[:1].isupper():
             # From its first letter: an empty line before it does not win time, however often it is repeated.
             self._deadline.after(gateway.timeouts.header_s)
-        self._held = data
+        self._held, self._searched = data, len(data)
 
     def _await_next(self) -> None:
         """Be ready for the next request; it may be here already."""

@@ -351,3 +351,20 @@ async def test_lingering_after_an_early_reply_has_an_end(monkeypatch: pytest.Mon
         await client.until(b"\r\n\r\nok")
 
         await until(lambda: not rig.listener.connections)
+
+
+@on_both_loops
+async def test_what_comes_between_a_reply_and_the_next_request_does_not_join_two_heads() -> None:
+    first, second = (b"GET /%d HTTP/1.1\r\nHost: m\r\n\r\n" % number for number in (1, 2))
+    async with sidecar() as rig:
+        client = await rig.client()
+        await until(lambda: rig.listener.connections)
+        (connection,) = rig.listener.connections
+        # As the loop may have it: sent ahead and not looked at yet, when the rest of the second comes.
+        connection._held = first + second[:9]
+        connection.data_received(second[9:])
+        upstream = await rig.upstream.accept()
+        for request in first, second:
+            await upstream.expect(request)
+            await upstream.send(OK)
+        await client.expect(OK + OK)
