@@ -89,7 +89,6 @@ class Pipeline:
         captured: Captures read so far.
         rows: Rows decoded so far, by variant.
         failures: Bodies that could not be decoded, by reason; `internal` for a fault of ours.
-        slices_s: Time spent in slices.
     """
 
     def __init__(
@@ -105,7 +104,6 @@ class Pipeline:
         self.rows: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
         self._surviving = _Surviving(self.failures)
-        self.slices_s = 0.0
         self._batch: list[tuple[Capture, Rows]] = []
         self._batch_bytes = 0
         self._batch_since_s = 0.0
@@ -137,7 +135,6 @@ class Pipeline:
             self._read(exchange, captures)
         if captures:
             self._store(captures)
-        self.slices_s += perf_counter() - started_s
         full = len(self._batch) >= BATCH_EXCHANGES or self._batch_bytes > BATCH_BYTES
         if self._batch and (full or self.now_s() - self._batch_since_s > BATCH_S):
             await self._count()
@@ -172,10 +169,8 @@ class Pipeline:
                 self.rows[sample.variant] += rows
                 for start in range(0, rows, BATCH_ROWS):
                     await asyncio.sleep(0)
-                    started_s = perf_counter()
                     self._update(sample.variant, "features", part(sample.features, start))
                     self._update(sample.variant, "predictions", part(sample.predictions, start))
-                    self.slices_s += perf_counter() - started_s
 
     def _update(self, variant: str, kind: str, table: Table) -> None:
         if not table.names:
