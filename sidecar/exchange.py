@@ -1,11 +1,10 @@
 """What the request path hands over: plain bytes and numbers, imports nothing heavy."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One half of an exchange, as it passed: references to the bytes that were forwarded, not copies.
 
     Args:
@@ -27,8 +26,7 @@ class Message:
         return b""
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(NamedTuple):
     """One request with its reply.
 
     Args:

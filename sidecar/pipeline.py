@@ -8,13 +8,12 @@ import asyncio
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from time import perf_counter
 from types import TracebackType
 from typing import NamedTuple, Protocol
 
 from sidecar.errors import PayloadError
-from sidecar.exchange import Exchange
+from sidecar.exchange import Exchange, Message
 from sidecar.payload.assembling import assemble
 from sidecar.payload.decoding import Decoding, Rows
 from sidecar.payload.reading import Reader
@@ -45,9 +44,6 @@ HEAVY_BYTES, HEAVY_COMPRESSED_BYTES = 64 * 1024, 1024
 DECODED_BYTES = 2 * 1024 * 1024
 """Of the bodies of one exchange; beyond that they are stored only. JSON is parsed under the interpreter's lock, in a
 thread or not: 2 MiB take some 10 ms, in which no request moves."""
-
-PAUSE_S = 0.001
-"""Between two slices while there is more to do: requests come first."""
 
 IDLE_S = 0.05
 """Between two looks at an empty tap; so long an exchange may wait to be seen."""
@@ -112,7 +108,7 @@ class Pipeline:
         """Drain until cancelled."""
         while True:
             await self.step()
-            await asyncio.sleep(PAUSE_S if len(self._tap) else IDLE_S)
+            await asyncio.sleep(0 if len(self._tap) else IDLE_S)
 
     async def drain(self) -> None:
         """Work off everything that waits."""
@@ -123,16 +119,14 @@ class Pipeline:
 
     async def step(self) -> None:
         """Read for a moment; count what has been read when there is enough of it, or nothing more to read."""
-        started_s = perf_counter()
         captures: list[Capture] = []
-        while perf_counter() - started_s < SLICE_S:
-            exchange = self._tap.take()
-            if exchange is None:
-                break
-            if is_heavy(exchange):
-                await asyncio.to_thread(self._read, exchange, captures)
-                break
-            self._read(exchange, captures)
+        end_s = perf_counter() + SLICE_S
+        with self._surviving:
+            while perf_counter() < end_s and (exchange := self._tap.take()) is not None:
+                if is_heavy(exchange):
+                    await asyncio.to_thread(self._read, exchange, captures)
+                    break
+                self._read(exchange, captures)
         if captures:
             self._store(captures)
         full = len(self._batch) >= BATCH_EXCHANGES or self._batch_bytes > BATCH_BYTES
@@ -140,19 +134,23 @@ class Pipeline:
             await self._count()
 
     def _read(self, exchange: Exchange, captures: list[Capture]) -> None:
-        with self._surviving:
-            capture, documents = self.parts.reader.read(exchange)
-            captures.append(capture)
-            size_bytes = len(capture.request.data) + len(capture.reply.data)
-            if size_bytes > DECODED_BYTES:
-                raise PayloadError("too_large", f"bodies of {size_bytes} bytes, expected at most {DECODED_BYTES}")
+        capture, documents = self.parts.reader.read(exchange)
+        captures.append(capture)
+        size_bytes = len(capture.request.data) + len(capture.reply.data)
+        if size_bytes > DECODED_BYTES:
+            self.failures["too_large"] += 1
+            return
+        try:
             rows = self.parts.decoding.decode(capture, documents)
-            if not self._batch:
-                self._batch_since_s = self.now_s()
-            self._batch.append((capture, rows))
-            self._batch_bytes += size_bytes
-            if rows.fault:
-                self.failures[rows.fault] += 1
+        except PayloadError as error:
+            self.failures[error.reason] += 1
+            return
+        if rows.fault:
+            self.failures[rows.fault] += 1
+        if not self._batch:
+            self._batch_since_s = self.now_s()
+        self._batch.append((capture, rows))
+        self._batch_bytes += size_bytes
 
     def _store(self, captures: list[Capture]) -> None:
         self.captured += len(captures)
@@ -183,11 +181,12 @@ class Pipeline:
 
 def is_heavy(exchange: Exchange) -> bool:
     """Whether reading the bodies would keep the loop for more than a slice."""
-    return any(
-        size > HEAVY_BYTES or (size > HEAVY_COMPRESSED_BYTES and bool(message.field(b"content-encoding")))
-        for message in (exchange.request, exchange.reply)
-        if (size := sum(map(len, message.chunks)))
-    )
+    return _is_heavy(exchange.request) or _is_heavy(exchange.reply)
+
+
+def _is_heavy(message: Message) -> bool:
+    size = sum(map(len, message.chunks))
+    return size > HEAVY_COMPRESSED_BYTES and (size > HEAVY_BYTES or bool(message.field(b"content-encoding")))
 
 
 def part(table: Table, start: int) -> Table:
@@ -201,7 +200,9 @@ def part(table: Table, start: int) -> Table:
 
 def shortened(capture: Capture) -> Capture:
     """The capture with the beginnings of its bodies, to be kept in memory and shown."""
-    return replace(capture, request=_beginning(capture.request), reply=_beginning(capture.reply))
+    if max(len(capture.request.data), len(capture.reply.data)) <= RECENT_BODY_BYTES:
+        return capture
+    return capture._replace(request=_beginning(capture.request), reply=_beginning(capture.reply))
 
 
 def _beginning(body: Body) -> Body:
@@ -214,7 +215,7 @@ class _Surviving:
     """The one place where any error ends: serving must survive monitoring, and monitoring what it does not understand.
 
     Args:
-        failures: Counts them, by reason; `internal` for a fault of ours.
+        failures: Counts them, as `internal`: they are faults of ours.
     """
 
     def __init__(self, failures: Counter[str]) -> None:
@@ -226,9 +227,7 @@ class _Surviving:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        if isinstance(error, PayloadError):
-            self._failures[error.reason] += 1
-        elif isinstance(error, Exception):
+        if isinstance(error, Exception):
             if not self._failures["internal"]:
                 log.error("an exchange could not be monitored; further ones are only counted", exc_info=error)
             self._failures["internal"] += 1

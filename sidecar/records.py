@@ -6,15 +6,14 @@ be stored or shown. Captures become Samples when their bodies are decoded into f
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     # Sinks need these records before numpy need be there, and serving waits for the sinks' options to be checked.
     from sidecar.stats.moments import Floats
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(NamedTuple):
     """A body as it may be stored: content codings undone, redacted.
 
     Args:
@@ -28,8 +27,7 @@ class Body:
     withheld: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Capture:
+class Capture(NamedTuple):
     """An exchange that may be stored and shown.
 
     Args:

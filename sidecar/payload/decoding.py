@@ -1,8 +1,8 @@
 """Capture → Rows: the format found, features and predictions read and named."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from sidecar.errors import ConfigError, Fault, PayloadError
 from sidecar.payload.document import parse
@@ -16,8 +16,7 @@ REASONS = ("withheld", "empty", "format", "json", "shape", "rows", "status")
 """Every reason under which a body, or a reply alone, is not decoded."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(NamedTuple):
     """What was asked and answered in one exchange.
 
     Args:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sidecar.errors import PayloadError
 from sidecar.exchange import Exchange, Message
@@ -12,8 +12,7 @@ from sidecar.payload.redacting import Redaction
 from sidecar.records import JSON, Body, Capture
 
 
-@dataclass(frozen=True, slots=True)
-class Documents:
+class Documents(NamedTuple):
     """The bodies of a capture as JSON, where reading had to parse them: decoding need not do so again."""
 
     request: JSON = None

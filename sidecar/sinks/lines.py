@@ -93,8 +93,7 @@ class LineFile:
         view = memoryview(data)
         done = 0
         while done < len(data):
-            page_end = done + PAGE_BYTES - (start + done) % PAGE_BYTES
-            done += os.pwrite(self._descriptor, view[done:page_end], start + done)
+            done += os.pwrite(self._descriptor, view[done:], start + done)
 
     def _show(self) -> None:
         if self._hidden and os.fstat(self._descriptor).st_size:

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import pytest
 
 from sidecar.admin.recent import recent
@@ -26,7 +24,7 @@ def test_the_latest_come_first_and_no_more_than_asked_for() -> None:
     ],
 )
 def test_a_body_is_shown_as_text_where_it_is_one(data: bytes, withheld: str, encoding: str, text: str) -> None:
-    kept = replace(capture(), request=Body("text/plain", data, withheld))
+    kept = capture()._replace(request=Body("text/plain", data, withheld))
     assert recent([kept], 1)["captures"][0]["request"] == {
         "content_type": "text/plain",
         "encoding": encoding,

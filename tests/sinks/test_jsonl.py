@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -69,7 +68,7 @@ def written(tmp_path: Path, capture: Capture) -> JSON:
 
 
 def test_a_line_has_the_fields_of_sagemaker_and_one_key_of_ours(tmp_path: Path) -> None:
-    record = written(tmp_path, replace(CAPTURE, inference_id="mine"))
+    record = written(tmp_path, CAPTURE._replace(inference_id="mine"))
     event_id = record["eventMetadata"].pop("eventId")
     assert str(uuid.UUID(event_id)) == event_id
     assert (uuid.UUID(event_id).version, uuid.UUID(event_id).variant) == (4, uuid.RFC_4122)
@@ -136,13 +135,13 @@ def test_every_event_has_an_id_of_its_own(tmp_path: Path) -> None:
     ],
 )
 def test_the_content_type_chooses_the_encoding(tmp_path: Path, content_type: str, data: bytes, encoding: str) -> None:
-    half = written(tmp_path, replace(CAPTURE, request=Body(content_type, data)))["captureData"]["endpointInput"]
+    half = written(tmp_path, CAPTURE._replace(request=Body(content_type, data)))["captureData"]["endpointInput"]
     read = base64.b64decode(half["data"]) if half["encoding"] == "BASE64" else half["data"].encode()
     assert (half["encoding"], half["observedContentType"], read) == (encoding, content_type, data)
 
 
 def test_a_withheld_body_is_empty_and_says_why(tmp_path: Path) -> None:
-    record = written(tmp_path, replace(CAPTURE, request=Body("application/json", b'{"card": 4', "truncated")))
+    record = written(tmp_path, CAPTURE._replace(request=Body("application/json", b'{"card": 4', "truncated")))
     assert (record["captureData"]["endpointInput"]["data"], record["sidecar"]["withheld"]) == (
         "",
         {"request": "truncated", "reply": ""},
@@ -150,7 +149,7 @@ def test_a_withheld_body_is_empty_and_says_why(tmp_path: Path) -> None:
 
 
 def test_a_field_that_is_no_text_costs_its_odd_bytes_only(tmp_path: Path) -> None:
-    odd = replace(CAPTURE, path="/\udcff", headers=MappingProxyType({"request": MappingProxyType({"a": "\ud800"})}))
+    odd = CAPTURE._replace(path="/\udcff", headers=MappingProxyType({"request": MappingProxyType({"a": "\ud800"})}))
     ours = written(tmp_path, odd)["sidecar"]
     assert (ours["path"], ours["headers"]) == ("/?", {"request": {"a": "?"}})
 
@@ -158,7 +157,7 @@ def test_a_field_that_is_no_text_costs_its_odd_bytes_only(tmp_path: Path) -> Non
 @settings(max_examples=50, deadline=None)
 @given(st.text(), st.binary(max_size=9000), st.sampled_from(["application/json", "text/csv", "image/png"]))
 def test_whatever_is_captured_is_one_line_that_gives_it_back(text: str, data: bytes, content_type: str) -> None:
-    capture = replace(CAPTURE, path=text, request=Body(content_type, data))
+    capture = CAPTURE._replace(path=text, request=Body(content_type, data))
     with tempfile.TemporaryDirectory() as folder:
         record = written(Path(folder), capture)
     half = record["captureData"]["endpointInput"]
@@ -169,7 +168,7 @@ def test_whatever_is_captured_is_one_line_that_gives_it_back(text: str, data: by
 def test_files_lie_by_endpoint_variant_and_utc_hour(tmp_path: Path) -> None:
     sink = Jsonl(path=str(tmp_path), endpoint="fraud")
     late = NOON_S + 13 * HOUR_S + 59.25
-    sink.export([CAPTURE, replace(CAPTURE, variant="challenger", started_s=late)])
+    sink.export([CAPTURE, CAPTURE._replace(variant="challenger", started_s=late)])
     found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.jsonl"))
     expected = [
         r"fraud/challenger/2026/07/31/01/00-59-250-000002-[0-9a-f]{32}\.jsonl",
@@ -194,7 +193,7 @@ def test_files_lie_by_endpoint_variant_and_utc_hour(tmp_path: Path) -> None:
 )
 def test_no_name_leads_out_of_the_folder(tmp_path: Path, name: str, folder: str) -> None:
     sink = Jsonl(path=str(tmp_path / "captures"), endpoint=name)
-    sink.export([replace(CAPTURE, variant=name)])
+    sink.export([CAPTURE._replace(variant=name)])
     [path] = tmp_path.rglob("*.jsonl")
     assert path.relative_to(tmp_path).parts[:3] == ("captures", folder, folder)
 
@@ -225,28 +224,28 @@ def test_a_full_file_is_followed_by_another_and_order_stays(tmp_path: Path) -> N
     sink = Jsonl(path=str(tmp_path), max_file_bytes=5000)
     ids = [str(number) for number in range(40)]
     for start in range(0, 40, 8):
-        sink.export([replace(CAPTURE, request_id=each) for each in ids[start : start + 8]])
+        sink.export([CAPTURE._replace(request_id=each) for each in ids[start : start + 8]])
     sizes = [path.stat().st_size for path in tmp_path.rglob("*.jsonl")]
     assert (request_ids(tmp_path), max(sizes) <= 5000, len(sizes) > 3) == (ids, True, True)
 
 
 def test_a_line_longer_than_a_file_gets_a_file_of_its_own(tmp_path: Path) -> None:
     sink = Jsonl(path=str(tmp_path), max_file_bytes=10)
-    sink.export([replace(CAPTURE, request_id="a"), replace(CAPTURE, request_id="b")])
+    sink.export([CAPTURE._replace(request_id="a"), CAPTURE._replace(request_id="b")])
     assert (request_ids(tmp_path), len(list(tmp_path.rglob("*.jsonl")))) == (["a", "b"], 2)
 
 
 def test_where_an_hour_ends_both_hours_stay_open(tmp_path: Path) -> None:
     sink = Jsonl(path=str(tmp_path))
     for hour in (0, 1, 0, 1, 2, 1, 2):
-        sink.export([replace(CAPTURE, started_s=NOON_S + hour * HOUR_S)])
+        sink.export([CAPTURE._replace(started_s=NOON_S + hour * HOUR_S)])
     sink.export([CAPTURE])
     assert sorted(path.parent.name for path in tmp_path.rglob("*.jsonl")) == ["12", "12", "13", "14"]
 
 
 def test_more_variants_than_open_files_are_all_written(tmp_path: Path) -> None:
     sink = Jsonl(path=str(tmp_path))
-    batch = [replace(CAPTURE, variant=str(number)) for number in range(MAX_OPEN_FILES + 2)]
+    batch = [CAPTURE._replace(variant=str(number)) for number in range(MAX_OPEN_FILES + 2)]
     sink.export(batch)
     open_files = len(list(Path("/proc/self/fd").iterdir()))
     sink.export(batch)
@@ -258,7 +257,7 @@ def test_the_tree_never_exceeds_its_total_and_the_oldest_go(tmp_path: Path) -> N
     total = 40_000
     sink = Jsonl(path=str(tmp_path), max_file_bytes=6000, max_total_bytes=total)
     for number in range(200):
-        sink.export([replace(CAPTURE, request_id=f"{number:03}", started_s=NOON_S + 100 * number)])
+        sink.export([CAPTURE._replace(request_id=f"{number:03}", started_s=NOON_S + 100 * number)])
         assert sum(path.stat().st_size for path in tmp_path.rglob("*.jsonl")) <= total
     kept = request_ids(tmp_path)
     assert kept == [f"{number:03}" for number in range(200)][-len(kept) :]
@@ -269,7 +268,7 @@ def test_the_tree_never_exceeds_its_total_and_the_oldest_go(tmp_path: Path) -> N
 
 def test_files_of_earlier_runs_count_and_files_of_others_do_not(tmp_path: Path) -> None:
     earlier = Jsonl(path=str(tmp_path), max_total_bytes=18_000)
-    earlier.export([replace(CAPTURE, started_s=NOON_S - 5 * HOUR_S)] * 10)
+    earlier.export([CAPTURE._replace(started_s=NOON_S - 5 * HOUR_S)] * 10)
     earlier.close()
     [old] = tmp_path.rglob("*.jsonl")
     others = [old.with_name("notes.jsonl"), tmp_path / "sidecar" / "big.bin"]
@@ -297,9 +296,9 @@ def test_a_batch_beyond_the_total_is_refused_and_the_tree_stays(tmp_path: Path) 
 
 def test_a_removed_folder_is_made_again(tmp_path: Path) -> None:
     sink = Jsonl(path=str(tmp_path / "captures"))
-    sink.export([replace(CAPTURE, request_id="lost")])
+    sink.export([CAPTURE._replace(request_id="lost")])
     shutil.rmtree(tmp_path / "captures")
-    sink.export([replace(CAPTURE, request_id="kept")])
+    sink.export([CAPTURE._replace(request_id="kept")])
     assert request_ids(tmp_path) == ["kept"]
 
 
@@ -322,16 +321,16 @@ def test_a_folder_that_may_not_be_made_is_told() -> None:
 
 def test_a_full_disk_is_told_and_when_it_has_room_again_all_is_well(tmp_path: Path) -> None:
     sink = Jsonl(path=str(tmp_path))
-    sink.export([replace(CAPTURE, request_id="before")])
+    sink.export([CAPTURE._replace(request_id="before")])
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (6000, hard))
     try:
         with pytest.raises(DeliveryError, match="File too large, expected a folder with room"):
-            sink.export([replace(CAPTURE, request_id="lost")] * 20)
+            sink.export([CAPTURE._replace(request_id="lost")] * 20)
         during = request_ids(tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    sink.export([replace(CAPTURE, request_id="after")])
+    sink.export([CAPTURE._replace(request_id="after")])
     assert (during, request_ids(tmp_path)) == (["before"], ["before", "after"])
 
 
@@ -343,14 +342,13 @@ def test_what_a_killed_process_left_hidden_is_shown_by_the_next(tmp_path: Path) 
     hidden = path.rename(path.with_name(f".{path.name}.part"))
     with hidden.open("ab") as file:
         file.write(b'{"captureData": {"endp')
-    Jsonl(path=str(tmp_path)).export([replace(CAPTURE, request_id="r-2")])
+    Jsonl(path=str(tmp_path)).export([CAPTURE._replace(request_id="r-2")])
     assert sorted(request_ids(tmp_path)) == ["r-1", "r-2"]
     assert not hidden.exists()
 
 
 WRITER = """
 import sys
-from dataclasses import replace
 from sidecar.records import Body, Capture
 from sidecar.sinks.jsonl import Jsonl
 
