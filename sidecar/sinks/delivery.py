@@ -14,7 +14,8 @@ from sidecar.records import Capture
 log = logging.getLogger(__name__)
 
 PAUSE_S = 0.05
-"""The thread wakes at most 20 times a second: every wake-up takes the interpreter's lock from the event loop."""
+"""The thread wakes when a batch waits, or this long after the first capture of one: every wake-up takes the
+interpreter's lock from the event loop."""
 BATCH_CAPTURES = 64
 """At about 5 µs each the sink holds the interpreter's lock for a third of a millisecond, then lets go in its I/O."""
 BATCH_BYTES = 1 << 20
@@ -39,7 +40,8 @@ class _Queue:
         self._captures: deque[Capture] = deque()
         self._lock = threading.Lock()
 
-    def put(self, captures: Sequence[Capture]) -> None:
+    def put(self, captures: Sequence[Capture]) -> int:
+        """Returns how many wait."""
         with self._lock:
             for capture in captures:
                 size = _size_bytes(capture)
@@ -51,6 +53,7 @@ class _Queue:
                     self.dropped += 1
                 self._captures.append(capture)
                 self.bytes += size
+            return len(self._captures)
 
     def take(self) -> list[Capture]:
         """The oldest that wait, as many as make a batch; empty when none wait."""
@@ -113,7 +116,8 @@ class Delivery:
         self._queue = _Queue(max_bytes)
         self._log = _Log(clock)
         self._offered = threading.Event()
-        self._closing = threading.Event()
+        self._ripe = threading.Event()
+        self._closing = False
         self._thread = threading.Thread(target=self._run, name=f"sink-{name}", daemon=True)
         self._thread.start()
 
@@ -129,15 +133,17 @@ class Delivery:
 
     def offer(self, captures: Sequence[Capture]) -> None:
         """Queue these; never waits for the sink."""
-        self._queue.put(captures)
+        waiting = self._queue.put(captures)
         if not self._offered.is_set():
             self._offered.set()
+        if waiting >= BATCH_CAPTURES and not self._ripe.is_set():
+            self._ripe.set()
 
     def close(self, timeout_s: float) -> None:
         """Deliver what waits and close the sink; what is not delivered within `timeout_s` is dropped and counted."""
-        self._queue.closed = True
-        self._closing.set()
+        self._queue.closed = self._closing = True
         self._offered.set()
+        self._ripe.set()
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             dropped = self._queue.drop_all()
@@ -147,9 +153,10 @@ class Delivery:
         closing = False
         while not closing:
             self._offered.wait()
-            self._closing.wait(PAUSE_S)
+            self._ripe.wait(PAUSE_S)
             self._offered.clear()
-            closing = self._closing.is_set()  # read before draining: once it is set, nothing more comes in
+            self._ripe.clear()
+            closing = self._closing  # read before draining: once it is set, nothing more comes in
             while batch := self._queue.take():
                 self._call(partial(self._sink.export, batch), len(batch))
         self._call(self._sink.close, 0)
