@@ -1,6 +1,7 @@
 """A connection to a model server: carries one request at a time, and returns to its pool in between."""
 
 import asyncio
+from functools import lru_cache
 from time import perf_counter
 from typing import Protocol
 
@@ -13,6 +14,12 @@ from sidecar.wire.http1 import parse_reply
 from sidecar.wire.message import ReplyHead
 
 HEAD_LIMIT_BYTES = 64 * 1024
+
+REMEMBERED_HEAD_BYTES = 1024
+"""A model server says the same in every head, but for the date and the length: heads up to this size are remembered
+as parsed."""
+
+_parse_again = lru_cache(maxsize=256)(parse_reply)
 
 
 class Request(Protocol):
@@ -194,7 +201,10 @@ class Connection(asyncio.Protocol):
         read_s = perf_counter()
         data = self._held + data
         while 0 <= (end := data.find(b"\r\n\r\n")) <= HEAD_LIMIT_BYTES:
-            head = parse_reply(data[: end + 2], to_head=request.to_head)
+            if request.to_head or end > REMEMBERED_HEAD_BYTES:
+                head = parse_reply(data[: end + 2], to_head=request.to_head)
+            else:
+                head = _parse_again(data[: end + 2])
             data = data[end + 4 :]
             if head.status == 101:
                 self._change_protocol(request, head, data, read_s)
