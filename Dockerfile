@@ -7,7 +7,7 @@ RUN apt-get update -qq \
     && python -m venv /opt/sidecar
 COPY pyproject.toml README.md LICENSE ./
 COPY sidecar sidecar
-# Others' packages come as wheels; of ours the request path is compiled, and the compiler stays behind in this stage.
+# Others' packages come as wheels; of ours what requests and captures pass is compiled, and the compiler stays behind.
 RUN HATCH_BUILD_HOOK_ENABLE_MYPYC=true /opt/sidecar/bin/pip install --no-cache-dir --only-binary=:all: '.[grpc]' \
     && /opt/sidecar/bin/pip uninstall -y -q pip setuptools
 
