@@ -56,6 +56,7 @@ INSTRUMENTS: dict[str, Instrument] = {
     "sidecar.sink.delivered": Instrument("counter", "{capture}", "Captures that a sink took"),
     "sidecar.sink.dropped": Instrument("counter", "{capture}", "Captures that never reached a sink"),
     "sidecar.sink.failed": Instrument("counter", "{capture}", "Captures that a sink did not take"),
+    "sidecar.sink.deleted": Instrument("counter", "{file}", "Files of captures deleted to make room for later ones"),
     "sidecar.export.delivered": Instrument("counter", "{report}", "Reports of metrics that the collector took"),
     "sidecar.export.dropped": Instrument("counter", "{report}", "Reports of metrics replaced by a later one"),
     "sidecar.export.failed": Instrument("counter", "{report}", "Reports of metrics that the collector did not take"),
@@ -119,6 +120,15 @@ class Outlet(Protocol):
         ...
 
 
+class Store(Outlet, Protocol):
+    """A way out that keeps files."""
+
+    @property
+    def deleted_files(self) -> int:
+        """Deleted to make room for later ones."""
+        ...
+
+
 def traffic_metrics(traffic: Traffic, *, scheme: str, upstreams: Mapping[str, tuple[str, int]]) -> list[Metric]:
     """What the request path counted.
 
@@ -168,9 +178,13 @@ def capture_metrics(counts: CaptureCounts) -> list[Metric]:
     ]
 
 
-def sink_metrics(sinks: Sequence[Outlet]) -> list[Metric]:
+def sink_metrics(sinks: Sequence[Store]) -> list[Metric]:
     """What became of captures, by sink."""
-    return _outlets("sidecar.sink", [({"sidecar.sink": sink.name}, sink) for sink in sinks])
+    named: list[tuple[Attributes, Store]] = [({"sidecar.sink": sink.name}, sink) for sink in sinks]
+    return [
+        *_outlets("sidecar.sink", named),
+        _metric("sidecar.sink.deleted", [(at, sink.deleted_files) for at, sink in named]),
+    ]
 
 
 def export_metrics(exporter: Outlet) -> list[Metric]:

@@ -42,6 +42,11 @@ class Decoder(Protocol):
 class Sink(Protocol):
     """A place for captures. Called from one thread of its own: it may block, and may raise."""
 
+    @property
+    def deleted_files(self) -> int:
+        """Files deleted to make room for later captures."""
+        ...
+
     def export(self, captures: Sequence[Capture]) -> None:
         """Store or send these, in order.
 

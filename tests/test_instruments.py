@@ -34,6 +34,7 @@ class Way:
     delivered: int
     dropped: int
     failed: int
+    deleted_files: int = 0
     last_error: str = ""
 
 
@@ -245,8 +246,9 @@ def test_captures_are_told() -> None:
 
 
 def test_sinks_and_exports_are_told() -> None:
-    sinks = by_name(sink_metrics([Way("jsonl", 1, 2, 3), Way("other", 4, 5, 6)]))
+    sinks = by_name(sink_metrics([Way("jsonl", 1, 2, 3), Way("other", 4, 5, 6, 7)]))
     assert sinks["sidecar.sink.dropped"].points == [({"sidecar.sink": "jsonl"}, 2), ({"sidecar.sink": "other"}, 5)]
+    assert sinks["sidecar.sink.deleted"].points == [({"sidecar.sink": "jsonl"}, 0), ({"sidecar.sink": "other"}, 7)]
     exports = by_name(export_metrics(Way("otlp", 1, 2, 3)))
     assert {name: metric.points for name, metric in exports.items()} == {
         "sidecar.export.delivered": [({}, 1)],

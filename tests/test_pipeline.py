@@ -29,6 +29,8 @@ class Waiting(deque[Exchange]):
 class Kept:
     """A sink that remembers."""
 
+    deleted_files = 0
+
     def __init__(self) -> None:
         self.captures: list[Capture] = []
 

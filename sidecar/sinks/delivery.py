@@ -127,6 +127,11 @@ class Delivery:
         return self._queue.dropped
 
     @property
+    def deleted_files(self) -> int:
+        """Files that the sink has deleted to make room for later captures."""
+        return self._sink.deleted_files
+
+    @property
     def waiting_bytes(self) -> int:
         """What waits for the sink."""
         return self._queue.bytes

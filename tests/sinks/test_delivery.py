@@ -31,6 +31,7 @@ class Recorder:
     before: Callable[[int], None] = lambda _: None
     batches: list[list[int]] = field(default_factory=list)
     closed: int = 0
+    deleted_files: int = 0
 
     def export(self, captures: Sequence[Capture]) -> None:
         self.batches.append(numbers(captures))
