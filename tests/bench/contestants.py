@@ -131,7 +131,10 @@ def _envoy(place: Place) -> list[str]:
     return [program("envoy"), "-c", str(path), *options]
 
 
-def _sidecar(*options: str) -> Callable[[Place], list[str]]:
+def _sidecar(*options: str, checkout: str = "") -> Callable[[Place], list[str]]:
+    """Of this tree, or of another one: `-P` lets the variable decide."""
+    start = ["/usr/bin/env", f"PYTHONPATH={checkout}", sys.executable, "-P"] if checkout else [sys.executable]
+
     def command(place: Place) -> list[str]:
         sinks = f"[{{kind: jsonl, path: {place.folder}/captures}}]"
         flags = {
@@ -143,7 +146,7 @@ def _sidecar(*options: str) -> Callable[[Place], list[str]]:
             "--capture-sinks": sinks,
         }
         pairs = [word for pair in flags.items() for word in pair]
-        return [sys.executable, "-m", "sidecar", "run", *pairs, *options]
+        return [*start, "-m", "sidecar", "run", *pairs, *options]
 
     return command
 
@@ -160,16 +163,25 @@ def _fields(place: Place) -> dict[str, object]:
 
 
 NGINX_NAME, ENVOY_NAME, SIDECAR_NAME, ALL_NAME, BARE_NAME = "nginx", "envoy", "sidecar", "sidecar-all", "sidecar-bare"
+WAYS: dict[str, tuple[str, ...]] = {
+    SIDECAR_NAME: (),
+    ALL_NAME: ("--capture-sample-ratio", "1.0"),
+    BARE_NAME: ("--capture-sample-ratio", "0", "--capture-errors", "sampled"),
+}
 CONTESTANTS = {
     contestant.name: contestant
     for contestant in (
         Contestant(NGINX_NAME, _nginx, drain=signal.SIGQUIT),  # its SIGTERM means: at once
         Contestant(ENVOY_NAME, _envoy),
-        Contestant(SIDECAR_NAME, _sidecar()),
-        Contestant(ALL_NAME, _sidecar("--capture-sample-ratio", "1.0")),
-        Contestant(BARE_NAME, _sidecar("--capture-sample-ratio", "0", "--capture-errors", "sampled")),
+        *(Contestant(name, _sidecar(*options)) for name, options in WAYS.items()),
     )
 }
+
+
+def another(name: str, checkout: str) -> list[Contestant]:
+    """The sidecar of another checkout, in every way: `name`, `name-all`, `name-bare`."""
+    suffixes = {way: way.removeprefix(SIDECAR_NAME) for way in WAYS}
+    return [Contestant(name + suffixes[way], _sidecar(*WAYS[way], checkout=checkout)) for way in WAYS]
 
 
 @contextmanager

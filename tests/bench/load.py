@@ -32,6 +32,10 @@ function request()
   return requests[next]
 end
 """
+# From half of it to one and a half, so that the connections do not keep step.
+PAUSE = """\
+function delay() return math.random({pause_ms} / 2, {pause_ms} * 3 / 2) end
+"""
 UPLOAD = f"""\
 wrk.path = "/large"
 wrk.method = "POST"
@@ -73,19 +77,23 @@ def _body(row: list[float]) -> str:
 
 
 class Wrk:
-    """wrk with its scripts, which stand in `folder`."""
+    """wrk with its scripts, which stand in `folder`.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        pause_ms: Between a small reply and the connection's next request; 0 loads a proxy as far as it goes.
+    """
+
+    def __init__(self, folder: Path, pause_ms: int = 0) -> None:
         self._program = program("wrk")
         self._small, self._upload, self._download = (folder / f"{name}.lua" for name in ("small", "upload", "download"))
         self._bodies = folder / "bodies"
         self._bodies.write_text("\n".join(bodies()) + "\n")
-        self._small.write_text(SCRIPT + REPORT)
+        self._small.write_text(SCRIPT + (PAUSE.format(pause_ms=pause_ms) if pause_ms else "") + REPORT)
         self._upload.write_text(UPLOAD + REPORT)
         self._download.write_text(REPORT)
 
     def small(self, port: int, seconds: int) -> Load:
-        """POSTs of `BODY_BYTES` over kept connections, as fast as they are answered."""
+        """POSTs of `BODY_BYTES` over kept connections."""
         return self._run(self._small, port, seconds, CONNECTIONS)
 
     def upload(self, port: int, seconds: int) -> Load:

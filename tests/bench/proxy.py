@@ -1,6 +1,7 @@
 """nginx, Envoy and the sidecar side by side: `python -m tests.bench.proxy [--rounds 5] [--seconds 4] [--large]`.
 
-Every proxy has one core for itself in turn, and is loaded as far as it goes: CPU time per request is what compares.
+Every proxy has one core for itself in turn, and is loaded as far as it goes, or less with `--pause-ms`: CPU time per
+request is what compares.
 The rounds are interleaved, so that whatever else the machine does meets all of them. A figure is the median of its
 rounds.
 """
@@ -25,6 +26,7 @@ from tests.bench.contestants import (
     SIDECAR_NAME,
     Contestant,
     Place,
+    another,
     launched,
     started,
     upstream_command,
@@ -149,15 +151,18 @@ def upstream_bulk(folder: Path) -> Iterator[int]:
         yield port
 
 
-def small_bodies(contestants: Sequence[Contestant], folder: Path, rounds: int, seconds: int) -> list[Verdict]:
+def small_bodies(
+    contestants: Sequence[Contestant], folder: Path, rounds: int, seconds: int, pause_ms: int
+) -> list[Verdict]:
     """Requests of 700 bytes with 30 features: CPU time, rate, latency, memory."""
-    wrk = Wrk(folder)
+    wrk = Wrk(folder, pause_ms)
     with upstream_nginx(folder) as upstream, stands(contestants, upstream) as found:
         for stand in found:
             wrk.small(stand.place.listen, WARM_UP_S)
             stand.process.settle()
         result = interleaved(found, rounds, lambda port: wrk.small(port, seconds))
-    print_figures(f"700-byte requests, {rounds} rounds of {seconds} s, medians", "CPU µs/request", result)
+    pause = f", pauses of {pause_ms} ms" if pause_ms else ""
+    print_figures(f"700-byte requests{pause}, {rounds} rounds of {seconds} s, medians", "CPU µs/request", result)
     return [
         at_most("CPU per request, defaults", ratio(result, SIDECAR_NAME, ENVOY_NAME), 0.45, "of envoy"),
         at_most("CPU per request, defaults", ratio(result, SIDECAR_NAME, NGINX_NAME), 2.0, "of nginx"),
@@ -243,12 +248,16 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--only", action="append", choices=list(CONTESTANTS), metavar="NAME")
     parser.add_argument("--large", action="store_true", help="also bodies of 10 MiB")
+    parser.add_argument("--pause-ms", type=int, default=0, help="of a connection between a reply and its next request")
+    parser.add_argument("--also", metavar="NAME=CHECKOUT", help="another checkout's sidecar, compiled or not")
     options = parser.parse_args()
     chosen = [CONTESTANTS[name] for name in options.only or CONTESTANTS]
+    if options.also:
+        chosen += another(*options.also.split("=", 1))
     try:
         take_load_core()
         with TemporaryDirectory(prefix="bench-") as name:
-            verdicts = small_bodies(chosen, Path(name), options.rounds, options.seconds)
+            verdicts = small_bodies(chosen, Path(name), options.rounds, options.seconds, options.pause_ms)
             if options.large:
                 verdicts += large_bodies(chosen, Path(name), options.rounds, options.seconds)
             verdicts += starts(chosen, Path(name))
