@@ -7,7 +7,7 @@ waits for any of it; what does not fit the tap's buffer is dropped and counted t
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
 from types import TracebackType
 from typing import NamedTuple, Protocol
@@ -29,14 +29,14 @@ SLICE_S = 0.0005
 BATCH_EXCHANGES = 256
 """Counted into the windows together: numpy's fixed costs are shared by as many rows."""
 
-BATCH_BYTES = 1024 * 1024
+BATCH_BYTES = 256 * 1024
 """Of bodies that wait to be counted together."""
 
 BATCH_S = 0.5
 """How long they wait for more."""
 
-BATCH_ROWS = 256
-"""Counted in one slice: 0.4 ms for 30 features."""
+BATCH_CELLS = 256 * 32
+"""Counted in one slice, in rows of all features: 0.2 ms for 30 features, 0.4 ms for 256."""
 
 HEAVY_BYTES, HEAVY_COMPRESSED_BYTES = 64 * 1024, 1024
 """Bodies beyond this are read in a thread; a compressed one may hold a thousand times its size."""
@@ -165,10 +165,10 @@ class Pipeline:
             for sample in assemble(batch):
                 rows = len(sample.request_ids)
                 self.rows[sample.variant] += rows
-                for start in range(0, rows, BATCH_ROWS):
-                    await asyncio.sleep(0)
-                    self._update(sample.variant, "features", part(sample.features, start))
-                    self._update(sample.variant, "predictions", part(sample.predictions, start))
+                for kind, table in (("features", sample.features), ("predictions", sample.predictions)):
+                    for piece in slices(table):
+                        await asyncio.sleep(0)
+                        self._update(sample.variant, kind, piece)
 
     def _update(self, variant: str, kind: str, table: Table) -> None:
         if not table.names:
@@ -189,13 +189,15 @@ def _is_heavy(message: Message) -> bool:
     return size > HEAVY_COMPRESSED_BYTES and (size > HEAVY_BYTES or bool(message.field(b"content-encoding")))
 
 
-def part(table: Table, start: int) -> Table:
-    """BATCH_ROWS rows, or what is left, from row `start`."""
-    end = start + BATCH_ROWS
-    if not start and len(table.values) <= end:
-        return table
-    texts = {column: cells[start:end] for column, cells in table.texts.items()}
-    return Table(table.names, table.values[start:end], texts)
+def slices(table: Table) -> Iterator[Table]:
+    """The rows of a table, in tables of at most BATCH_CELLS cells or one row."""
+    step = max(1, BATCH_CELLS // max(1, len(table.names)))
+    if len(table.values) <= step:
+        yield table
+        return
+    for start in range(0, len(table.values), step):
+        texts = {column: cells[start : start + step] for column, cells in table.texts.items()}
+        yield Table(table.names, table.values[start : start + step], texts)
 
 
 def shortened(capture: Capture) -> Capture:

@@ -267,7 +267,7 @@ def summary_of() -> Summary:
     values = np.full((4, 3), np.nan)
     values[:3, 0] = [1.0, 2.0, 6.0]
     window.update(("amount", "country", "empty"), values, {1: ["de", "fr", "de", None]}, 0.0)
-    return window.current(0.0)
+    return window.snapshot().current(0.0)
 
 
 def gauges(metrics: Sequence[Metric]) -> dict[tuple[str, str], float]:
@@ -322,5 +322,5 @@ def test_every_value_is_a_plain_number() -> None:
 def test_a_name_that_is_no_text_is_told_as_its_escape() -> None:
     window = Window(rows=100, panes=10, seconds=60.0, max_features=8, max_categories=9)
     window.update(("a\udc80",), np.array([[1.0]]), {}, 0.0)
-    metrics = by_name(window_metrics({("champion", "features"): window.current(0.0)}, max_series=9))
+    metrics = by_name(window_metrics({("champion", "features"): window.snapshot().current(0.0)}, max_series=9))
     assert attributes(metrics["sidecar.feature.mean"])[0]["sidecar.feature.name"] == "a\\udc80"

@@ -13,7 +13,7 @@ from sidecar.exchange import Exchange, Message
 from sidecar.payload import DECODERS
 from sidecar.payload.decoding import Decoding
 from sidecar.payload.reading import Reader
-from sidecar.pipeline import DECODED_BYTES, RECENT, RECENT_BODY_BYTES, Parts, Pipeline, is_heavy
+from sidecar.pipeline import BATCH_CELLS, DECODED_BYTES, RECENT, RECENT_BODY_BYTES, Parts, Pipeline, is_heavy, slices
 from sidecar.records import JSON, Capture, Table
 from sidecar.sinks.delivery import Delivery
 from sidecar.stats.window import Window
@@ -89,21 +89,43 @@ def test_every_row_of_every_exchange_is_counted(waiting: Waiting) -> None:
     line = pipeline(waiting)
     asyncio.run(line.drain())
     expected = np.array([row for batch in batches for row in batch])
-    features = line.windows["champion", "features"].current(1e6)
+    features = line.windows["champion", "features"].snapshot().current(1e6)
     assert features.rows == len(expected) == line.rows["champion"]
     np.testing.assert_allclose(features.mean, expected.mean(axis=0), rtol=1e-12)
-    predictions = line.windows["champion", "predictions"].current(1e6)
+    predictions = line.windows["champion", "predictions"].snapshot().current(1e6)
     np.testing.assert_allclose(predictions.mean, [expected.sum(axis=1).mean()], rtol=1e-12)
     assert not line.failures
 
 
 def test_texts_are_counted_with_their_rows_when_a_batch_is_counted_in_parts(waiting: Waiting) -> None:
-    batch = [{"amount": float(row), "country": "at" if row % 3 else "de"} for row in range(600)]
+    batch = [{"amount": float(row), "country": "at" if row % 3 else "de"} for row in range(6000)]
     waiting.append(exchange({"instances": batch}))
     line = pipeline(waiting)
     asyncio.run(line.drain())
-    features = line.windows["champion", "features"].current(1e6)
-    assert dict(features.texts[1].top) == {"at": 400, "de": 200}
+    features = line.windows["champion", "features"].snapshot().current(1e6)
+    assert dict(features.texts[1].top) == {"at": 4000, "de": 2000}
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "slices_of"),
+    [
+        (3, 2, [3]),
+        (BATCH_CELLS // 4, 4, [BATCH_CELLS // 4]),
+        (BATCH_CELLS // 4 + 1, 4, [BATCH_CELLS // 4, 1]),
+        (2, BATCH_CELLS + 1, [1, 1]),
+        (5, 0, [5]),
+    ],
+)
+def test_a_slice_has_a_bounded_number_of_cells_or_one_row(rows: int, columns: int, slices_of: list[int]) -> None:
+    values = np.arange(rows * columns, dtype=np.float64).reshape(rows, columns)
+    texts = {0: [str(row) for row in range(rows)]} if columns else {}
+    table = Table(tuple(map(str, range(columns))), values, texts)
+
+    pieces = list(slices(table))
+
+    assert [len(piece.values) for piece in pieces] == slices_of
+    np.testing.assert_array_equal(np.concatenate([piece.values for piece in pieces]), values)
+    assert [cell for piece in pieces for cell in piece.texts.get(0, ())] == list(texts.get(0, ()))
 
 
 def test_a_body_that_cannot_be_read_is_stored_and_counted_by_reason(waiting: Waiting) -> None:
@@ -189,7 +211,7 @@ def test_heavy_bodies_are_counted_like_others(waiting: Waiting) -> None:
     line = pipeline(waiting)
     assert is_heavy(waiting[0])
     asyncio.run(line.drain())
-    features = line.windows["champion", "features"].current(1e6)
+    features = line.windows["champion", "features"].snapshot().current(1e6)
     np.testing.assert_allclose(features.mean, np.mean(batch, axis=0), rtol=1e-12)
 
 

@@ -4,13 +4,13 @@ from sidecar.instruments import readable
 from sidecar.records import JSON
 from sidecar.stats.categories import Texts
 from sidecar.stats.summary import QUANTILES, Summary
-from sidecar.stats.window import Window
+from sidecar.stats.window import Snapshot
 
 TOP = 20
 """Categories that are shown; all of them are counted."""
 
 
-def columns(window: Window, now_s: float) -> list[JSON]:
+def columns(window: Snapshot, now_s: float) -> list[JSON]:
     """Every column of one window; NaN where there is nothing to tell."""
     lifetime, current = window.lifetime(), window.current(now_s)
     return [

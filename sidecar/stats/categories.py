@@ -80,6 +80,12 @@ class Categories:
             self._sketch = _union(self._sketch or _sketch_of(self._counts), other._sketch)
         self._count(other._counts)
 
+    def copy(self) -> "Categories":
+        """The same counts, which change no more when these do."""
+        copy = Categories(self._limit)
+        copy.merge(self)
+        return copy
+
     def _measure(self, rows: int, characters: int, shortest: float, longest: float) -> None:
         self.rows += rows
         self._characters += characters

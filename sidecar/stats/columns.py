@@ -9,6 +9,9 @@ from sidecar.stats.moments import Floats
 
 Cells = Sequence[str | None]
 
+MAX_NAME = 256
+"""Characters of a column's name; a longer one is no name, and its column is ignored."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -57,7 +60,10 @@ class Columns:
         return tuple(self._features)
 
     def plan(self, names: tuple[str, ...]) -> Plan:
-        """Where these columns go. Takes new names in while there is room; ignores the rest, and what repeats."""
+        """Where these columns go.
+
+        Takes new names in while there is room; ignores the rest, what repeats, and what is too long to be a name.
+        """
         if names != self._plan.names:
             self._plan = self._planned(names)
         return self._plan
@@ -66,7 +72,7 @@ class Columns:
         features: list[int] = []
         taken = {-1}
         for name in names:
-            if name not in self._features and len(self._features) < self._limit:
+            if name not in self._features and len(self._features) < self._limit and len(name) <= MAX_NAME:
                 self._features[name] = len(self._features)
             feature = self._features.get(name, -1)
             features.append(-1 if feature in taken else feature)

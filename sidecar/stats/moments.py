@@ -17,6 +17,9 @@ Flags = NDArray[np.bool_]
 MIN_NORMAL_EXPONENT = -1022
 
 
+ARRAYS = ("count", "infinite", "integral", "maximum", "mean", "minimum", "negatives", "std", "zeros")
+
+
 class Moments:
     """What is known of k features after any number of rows, without the rows.
 
@@ -37,7 +40,7 @@ class Moments:
         maximum: The greatest.
     """
 
-    __slots__ = ("count", "infinite", "integral", "maximum", "mean", "minimum", "negatives", "rows", "std", "zeros")
+    __slots__ = (*ARRAYS, "rows")
 
     def __init__(self, k: int) -> None:
         self.rows = 0
@@ -94,6 +97,14 @@ class Moments:
         constant = self.minimum >= self.maximum
         self.mean = np.where(known, np.clip((mean + correction) * unit, self.minimum, self.maximum), 0.0)
         self.std = np.where(constant, 0.0, np.sqrt(variance) * unit)
+
+    def copy(self) -> Self:
+        """The same moments, which change no more when these do."""
+        copy = type(self)(0)
+        copy.rows = self.rows
+        for name in ARRAYS:
+            setattr(copy, name, getattr(self, name).copy())
+        return copy
 
     def update(self, values: Floats) -> None:
         """Add the rows of one batch, shape (n, j) with j <= k: the first j features."""

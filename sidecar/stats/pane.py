@@ -74,6 +74,11 @@ class Pane:
             self.categories[feature] = Categories(self._max_categories)
         return self.categories[feature]
 
+    def copy(self) -> ClosedPane:
+        """What it has seen so far, compact; it does not change when this does."""
+        categories = {feature: each.copy() for feature, each in self.categories.items()}
+        return ClosedPane(self.opened_s, self.moments.copy(), self.histogram.packed(), categories)
+
     def close(self) -> ClosedPane:
-        """What it has seen so far, compact; the pane itself is to be used no more, unless only to read."""
+        """What it has seen, compact; the pane itself is to be used no more."""
         return ClosedPane(self.opened_s, self.moments, self.histogram.packed(), self.categories)

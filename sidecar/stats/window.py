@@ -2,11 +2,45 @@
 
 from collections import deque
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from sidecar.stats.columns import Cells, Columns
 from sidecar.stats.moments import Floats
 from sidecar.stats.pane import ClosedPane, Pane
 from sidecar.stats.summary import Summary, summarise
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A window at one moment, cheap to take. What comes later does not change it: another thread may sum it.
+
+    Args:
+        names: Of the k features.
+        past: What no pane of the current window holds any more, and the closed ones of these.
+        closed: The panes of the current window that take no more, oldest first.
+        last: The pane that was open.
+    """
+
+    names: tuple[str, ...]
+    past: ClosedPane
+    closed: tuple[ClosedPane, ...]
+    last: ClosedPane
+    max_categories: int
+    seconds: float
+
+    def lifetime(self) -> Summary:
+        """The statistics of all rows since the start."""
+        return self._sum([self.past, self.last])
+
+    def current(self, now_s: float) -> Summary:
+        """The statistics of the current window, as it is at `now_s`."""
+        return self._sum(pane for pane in (*self.closed, self.last) if now_s - pane.opened_s <= self.seconds)
+
+    def _sum(self, panes: Iterable[ClosedPane]) -> Summary:
+        total = Pane(len(self.names), self.max_categories, 0.0)
+        for pane in panes:
+            total.merge(pane)
+        return summarise(self.names, total)
 
 
 class Window:
@@ -60,14 +94,16 @@ class Window:
         self._open.widen(plan.k)
         self._open.update(plan.place(values), plan.place_texts(texts))
 
-    def lifetime(self) -> Summary:
-        """The statistics of all rows since the start."""
-        return self._sum([self._past.close(), self._open.close()])
-
-    def current(self, now_s: float) -> Summary:
-        """The statistics of the current window, as it is at `now_s`."""
-        panes = (*self._panes, self._open.close())
-        return self._sum(pane for pane in panes if now_s - pane.opened_s <= self._seconds)
+    def snapshot(self) -> Snapshot:
+        """What is known now."""
+        return Snapshot(
+            self._columns.names,
+            self._past.copy(),
+            tuple(self._panes),
+            self._open.copy(),
+            self._max_categories,
+            self._seconds,
+        )
 
     def _turn(self, now_s: float) -> None:
         """Close the open pane when it is full or old, and forget what has become too old."""
@@ -80,10 +116,3 @@ class Window:
             self._open = Pane(self._open.k, self._max_categories, now_s)
         while self._panes and now_s - self._panes[0].opened_s > self._seconds:
             self._panes.popleft()
-
-    def _sum(self, panes: Iterable[ClosedPane]) -> Summary:
-        names = self._columns.names
-        total = Pane(len(names), self._max_categories, 0.0)
-        for pane in panes:
-            total.merge(pane)
-        return summarise(names, total)

@@ -9,7 +9,7 @@ from tests.admin.rig import busy, window
 
 def of_champion() -> dict[str, JSON]:
     _, windows = busy()
-    return {each["name"]: each for each in columns(windows["champion", "features"], 5.0)}
+    return {each["name"]: each for each in columns(windows["champion", "features"].snapshot(), 5.0)}
 
 
 def test_numbers_are_told_exactly() -> None:
@@ -43,12 +43,12 @@ def test_rows_leave_the_window_and_stay_in_the_lifetime() -> None:
     ageing = window()
     for now_s in (0.0, 100.0):
         ageing.update(("a",), np.array([[now_s]]), {}, now_s)
-    (column,) = columns(ageing, 100.0)
+    (column,) = columns(ageing.snapshot(), 100.0)
     assert (column["lifetime"]["rows"], column["window"]["rows"], column["window"]["mean"]) == (2, 1, 100.0)
 
 
 def test_categories_that_are_not_shown_are_among_the_others() -> None:
     many = window()
     many.update(("a",), np.full((TOP + 5, 1), np.nan), {0: [f"c{number}" for number in range(TOP + 5)]}, 0.0)
-    texts = columns(many, 0.0)[0]["window"]["texts"]
+    texts = columns(many.snapshot(), 0.0)[0]["window"]["texts"]
     assert (len(texts["top"]), texts["other"], texts["rows"]) == (TOP, 5, TOP + 5)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sidecar.stats.columns import Columns
+from sidecar.stats.columns import MAX_NAME, Columns
 
 NAN = np.nan
 
@@ -30,6 +30,14 @@ def test_a_plan_finds_each_column_s_feature(names: tuple[str, ...], features: tu
     assert (plan.features, plan.straight) == (features, straight)
     assert plan.ignored == features.count(-1)
     assert plan.k == len(columns.names)
+
+
+def test_a_name_that_is_too_long_is_ignored() -> None:
+    columns = Columns(limit=3)
+
+    plan = columns.plan(("a" * MAX_NAME, "a" * (MAX_NAME + 1)))
+
+    assert (plan.features, plan.ignored, plan.k) == ((0, -1), 1, 1)
 
 
 def test_names_keep_the_order_of_their_first_appearance() -> None:

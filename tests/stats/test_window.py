@@ -26,7 +26,7 @@ def test_an_empty_window_is_nan_not_zero() -> None:
     empty = window()
     empty.update(("x", "y"), np.empty((0, 2)), {}, 0.0)
 
-    for summary in (empty.lifetime(), empty.current(0.0)):
+    for summary in (empty.snapshot().lifetime(), empty.snapshot().current(0.0)):
         assert (summary.rows, summary.names, summary.mean.tolist()) == (0, (), [])
 
 
@@ -37,7 +37,7 @@ def test_rows_add_up_over_batches() -> None:
     for batch in np.array_split(values, 7):
         rolling.update(("a", "b"), batch, {}, 0.0)
 
-    for summary in (rolling.lifetime(), rolling.current(0.0)):
+    for summary in (rolling.snapshot().lifetime(), rolling.snapshot().current(0.0)):
         assert summary.rows == 60
         np.testing.assert_allclose(summary.mean, values.mean(axis=0))
         np.testing.assert_allclose(summary.std, values.std(axis=0))
@@ -48,10 +48,28 @@ def test_the_current_window_holds_the_latest_rows_and_the_lifetime_all() -> None
 
     feed(rolling, *([float(n)] * 2 for n in range(5)))
 
-    assert rolling.current(0.0).rows == 6
-    assert rolling.current(0.0).minimum.tolist() == [2.0]
-    assert rolling.lifetime().rows == 10
-    assert rolling.lifetime().minimum.tolist() == [0.0]
+    assert rolling.snapshot().current(0.0).rows == 6
+    assert rolling.snapshot().current(0.0).minimum.tolist() == [2.0]
+    assert rolling.snapshot().lifetime().rows == 10
+    assert rolling.snapshot().lifetime().minimum.tolist() == [0.0]
+
+
+@pytest.mark.parametrize("later", [1, 500])
+def test_a_snapshot_does_not_change_with_what_comes_later(later: int) -> None:
+    rolling = window(rows=60, panes=3)
+    seen = [RNG.normal(size=(4, 2)) for _ in range(9)]
+    for batch in seen:
+        rolling.update(("a", "b"), batch, {1: ["x", "y", None, "x"]}, 0.0)
+
+    snapshot = rolling.snapshot()
+    for _ in range(later):
+        rolling.update(("a", "b", "c"), np.full((4, 3), -9e9), {1: ["z"] * 4}, 0.0)
+
+    for summary in (snapshot.lifetime(), snapshot.current(0.0)):
+        assert (summary.names, summary.rows, summary.count.tolist()) == (("a", "b"), 36, [36, 36])
+        np.testing.assert_allclose(summary.mean, np.concatenate(seen).mean(axis=0))
+        assert summary.histogram.sum(axis=1).tolist() == [36, 36]
+        assert summary.texts[1].top == (("x", 18), ("y", 9))
 
 
 def test_the_open_pane_makes_room_when_it_takes_its_first_row() -> None:
@@ -59,8 +77,8 @@ def test_the_open_pane_makes_room_when_it_takes_its_first_row() -> None:
 
     feed(rolling, *([float(n)] * 2 for n in range(3)), [3.0])
 
-    assert rolling.current(0.0).rows == 5
-    assert rolling.current(0.0).minimum.tolist() == [1.0]
+    assert rolling.snapshot().current(0.0).rows == 5
+    assert rolling.snapshot().current(0.0).minimum.tolist() == [1.0]
 
 
 def test_a_batch_larger_than_a_pane_stays_whole() -> None:
@@ -68,14 +86,14 @@ def test_a_batch_larger_than_a_pane_stays_whole() -> None:
 
     feed(rolling, [1.0] * 50, [2.0])
 
-    assert rolling.current(0.0).rows == 51
+    assert rolling.snapshot().current(0.0).rows == 51
 
 
 def test_a_window_of_one_pane_starts_anew_when_it_is_full() -> None:
     rolling = window(rows=2, panes=1)
 
     feed(rolling, [1.0, 2.0])
-    full = rolling.current(0.0)
+    full = rolling.snapshot().current(0.0)
     feed(rolling, [3.0])
 
     assert [full.maximum[0], full.rows] == [2.0, 2]
@@ -86,7 +104,7 @@ def test_a_full_pane_is_shown_until_the_window_moves_on() -> None:
 
     feed(rolling, [1.0], [2.0], [3.0])
 
-    assert rolling.current(0.0).rows == 3
+    assert rolling.snapshot().current(0.0).rows == 3
 
 
 def test_no_row_is_older_than_the_window() -> None:
@@ -94,12 +112,12 @@ def test_no_row_is_older_than_the_window() -> None:
 
     feed(rolling, [1.0], [2.0], [3.0], [4.0], every_s=4.0)
 
-    assert rolling.current(12.0).minimum.tolist() == [2.0]
-    assert rolling.current(14.0).minimum.tolist() == [2.0]
-    assert rolling.current(19.0).minimum.tolist() == [4.0]
-    assert rolling.current(23.0).rows == 0
-    assert np.isnan(rolling.current(23.0).mean).all()
-    assert rolling.lifetime().rows == 4
+    assert rolling.snapshot().current(12.0).minimum.tolist() == [2.0]
+    assert rolling.snapshot().current(14.0).minimum.tolist() == [2.0]
+    assert rolling.snapshot().current(19.0).minimum.tolist() == [4.0]
+    assert rolling.snapshot().current(23.0).rows == 0
+    assert np.isnan(rolling.snapshot().current(23.0).mean).all()
+    assert rolling.snapshot().lifetime().rows == 4
 
 
 def test_an_old_pane_takes_no_more_rows() -> None:
@@ -107,7 +125,7 @@ def test_an_old_pane_takes_no_more_rows() -> None:
 
     feed(rolling, [1.0], [2.0], every_s=2.0)
 
-    assert rolling.current(10.5).minimum.tolist() == [2.0]
+    assert rolling.snapshot().current(10.5).minimum.tolist() == [2.0]
 
 
 def test_columns_are_matched_by_name() -> None:
@@ -116,8 +134,8 @@ def test_columns_are_matched_by_name() -> None:
     rolling.update(("a", "b"), np.array([[1.0, 10.0]]), {}, 0.0)
     rolling.update(("b", "a"), np.array([[20.0, 3.0]]), {}, 0.0)
 
-    assert rolling.lifetime().names == ("a", "b")
-    assert rolling.lifetime().mean.tolist() == [2.0, 15.0]
+    assert rolling.snapshot().lifetime().names == ("a", "b")
+    assert rolling.snapshot().lifetime().mean.tolist() == [2.0, 15.0]
 
 
 def test_rows_without_a_column_miss_it_before_and_after_it_was_known() -> None:
@@ -128,11 +146,11 @@ def test_rows_without_a_column_miss_it_before_and_after_it_was_known() -> None:
     rolling.update(("c",), np.array([[5.0]]), {}, 0.0)
     rolling.update((), np.empty((1, 0)), {}, 0.0)
 
-    assert rolling.lifetime().names == ("a", "b", "c")
-    assert rolling.lifetime().rows == 4
-    assert rolling.lifetime().missing.tolist() == [2, 3, 3]
-    assert rolling.lifetime().mean.tolist() == [1.0, 2.0, 5.0]
-    assert rolling.current(0.0).missing.tolist() == [2, 2, 1]
+    assert rolling.snapshot().lifetime().names == ("a", "b", "c")
+    assert rolling.snapshot().lifetime().rows == 4
+    assert rolling.snapshot().lifetime().missing.tolist() == [2, 3, 3]
+    assert rolling.snapshot().lifetime().mean.tolist() == [1.0, 2.0, 5.0]
+    assert rolling.snapshot().current(0.0).missing.tolist() == [2, 2, 1]
 
 
 def test_names_beyond_the_limit_are_ignored_and_counted() -> None:
@@ -141,7 +159,7 @@ def test_names_beyond_the_limit_are_ignored_and_counted() -> None:
     for _ in range(3):
         rolling.update(("a", "b", "c", "d"), np.array([[1.0, 2.0, 3.0, 4.0]]), {2: ["no"], 0: ["yes"]}, 0.0)
 
-    summary = rolling.lifetime()
+    summary = rolling.snapshot().lifetime()
     assert rolling.folded == 6
     assert summary.names == ("a", "b")
     assert summary.mean.tolist() == [1.0, 2.0]
@@ -154,7 +172,7 @@ def test_a_name_that_repeats_in_a_batch_counts_once() -> None:
     rolling.update(("a", "a", "b"), np.array([[1.0, 9.0, 2.0]]), {}, 0.0)
 
     assert rolling.folded == 1
-    assert rolling.lifetime().mean.tolist() == [1.0, 2.0]
+    assert rolling.snapshot().lifetime().mean.tolist() == [1.0, 2.0]
 
 
 def test_texts_follow_their_column() -> None:
@@ -164,7 +182,7 @@ def test_texts_follow_their_column() -> None:
     rolling.update(("b", "a"), np.array([[NAN, 2.0], [7.0, NAN]]), {0: ["blue", None]}, 0.0)
     rolling.update(("b", "a"), np.array([[NAN, 2.0]]), {0: ["blue"]}, 0.0)
 
-    lifetime, current = rolling.lifetime(), rolling.current(0.0)
+    lifetime, current = rolling.snapshot().lifetime(), rolling.snapshot().current(0.0)
     assert lifetime.texts[1].top == (("blue", 2), ("red", 1))
     assert current.texts[1].top == (("blue", 2),)
     assert lifetime.missing.tolist() == [1, 0]
@@ -179,8 +197,8 @@ def test_every_row_is_in_the_lifetime_and_only_late_ones_in_the_window(steps: li
         now_s += pause_s
         rolling.update(("t",), np.full((n, 1), now_s), {}, now_s)
         seen += n
-        current = rolling.current(now_s)
-        assert rolling.lifetime().rows == seen
+        current = rolling.snapshot().current(now_s)
+        assert rolling.snapshot().lifetime().rows == seen
         assert n <= current.rows <= 4 * (5 + 6)
         assert current.minimum[0] >= now_s - 50.0
 
@@ -197,7 +215,7 @@ def test_a_fraud_stream_s_window_takes_less_than_a_megabyte() -> None:
 
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert rolling.current(0.0).rows == 2000
+    assert rolling.snapshot().current(0.0).rows == 2000
     assert held < 1_000_000
 
 
@@ -207,5 +225,5 @@ def test_no_number_makes_a_warning(value: float) -> None:
 
     feed(rolling, [value, 1.0], [-value], [0.0, value], [value])
 
-    assert rolling.lifetime().rows == 6
-    assert rolling.current(0.0).rows == 3
+    assert rolling.snapshot().lifetime().rows == 6
+    assert rolling.snapshot().current(0.0).rows == 3
