@@ -19,6 +19,7 @@ UNTESTED_ALONE = {
     "proxy/limits.py": "data only",
     "proxy/tls.py": "tests/e2e/test_tls.py",
     "records.py": "data only",
+    "reference/profile.py": "data only",
     "errors.py": "classes only",
 }
 
