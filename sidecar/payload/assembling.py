@@ -33,19 +33,16 @@ def _sample(items: Items) -> Sample:
         version=first.version,
         request_ids=list(ids),
         times_s=np.repeat(np.array([capture.started_s for capture, _ in items], dtype=np.float64), counts),
-        features=_table(rows.features, list(chain.from_iterable(rows.asked for _, rows in items)), sum(counts)),
-        predictions=_table(
-            rows.predictions, list(chain.from_iterable(rows.answered for _, rows in items)), sum(counts)
-        ),
+        features=tabulate(rows.features, list(chain.from_iterable(rows.asked for _, rows in items))),
+        predictions=_predictions(rows.predictions, items, sum(counts)),
     )
 
 
-def _table(names: tuple[str, ...], rows: Sequence[list[object]], count: int) -> Table:
-    if not names:
-        return Table((), np.empty((count, 0)))
+def tabulate(names: tuple[str, ...], rows: Sequence[list[object]]) -> Table:
+    """The table of n rows, each of len(names) cells; n and len(names) at least 1."""
     if (values := _numbers(list(chain.from_iterable(rows)))) is not None:
-        return Table(names, values.reshape(count, len(names)))
-    matrix = np.empty((count, len(names)))
+        return Table(names, values.reshape(len(rows), len(names)))
+    matrix = np.empty((len(rows), len(names)))
     texts = {}
     for position, column in enumerate(zip(*rows, strict=True)):
         if (values := _numbers(column)) is not None:
@@ -55,6 +52,12 @@ def _table(names: tuple[str, ...], rows: Sequence[list[object]], count: int) -> 
         if any(type(cell) is str and cell != REDACTED for cell in column):
             texts[position] = list(map(_word, column))
     return Table(names, matrix, texts)
+
+
+def _predictions(names: tuple[str, ...], items: Items, count: int) -> Table:
+    if not names:
+        return Table((), np.empty((count, 0)))
+    return tabulate(names, list(chain.from_iterable(rows.answered for _, rows in items)))
 
 
 def _numbers(cells: Sequence[object]) -> Floats | None:

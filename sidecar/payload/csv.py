@@ -38,7 +38,7 @@ class CSV:
 def _parse(body: bytes) -> Grid:
     try:
         lines = csv.reader(StringIO(body.decode("utf-8-sig"), newline=""), strict=True)
-        rows = [[_cell(field) for field in fields] for fields in islice(lines, MAX_ROWS + 1) if fields]
+        rows = [[cell(field) for field in fields] for fields in islice(lines, MAX_ROWS + 1) if fields]
     except (UnicodeDecodeError, csv.Error) as error:
         raise PayloadError("format", f"body: {error}, expected CSV in UTF-8") from None
     _, cells = from_instances(rows)
@@ -47,7 +47,8 @@ def _parse(body: bytes) -> Grid:
     return (), cells
 
 
-def _cell(field: str) -> object:
+def cell(field: str) -> float | str | None:
+    """A field as a number, a text, or None for nothing."""
     try:
         return float(field) if "_" not in field else field  # Python's 1_000 is nobody else's
     except ValueError:

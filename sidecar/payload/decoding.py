@@ -72,7 +72,7 @@ class Decoding:
         decoder = self._only or self._choose(capture.path, media, document)
         grid = decoder.features(capture.request.data, document)
         asked = grid[1]
-        names = _named(grid, self._features, _feature_names)
+        names = _named(grid, self._features, feature_names)
         try:
             predictions, answered = self._answers(capture, documents.reply, decoder)
         except PayloadError as error:
@@ -125,7 +125,8 @@ def _named(grid: Grid, configured: tuple[str, ...], numbered: Callable[[int], tu
 
 
 @lru_cache(maxsize=64)
-def _feature_names(width: int) -> tuple[str, ...]:
+def feature_names(width: int) -> tuple[str, ...]:
+    """The names of columns that have none in the payload."""
     return tuple(f"feature_{index}" for index in range(width))
 
 

@@ -40,6 +40,11 @@ class Learner:
         self._texts: dict[int, Counted] = {}
         self._fractional: set[int] = set()
 
+    @property
+    def rows(self) -> int:
+        """Rows seen so far."""
+        return self._moments.rows
+
     def update(self, table: Table, fractional: Sequence[int] = ()) -> None:
         """Add the rows of a table.
 

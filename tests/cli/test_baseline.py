@@ -1,0 +1,102 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from sidecar.__main__ import main
+
+TRAINING = "age,country,label\n31,at,0\n47,de,1\n,at,0\n"
+
+
+@pytest.fixture
+def training(tmp_path: Path) -> Path:
+    path = tmp_path / "train.csv"
+    path.write_text(TRAINING)
+    return path
+
+
+def test_training_data_become_sagemaker_s_two_files(
+    training: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "made" / "reference"
+
+    assert main(["baseline", str(training), "--target", "label", "-o", str(folder)]) == 0
+
+    assert capsys.readouterr() == (f"{folder}: 3 rows of 2 features (1 Integral, 1 String)\n", "")
+    assert sorted(path.name for path in folder.iterdir()) == ["constraints.json", "statistics.json"]
+    constraints = json.loads((folder / "constraints.json").read_text())
+    assert constraints["features"] == [
+        {
+            "name": "age",
+            "inferred_type": "Integral",
+            "completeness": pytest.approx(2 / 3),
+            "num_constraints": {"is_non_negative": True},
+        },
+        {
+            "name": "country",
+            "inferred_type": "String",
+            "completeness": 1.0,
+            "string_constraints": {"domains": ["at", "de"]},
+        },
+    ]
+    age, _ = json.loads((folder / "statistics.json").read_text())["features"]
+    assert age["numerical_statistics"]["mean"] == 39
+
+
+def test_a_folder_is_read_whole_and_the_files_replaced(training: Path, tmp_path: Path) -> None:
+    training.with_name("more.jsonl").write_text('{"age": 7, "country": "fr"}\n')
+    for _ in range(2):
+        assert main(["baseline", str(tmp_path), "--target", "label", "-o", str(tmp_path / "reference")]) == 0
+
+    statistics = json.loads((tmp_path / "reference" / "statistics.json").read_text())
+    assert statistics["dataset"] == {"item_count": 4}
+
+
+def test_captures_are_read_as_traffic(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    half = {"observedContentType": "text/csv", "encoding": "CSV"}
+    line = {
+        "captureData": {"endpointInput": {**half, "data": "1,2"}, "endpointOutput": {**half, "data": "0.5"}},
+        "eventMetadata": {"eventId": "e"},
+    }
+    broken = {"captureData": {"endpointInput": {**half, "data": ""}}, "eventMetadata": {"eventId": "e"}}
+    (tmp_path / "a.jsonl").write_text(f"{json.dumps(line)}\n{json.dumps(broken)}\n")
+    options = ["--feature", "a", "--feature", "b", "--prediction", "p", "-o", str(tmp_path / "r")]
+
+    assert main(["baseline", "--captures", str(tmp_path), *options]) == 0
+
+    assert capsys.readouterr().err == "captures passed over: 1 (empty)\n"
+    features = json.loads((tmp_path / "r" / "statistics.json").read_text())["features"]
+    assert [feature["name"] for feature in features] == ["a", "b", "p"]
+
+
+@pytest.mark.usefixtures("training")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train.csv", "--target", "lable"], "--target: no column 'lable', expected one of the data"),
+        (["empty.csv"], "empty.csv: no row that can be read, expected at least one"),
+        (["data.txt"], "data.txt: no data, expected files that end with .csv, .jsonl, .ndjson, .parquet"),
+        (["--captures", "train.csv"], "train.csv: no data, expected files that end with .jsonl"),
+    ],
+)
+def test_what_gives_no_reference_is_one_line_and_64(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty.csv").write_text("a,b\n")
+    Path("data.txt").write_text("1\n")
+
+    assert main(["baseline", *arguments, "-o", "reference"]) == 64
+
+    assert capsys.readouterr() == ("", f"{message}\n")
+    assert not Path("reference").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_one_line_and_64(training: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["baseline", str(training), "-o", str(training / "below")]) == 64
+
+    assert capsys.readouterr() == ("", f"{training / 'below'}: Not a directory\n")
