@@ -2,6 +2,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from aiohttp import web
 from sidecar.demo.children import Child, Command, free_ports, start
 from sidecar.demo.ending import DemoError
 
+PATIENCE_S = 10.0
 RUNS_ON = "import time; print('up', flush=True); time.sleep(600)"
 IGNORES = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + RUNS_ON
 HAS_A_CHILD = (
@@ -143,6 +145,9 @@ def test_no_grandchild_is_left_behind(tmp_path: Path) -> None:
         return grandchild
 
     grandchild = asyncio.run(scenario())
+    deadline_s = time.monotonic() + PATIENCE_S  # a signal is on its way when `kill` returns
+    while not _is_gone(grandchild) and time.monotonic() < deadline_s:
+        time.sleep(0.01)
     assert _is_gone(grandchild)
 
 

@@ -47,9 +47,10 @@ class Answers(http.server.BaseHTTPRequestHandler):
     def log_message(self, *words):
         pass
 
-for port in settings["ports"]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Answers)
+servers = [http.server.ThreadingHTTPServer(("127.0.0.1", port), Answers) for port in settings["ports"]]
+for server in servers[1:]:
     threading.Thread(target=server.serve_forever).start()
+servers[0].serve_forever()
 """
 """Stands for both children; it tells its parent signals when told to."""
 
