@@ -1,9 +1,13 @@
 """What one may add to the sidecar, as small protocols. A part is a dataclass whose fields are its options."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from sidecar.records import JSON, Capture
+from sidecar.records import JSON, Capture, Comparison
+
+if TYPE_CHECKING:
+    # Sinks and decoders need these protocols before numpy need be there.
+    from sidecar.stats.tally import Tally
 
 
 class Decoder(Protocol):
@@ -36,6 +40,14 @@ class Decoder(Protocol):
         Raises:
             PayloadError: The body is not what the format demands.
         """
+        ...
+
+
+class Detector(Protocol):
+    """Tells whether the rows of a window are still like the reference's; all features at once."""
+
+    def check(self, reference: "Tally", current: "Tally") -> Comparison:
+        """What it says of each of the k features; NaN for those that it cannot judge."""
         ...
 
 

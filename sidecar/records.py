@@ -1,4 +1,4 @@
-"""What travels behind the request path, in the order in which it appears: Capture, Sample, Metric, Report.
+"""What travels behind the request path, in the order in which it appears: Capture, Sample, Comparison, Metric, Report.
 
 An Exchange becomes a Capture when its bodies are inflated and redacted: nothing behind that point sees what must not
 be stored or shown. Captures become Samples when their bodies are decoded into features and predictions.
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     # Sinks need these records before numpy need be there, and serving waits for the sinks' options to be checked.
-    from sidecar.stats.moments import Floats
+    from sidecar.stats.moments import Flags, Floats
 
 
 class Body(NamedTuple):
@@ -96,6 +96,24 @@ class Sample:
     times_s: "Floats"
     features: Table
     predictions: Table
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a detector says of k features.
+
+    Args:
+        statistic: Shape (k,); NaN where there is nothing to compare.
+        limit: What the statistic may reach, shape (k,).
+        p_value: The probability of such a statistic or a greater one without any drift, shape (k,); NaN where the
+            detector knows none.
+        drifted: The statistic is beyond its limit, shape (k,).
+    """
+
+    statistic: "Floats"
+    limit: "Floats"
+    p_value: "Floats"
+    drifted: "Flags"
 
 
 @dataclass(frozen=True, slots=True)

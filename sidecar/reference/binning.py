@@ -12,6 +12,7 @@ import numpy as np
 from sidecar.reference.profile import Categories, Numbers, Profile, Profiles
 from sidecar.stats.columns import Cells
 from sidecar.stats.moments import Counts, Floats
+from sidecar.stats.tally import Tally
 
 BINS = 20
 """Of a feature, at most, without the one for missing values."""
@@ -60,6 +61,10 @@ class Bins:
         slots = bins + (np.arange(len(bins)) * (BINS + 1))[:, None]
         counts: Counts = np.bincount(slots.ravel(), minlength=len(bins) * (BINS + 1))
         return counts.reshape(-1, BINS + 1)
+
+    def tally(self, counts: Counts) -> Tally:
+        """Counts of shape (k, BINS + 1) as detectors take them."""
+        return Tally(counts[:, :BINS], counts[:, BINS], self.other < 0)
 
     def _place(self, bins: Counts, feature: int, cells: Cells) -> None:
         """Put the texts of a feature into their bins; one among numbers counts as missing."""

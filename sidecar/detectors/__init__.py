@@ -1,0 +1,20 @@
+"""Detectors: whether the rows of late are still like the reference's. One a file; here they have their names."""
+
+from collections.abc import Callable
+
+from sidecar.detectors.chi_squared import ChiSquared
+from sidecar.detectors.distance import LInfinity
+from sidecar.detectors.divergence import JensenShannon, PopulationStability
+from sidecar.detectors.kolmogorov_smirnov import KolmogorovSmirnov
+from sidecar.detectors.missing import MissingShare
+from sidecar.ports import Detector
+
+DETECTORS: dict[str, Callable[..., Detector]] = {
+    "l_infinity": LInfinity,
+    "psi": PopulationStability,
+    "jensen_shannon": JensenShannon,
+    "kolmogorov_smirnov": KolmogorovSmirnov,
+    "chi_squared": ChiSquared,
+    "missing": MissingShare,
+}
+"""Every detector of two windows by its name in `monitors[].detectors[].kind`."""
