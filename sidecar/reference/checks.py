@@ -1,0 +1,111 @@
+"""Whether a window of rows keeps the constraints: SageMaker Model Monitor's checks of data quality, and two of ours.
+
+https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-interpreting-violations.html
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from sidecar.reference.constraints import Constraint, Constraints
+from sidecar.stats.summary import Summary
+
+Check = Literal[
+    "data_type_check",
+    "completeness_check",
+    "baseline_drift_check",
+    "missing_column_check",
+    "extra_column_check",
+    "categorical_values_check",
+    "non_negative_check",
+]
+"""SageMaker's, and `non_negative_check`: its constraints say so, and its list of violations has no word for it."""
+
+
+class Violation(NamedTuple):
+    """A constraint that a window does not keep.
+
+    Args:
+        value: What was observed.
+        limit: What it may be.
+    """
+
+    feature: str
+    check: Check
+    value: float
+    limit: float
+    description: str
+
+
+def violations(constraints: Constraints, window: Summary) -> list[Violation]:
+    """What a window breaks; nothing where it has no rows, since then nothing is known."""
+    if not window.rows:
+        return []
+    known = constraints.by_name()
+    columns = {name: column for column, name in enumerate(window.names)}
+    extra = [name for name in columns if name not in known] if constraints.monitoring.evaluates else []
+    found = [Violation(name, "extra_column_check", 1, 0, "a column that the reference does not have") for name in extra]
+    for feature in constraints.features:
+        if not feature.monitoring.evaluates:
+            continue
+        if feature.name not in columns:
+            found.append(Violation(feature.name, "missing_column_check", 0, 1, "no row has the column"))
+            continue
+        column = columns[feature.name]
+        found += filter(None, (check(feature, window, column) for check in (_completeness, _type, _sign, _domain)))
+    return found
+
+
+def write_violations(found: Sequence[Violation]) -> bytes:
+    """constraint_violations.json, in SageMaker's shape."""
+    document = {
+        "violations": [
+            {"feature_name": each.feature, "constraint_check_type": each.check, "description": each.description}
+            for each in found
+        ]
+    }
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+
+
+def _completeness(feature: Constraint, window: Summary, column: int) -> Violation | None:
+    share, limit = 1 - int(window.missing[column]) / window.rows, feature.completeness
+    if share >= limit:
+        return None
+    told = f"{share:.2%} of the rows have a value, expected at least {limit:.2%}"
+    return Violation(feature.name, "completeness_check", share, limit, told)
+
+
+def _type(feature: Constraint, window: Summary, column: int) -> Violation | None:
+    """A whole number is a fraction too; anything can be a text."""
+    present = window.rows - int(window.missing[column])
+    if not present or feature.kind not in {"Integral", "Fractional"}:
+        return None
+    numbers = present - (window.texts[column].rows if column in window.texts else 0)
+    share = (int(window.integral[column]) if feature.kind == "Integral" else numbers) / present
+    limit = feature.monitoring.datatype_threshold
+    if share >= limit:
+        return None
+    told = f"{share:.2%} of the values are {feature.kind}, expected at least {limit:.2%}"
+    return Violation(feature.name, "data_type_check", share, limit, told)
+
+
+def _sign(feature: Constraint, window: Summary, column: int) -> Violation | None:
+    least = float(window.minimum[column])
+    if not feature.non_negative or not least < 0:
+        return None
+    return Violation(feature.name, "non_negative_check", least, 0, f"the least is {least:g}, expected none below 0")
+
+
+def _domain(feature: Constraint, window: Summary, column: int) -> Violation | None:
+    """Texts that were folded into `other` are taken for unknown ones."""
+    texts = window.texts.get(column)
+    if feature.domain is None or texts is None:
+        return None
+    domain, limit = frozenset(feature.domain), feature.monitoring.domain_threshold
+    share = sum(count for text, count in texts.top if text in domain) / texts.rows
+    if share >= limit:
+        return None
+    new = ", ".join(repr(text[:40]) for text, _ in texts.top if text not in domain)[:200]
+    told = f"{share:.2%} of the texts are in the domain, expected at least {limit:.2%}; new: {new}"
+    return Violation(feature.name, "categorical_values_check", share, limit, told)
