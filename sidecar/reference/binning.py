@@ -11,7 +11,7 @@ import numpy as np
 
 from sidecar.reference.profile import Categories, Numbers, Profile, Profiles
 from sidecar.stats.columns import Cells
-from sidecar.stats.moments import Counts, Floats
+from sidecar.stats.moments import Counts, Flags, Floats
 from sidecar.stats.tally import Tally
 
 BINS = 20
@@ -43,6 +43,20 @@ class Bins:
     categories: Mapping[int, Mapping[str, int]]
     other: Counts
     reference: Counts
+
+    @property
+    def used(self) -> Flags:
+        """The bins that a row can fall into, shape (k, BINS + 1)."""
+        last = np.where(self.other >= 0, self.other, np.isfinite(self.edges).sum(axis=1))
+        places = np.arange(BINS + 1)
+        used: Flags = (places <= last[:, None]) | (places == BINS)
+        return used
+
+    @property
+    def ordered(self) -> Flags:
+        """The bins that lie on the number line, in their order, shape (k, BINS + 1)."""
+        ordered: Flags = self.used & (self.other < 0)[:, None] & (np.arange(BINS + 1) < BINS)
+        return ordered
 
     def count(self, values: Floats, texts: Mapping[int, Cells]) -> Counts:
         """The rows of a batch by bin, shape (k, BINS + 1).

@@ -9,6 +9,9 @@ from hypothesis.extra.numpy import arrays
 
 from sidecar.detectors.betting import log_likelihood_ratios
 from sidecar.detectors.sequential import Change, Sequential, State
+from sidecar.records import Table
+from sidecar.reference.binning import bins_of
+from sidecar.reference.learning import Learner
 from sidecar.stats.moments import Counts, Floats
 from tests.detectors.rig import GAUSSIAN, build, equal_bins, shifted
 
@@ -55,6 +58,28 @@ def test_only_the_shifted_feature_is_named() -> None:
     assert not any(detector.update(rng.multinomial(100, quiet)).alarms.any() for _ in range(100))
     named = {change.feature for _ in range(10) for change in detector.update(rng.multinomial(100, drifted)).changes}
     assert named == {7}
+
+
+def test_the_features_of_a_learned_reference_are_watched() -> None:
+    rng, learner = np.random.default_rng(13), Learner()
+
+    def table(rows: int, shift: float = 0.0, new: float = 0.0) -> Table:
+        values = np.column_stack([rng.normal(shift, 1, rows), rng.integers(0, 3, rows), np.full(rows, np.nan)])
+        texts = [("x", "y", "z")[int(p > 0.6) + int(p > 1 - new)] for p in rng.random(rows)]
+        return Table(("amount", "items", "country"), values, {2: texts})
+
+    learner.update(table(5000))
+    bins = bins_of(learner.profiles())
+    detector = Sequential(reference=bins.reference, ordered=bins.ordered, used=bins.used)
+
+    def named(**options: float) -> set[str]:
+        batches = (table(100, **options) for _ in range(30))
+        evidences = [detector.update(bins.count(each.values, each.texts)) for each in batches]
+        return {bins.names[change.feature] for evidence in evidences for change in evidence.changes}
+
+    assert named() == set()
+    assert named(shift=0.5) == {"amount"}
+    assert named(new=0.1) == {"country"}
 
 
 def test_a_shape_that_no_tilt_resembles_is_seen() -> None:

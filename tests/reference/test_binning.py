@@ -99,5 +99,18 @@ def test_of_many_categories_the_most_frequent_have_bins() -> None:
     assert many.reference[0, BINS - 1] == 4000 - 1900
 
 
+def test_used_bins_are_those_that_a_row_can_fall_into() -> None:
+    found = bins(
+        {"number": RNG.normal(size=900), "pair": RNG.integers(0, 2, 900).astype(float), "text": np.full(900, NAN)},
+        {2: [("x", "y", None)[row % 3] for row in range(900)]},
+    )
+
+    # The pair's: 0, 1, below, between, above, missing.
+    assert found.used.sum(axis=1).tolist() == [QUANTILE_STEPS + 1, 6, 4]
+    assert found.ordered.sum(axis=1).tolist() == [QUANTILE_STEPS, 5, 0]
+    assert found.used[:, BINS].all()
+    assert not (found.reference[~found.used]).any()
+
+
 def test_features_without_a_value_have_no_bins() -> None:
     assert bins({"a": np.full(3, NAN), "b": np.ones(3)}).names == ("b",)
