@@ -64,7 +64,17 @@ INFLATION = 8
 GC_ALLOCATIONS = 50_000
 """Between two looks for cycles among young objects: requests make none, and captures waiting are no garbage."""
 
-FIXED = ("listen", "admin", "admin_token", "admin_token_file", "endpoint", "tls", "statistics", "telemetry")
+FIXED = (
+    "listen",
+    "admin",
+    "admin_token",
+    "admin_token_file",
+    "endpoint",
+    "tls",
+    "statistics",
+    "reference",
+    "telemetry",
+)
 """Keys that hold for the life of the process."""
 
 
@@ -101,6 +111,7 @@ class App:
         self._traffic = Traffic(max_series=config.telemetry.max_series)
         self._tap = Tap(buffer_bytes=config.capture.buffer_bytes)
         self._tls = build.listener_tls(config.tls)
+        self._constraints = build.constraints(config.reference.path)
         self._exporting = otlp_settings(os.environ)
         self._listener = Listener(self._gateway(config))
         self._monitor: Monitor | None = None
@@ -210,6 +221,7 @@ class App:
                 for name, variant in build.variants_of(self._config.upstream, self._config.variants).items()
             ],
             windows=pipeline.windows,
+            constraints=self._constraints,
             recent=pipeline.recent,
             counts=monitor.counts,
             sinks=lambda: pipeline.parts.deliveries,

@@ -20,6 +20,7 @@ from sidecar.proxy.tls import client_context, server_context
 
 if TYPE_CHECKING:
     from sidecar.monitor import Places
+    from sidecar.reference.constraints import Constraints
     from sidecar.sinks.delivery import Delivery
     from sidecar.stats.window import Window
 
@@ -143,6 +144,25 @@ def sinks(parts: Sequence[schema.Part], endpoint: str, max_bytes: int) -> "list[
         )
         for index, part in enumerate(parts)
     ]
+
+
+def constraints(folder: str | None) -> "Constraints | None":
+    """What the data ought to be, if anybody says so.
+
+    Raises:
+        ConfigError: The folder has no constraints.json, or it is broken: by file and field.
+    """
+    if folder is None:
+        return None
+    from sidecar.reference.files import parse_constraints
+
+    file = Path(folder, "constraints.json")
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        message = f"expected a folder with constraints.json, got {folder}: {error.strerror}"
+        raise ConfigError(Fault("reference.path", message)) from error
+    return parse_constraints(data, f"reference.path: {file}")
 
 
 def admin_token(token: str | None, file: str | None) -> str | None:

@@ -22,6 +22,8 @@ from sidecar.admin.status import routes, status
 from sidecar.admin.view import View
 from sidecar.config.addresses import Address, SocketAddress
 from sidecar.records import JSON
+from sidecar.reference.checks import violations, write_violations
+from sidecar.reference.constraints import Constraints
 from sidecar.stats.window import Snapshot
 
 SHUTDOWN_S = 1.0
@@ -83,6 +85,7 @@ class _Pages:
             "/openapi.json": self.openapi,
             "/v1/status": self.status,
             "/v1/features": self.features,
+            "/v1/violations": self.violations,
             "/v1/routes": self.routes,
             "/v1/captures": self.captures,
         }
@@ -115,6 +118,13 @@ class _Pages:
         # A window of many features takes milliseconds: not between two requests.
         return await asyncio.to_thread(_features, snapshots, self._view.clock())
 
+    async def violations(self, _: web.Request) -> web.Response:
+        constraints = self._view.constraints
+        if constraints is None:
+            raise web.HTTPNotFound(text="no reference: expected reference.path in the configuration")
+        snapshots = {key: window.snapshot() for key, window in sorted(self._view.windows.items())}
+        return await asyncio.to_thread(_violations, constraints, snapshots, self._view.clock())
+
     async def routes(self, _: web.Request) -> web.Response:
         return _json(routes(self._view))
 
@@ -131,6 +141,18 @@ def _features(snapshots: Mapping[tuple[str, str], Snapshot], now_s: float) -> we
         told.setdefault(variant, {"name": variant, "features": [], "predictions": []})
         told[variant][kind] = columns(window, now_s)
     return _json({"variants": list(told.values())})
+
+
+def _violations(constraints: Constraints, snapshots: Mapping[tuple[str, str], Snapshot], now_s: float) -> web.Response:
+    current = {key: snapshot.current(now_s) for key, snapshot in snapshots.items()}
+    found = [
+        (variant, violation)
+        for variant in dict.fromkeys(variant for variant, _ in current)
+        for violation in violations(
+            constraints, current.get((variant, "features")), current.get((variant, "predictions"))
+        )
+    ]
+    return web.Response(body=write_violations(found), content_type="application/json")
 
 
 def _json(document: JSON, status: int = 200) -> web.Response:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from sidecar.instruments import CaptureCounts, Outlet
 from sidecar.records import Capture, Report
+from sidecar.reference.constraints import Constraints
 from sidecar.stats.traffic import Traffic
 from sidecar.stats.window import Window
 
@@ -51,6 +52,7 @@ class View:
         report: All metrics, now.
         variants: In the table's order.
         windows: By variant and kind, `features` or `predictions`.
+        constraints: What the data ought to be; None without a reference.
         recent: The latest captures, oldest first.
         counts: What became of exchanges.
         sinks: Where captures go.
@@ -67,6 +69,7 @@ class View:
     traffic: Traffic
     variants: Callable[[], Sequence[VariantView]]
     windows: Mapping[tuple[str, str], Window]
+    constraints: Constraints | None
     recent: Sequence[Capture]
     counts: Callable[[], CaptureCounts]
     sinks: Callable[[], Sequence[Outlet]]

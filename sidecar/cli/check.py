@@ -3,6 +3,7 @@
 import click
 import msgspec
 
+from sidecar import build
 from sidecar.cli.lazy import FAMILIES
 from sidecar.cli.options import sourced
 from sidecar.config.json_schema import schema
@@ -13,7 +14,8 @@ def _check(source: Source, *, print_schema: bool) -> int:
     if print_schema:
         click.echo(msgspec.json.format(msgspec.json.encode(schema(FAMILIES)), indent=2))
         return 0
-    source.load(FAMILIES)
+    config = source.load(FAMILIES)
+    build.constraints(config.reference.path)
     click.echo("ok")
     return 0
 

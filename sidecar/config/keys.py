@@ -79,6 +79,8 @@ class Key:
     @property
     def flag(self) -> str:
         """Its flag of `sidecar run`; empty below a name that the user chooses: there the whole mapping is a flag."""
+        if own := shape(self.annotation).extra("flag"):
+            return str(own)
         return "" if "<" in self.path else "--" + self.path.replace(".", "-").replace("_", "-")
 
     @property

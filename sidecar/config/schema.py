@@ -205,6 +205,16 @@ class Statistics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 100
 
 
+class Reference(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the data were like when all was well, in SageMaker Model Monitor's files."""
+
+    # Without one, nothing is checked.
+    path: Annotated[
+        File | None,
+        Meta(description="Folder of constraints.json, which windows ought to keep.", extra={"flag": "--reference"}),
+    ] = None
+
+
 class Telemetry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is exported; where it goes, the standard OTEL_* variables say."""
 
@@ -254,6 +264,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     capture: Annotated[Capture, Meta(description="Which exchanges are kept, and where they go.")] = Capture()
     payload: Annotated[Payload, Meta(description="How bodies are read.")] = Payload()
     statistics: Annotated[Statistics, Meta(description="The rolling statistics and their bounds.")] = Statistics()
+    reference: Annotated[Reference, Meta(description="What windows are compared with.")] = Reference()
     # The protocols' own are built in.
     routes: Annotated[
         tuple[Template, ...],

@@ -3,7 +3,7 @@
 https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-interpreting-violations.html
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -38,11 +38,26 @@ class Violation(NamedTuple):
     description: str
 
 
-def violations(constraints: Constraints, window: Summary) -> list[Violation]:
-    """What a window breaks; nothing where it has no rows, since then nothing is known."""
+def violations(constraints: Constraints, features: Summary | None, predictions: Summary | None) -> list[Violation]:
+    """What the current windows of one variant break.
+
+    A reference from captured traffic has predictions among its columns, one from training data has not: what the
+    variant predicts is checked where it has constraints, and is no extra column.
+    """
+    answered = set(predictions.names) if predictions else set()
+    asked = Constraints([each for each in constraints.features if each.name not in answered], constraints.monitoring)
+    rest = Constraints([each for each in constraints.features if each.name in answered], constraints.monitoring)
+    found = of_window(asked, features) if features else []
+    if predictions:
+        found += [each for each in of_window(rest, predictions) if each.check != "extra_column_check"]
+    return found
+
+
+def of_window(constraints: Constraints, window: Summary) -> list[Violation]:
+    """What one window breaks; nothing where it has no rows, since then nothing is known."""
     if not window.rows:
         return []
-    known = constraints.by_name()
+    known = {feature.name for feature in constraints.features}
     columns = {name: column for column, name in enumerate(window.names)}
     extra = [name for name in columns if name not in known] if constraints.monitoring.evaluates else []
     found = [Violation(name, "extra_column_check", 1, 0, "a column that the reference does not have") for name in extra]
@@ -57,12 +72,19 @@ def violations(constraints: Constraints, window: Summary) -> list[Violation]:
     return found
 
 
-def write_violations(found: Sequence[Violation]) -> bytes:
-    """constraint_violations.json, in SageMaker's shape."""
+def write_violations(found: Iterable[tuple[str, Violation]]) -> bytes:
+    """constraint_violations.json, in SageMaker's shape and with three fields more: variant, value and limit."""
     document = {
         "violations": [
-            {"feature_name": each.feature, "constraint_check_type": each.check, "description": each.description}
-            for each in found
+            {
+                "feature_name": each.feature,
+                "constraint_check_type": each.check,
+                "description": each.description,
+                "variant": variant,
+                "value": each.value,
+                "limit": each.limit,
+            }
+            for variant, each in found
         ]
     }
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"

@@ -1,6 +1,6 @@
 """What the data ought to be: what constraints.json holds, its overrides applied."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -64,10 +64,6 @@ class Constraints:
 
     features: Sequence[Constraint]
     monitoring: Monitoring = field(default_factory=Monitoring)
-
-    def by_name(self) -> Mapping[str, Constraint]:
-        """The constraint of each feature."""
-        return {feature.name: feature for feature in self.features}
 
 
 MAX_DOMAIN = 100

@@ -14,6 +14,7 @@ from sidecar.admin.view import ConfigView, VariantView, View
 from sidecar.config.addresses import Address, SocketAddress
 from sidecar.instruments import CaptureCounts
 from sidecar.records import JSON, Body, Capture, Metric, Report
+from sidecar.reference.constraints import Constraints
 from sidecar.stats.traffic import Labels, Traffic
 from sidecar.stats.window import Window
 
@@ -94,6 +95,7 @@ class Sidecar:
     exporter: Way | None = None
     traffic: Traffic = field(default_factory=lambda: Traffic(max_series=10))
     windows: dict[tuple[str, str], Window] = field(default_factory=dict)
+    constraints: Constraints | None = None
     report: Callable[[], Awaitable[Report]] = one_metric
 
     def view(self) -> View:
@@ -107,6 +109,7 @@ class Sidecar:
             traffic=self.traffic,
             variants=lambda: self.variants,
             windows=self.windows,
+            constraints=self.constraints,
             recent=self.recent,
             counts=lambda: CaptureCounts(5, 4, Counter(buffer_full=1), 2048, 1, Counter(champion=40), Counter(json=2)),
             sinks=lambda: [Way("jsonl", 3, 1, 2, "full")],

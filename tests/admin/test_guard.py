@@ -8,7 +8,16 @@ from sidecar.records import Report
 from tests.admin.rig import Answer, Client, Sidecar, asking
 
 TOKEN = "s3cret"
-PATHS = ("/", "/metrics", "/v1/status", "/v1/features", "/v1/routes", "/v1/captures", "/openapi.json", "/nothing")
+PATHS = (
+    "/",
+    "/metrics",
+    "/v1/status",
+    "/v1/features",
+    "/v1/routes",
+    "/v1/captures",
+    "/openapi.json",
+    "/nothing",
+)
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,19 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.admin.server import LIMIT, MAX_LIMIT, application, start
 from sidecar.config.addresses import UnixAddress
+from sidecar.reference.constraints import Constraint, Constraints, Monitoring
 from tests.admin.rig import LOOPBACK, Answer, Client, Sidecar, Way, asking, busy_sidecar, capture
 
 OPENAPI = orjson.loads((files("sidecar.admin") / "openapi.json").read_bytes())
-DOCUMENTS = ("/readyz", "/v1/status", "/v1/features", "/v1/routes", "/v1/captures")
+DOCUMENTS = ("/readyz", "/v1/status", "/v1/features", "/v1/violations", "/v1/routes", "/v1/captures")
+STRICT = Monitoring(datatype_threshold=1.0, domain_threshold=1.0)
+CONSTRAINTS = Constraints(
+    [
+        Constraint("amount", "Integral", 1.0, non_negative=True, domain=None, monitoring=STRICT),
+        Constraint("gone", "Fractional", 1.0, non_negative=False, domain=None, monitoring=STRICT),
+    ],
+    STRICT,
+)
 
 
 def got(sidecar: Sidecar, path: str, method: str = "GET") -> Answer:
@@ -47,15 +56,30 @@ def test_the_description_is_openapi() -> None:
 def test_replies_are_as_described(path: str, busy: bool) -> None:
     sidecar = busy_sidecar() if busy else Sidecar()
     sidecar.exporter = Way("otlp") if busy else None
+    sidecar.constraints = CONSTRAINTS
     answer = got(sidecar, path)
     assert answer.status == 200
     assert faults(path, answer) == []
 
 
-@pytest.mark.parametrize("path", ["/v1/captures?limit=0", "/readyz"])
+@pytest.mark.parametrize("path", ["/v1/captures?limit=0", "/readyz", "/v1/violations"])
 def test_refusals_are_as_described(path: str) -> None:
     answer = got(Sidecar(reasons=["no upstream answers"]), path)
     assert faults(path.partition("?")[0], answer) == []
+
+
+def test_violations_are_told_by_variant_and_feature() -> None:
+    sidecar = busy_sidecar()
+    sidecar.constraints = CONSTRAINTS
+
+    found = got(sidecar, "/v1/violations").json()["violations"]
+
+    assert [(each["variant"], each["feature_name"], each["constraint_check_type"]) for each in found] == [
+        ("champion", "country", "extra_column_check"),
+        ("champion", "empty", "extra_column_check"),
+        ("champion", "amount", "data_type_check"),
+        ("champion", "gone", "missing_column_check"),
+    ]
 
 
 def test_every_path_is_described_and_every_description_has_a_path() -> None:

@@ -47,6 +47,26 @@ def test_bad_flags_are_refused_before_any_port_is_bound(arguments: list[str], wo
     assert words in lines[0]
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "expected a folder with constraints.json"),
+        ('{"features": [{"name": 3}]}', "$.features[0].name"),
+    ],
+    ids=["none", "broken"],
+)
+def test_a_reference_that_cannot_be_read_is_refused(tmp_path: Path, text: str | None, words: str) -> None:
+    if text is not None:
+        (tmp_path / "constraints.json").write_text(text)
+
+    code, lines = refused("--upstream", "http://m", "--reference", str(tmp_path))
+
+    assert code == 64
+    assert len(lines) == 1
+    assert lines[0].startswith("reference.path: ")
+    assert words in lines[0]
+
+
 @pytest.mark.parametrize("which", ["--listen", "--admin"])
 def test_a_port_that_is_taken_is_one_line_and_code_1(which: str) -> None:
     other = "--admin" if which == "--listen" else "--listen"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from sidecar.reference.checks import Violation, violations, write_violations
+from sidecar.reference.checks import Violation, of_window, violations, write_violations
 from sidecar.reference.constraints import Constraint, Constraints, Monitoring
 from sidecar.reference.profile import Kind
 from sidecar.stats.summary import Summary
@@ -36,9 +36,9 @@ def constraints(
 def test_a_window_like_the_reference_breaks_nothing() -> None:
     allowed = constraints("String", 0.5, ["a", "b"])
 
-    assert violations(allowed, window([NAN] * 4, ["a", "b", "a", None])) == []
-    assert violations(constraints("Integral", 1.0, non_negative=True), window([0, 1, 2])) == []
-    assert violations(constraints("Fractional", 1.0), window([-1, 2, 0.5])) == []
+    assert of_window(allowed, window([NAN] * 4, ["a", "b", "a", None])) == []
+    assert of_window(constraints("Integral", 1.0, non_negative=True), window([0, 1, 2])) == []
+    assert of_window(constraints("Fractional", 1.0), window([-1, 2, 0.5])) == []
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_window_like_the_reference_breaks_nothing() -> None:
 def test_each_check_tells_what_it_saw(
     allowed: Constraints, values: list[float], texts: list[str | None] | None, check: str, value: float
 ) -> None:
-    (found,) = violations(allowed, window(values, texts))
+    (found,) = of_window(allowed, window(values, texts))
 
     assert (found.feature, found.check, found.value) == ("x", check, value)
 
@@ -74,11 +74,11 @@ def test_each_check_tells_what_it_saw(
 def test_what_the_thresholds_allow_is_no_violation(
     allowed: Constraints, values: list[float], texts: list[str | None] | None
 ) -> None:
-    assert violations(allowed, window(values, texts)) == []
+    assert of_window(allowed, window(values, texts)) == []
 
 
 def test_columns_too_many_and_too_few_are_told() -> None:
-    found = violations(constraints(), window([1.0], name="y"))
+    found = of_window(constraints(), window([1.0], name="y"))
 
     assert [(each.feature, each.check) for each in found] == [
         ("y", "extra_column_check"),
@@ -90,19 +90,48 @@ def test_nothing_is_checked_where_nothing_is_known_or_wanted() -> None:
     off = Monitoring(evaluates=False)
     feature = Constraint("x", "Integral", 1.0, non_negative=True, domain=None, monitoring=off)
 
-    assert violations(constraints("Integral", 1.0), window([])) == []
-    assert violations(Constraints([feature], off), window([-1.5], name="y")) == []
+    assert of_window(constraints("Integral", 1.0), window([])) == []
+    assert of_window(Constraints([feature], off), window([-1.5], name="y")) == []
 
 
 def test_new_categories_are_named() -> None:
-    (found,) = violations(constraints("String", domain=["a"]), window([NAN] * 3, ["a", "b", "b"]))
+    (found,) = of_window(constraints("String", domain=["a"]), window([NAN] * 3, ["a", "b", "b"]))
 
     assert found.description == "33.33% of the texts are in the domain, expected at least 100.00%; new: 'b'"
 
 
+def test_predictions_are_checked_where_they_have_constraints() -> None:
+    monitoring = Monitoring(datatype_threshold=1.0)
+    both = Constraints(
+        [
+            Constraint("x", "Integral", 1.0, non_negative=False, domain=None, monitoring=monitoring),
+            Constraint("score", "Integral", 1.0, non_negative=False, domain=None, monitoring=monitoring),
+        ],
+        monitoring,
+    )
+    alone = Constraints(both.features[:1], monitoring)
+    features, predictions = window([1, 2]), window([0.5, 1.0], name="score")
+
+    assert [(each.feature, each.check) for each in violations(both, features, predictions)] == [
+        ("score", "data_type_check")
+    ]
+    assert violations(alone, features, predictions) == []
+    assert [each.check for each in violations(both, features, None)] == ["missing_column_check"]
+    assert violations(both, None, None) == []
+
+
 def test_violations_are_written_in_sagemaker_s_shape() -> None:
-    written = write_violations([Violation("x", "completeness_check", 0.5, 1.0, "half")])
+    written = write_violations([("champion", Violation("x", "completeness_check", 0.5, 1.0, "half"))])
 
     assert json.loads(written) == {
-        "violations": [{"feature_name": "x", "constraint_check_type": "completeness_check", "description": "half"}]
+        "violations": [
+            {
+                "feature_name": "x",
+                "constraint_check_type": "completeness_check",
+                "description": "half",
+                "variant": "champion",
+                "value": 0.5,
+                "limit": 1.0,
+            }
+        ]
     }

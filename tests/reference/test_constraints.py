@@ -33,4 +33,3 @@ def test_what_is_suggested_holds_for_the_data() -> None:
         ("empty", 0.0, False, None),
     ]
     assert constraints.monitoring == GENERATED
-    assert constraints.by_name()["note"].kind == "String"
