@@ -70,7 +70,7 @@ def test_the_features_of_a_learned_reference_are_watched() -> None:
 
     learner.update(table(5000))
     bins = bins_of(learner.profiles())
-    detector = Sequential(reference=bins.reference, ordered=bins.ordered, used=bins.used)
+    detector = Sequential(reference=bins.trusted, ordered=bins.ordered, used=bins.used)
 
     def named(**options: float) -> set[str]:
         batches = (table(100, **options) for _ in range(30))

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from sidecar.records import Table
 from sidecar.reference.binning import BINS, QUANTILE_STEPS, Bins, bins_of
 from sidecar.reference.learning import Learner
+from sidecar.reference.profile import Numbers, Profile, Profiles
+from sidecar.reference.sketch import Sketch
 from sidecar.stats.columns import Cells
 from sidecar.stats.moments import Floats
 
@@ -110,6 +112,23 @@ def test_used_bins_are_those_that_a_row_can_fall_into() -> None:
     assert found.ordered.sum(axis=1).tolist() == [QUANTILE_STEPS, 5, 0]
     assert found.used[:, BINS].all()
     assert not (found.reference[~found.used]).any()
+
+
+def test_a_sketch_is_trusted_as_far_as_its_error_goes() -> None:
+    def trusted(k: int, levels: list[list[float]]) -> tuple[int, int]:
+        sketch = Sketch(k=k, levels=levels)
+        numbers = Numbers(mean=0.0, total=0.0, std=1.0, minimum=0.0, maximum=1.0, sketch=sketch)
+        profile = Profile("a", "Fractional", sketch.n, 0, numbers=numbers)
+        found = bins_of(Profiles(sketch.n, [profile]))
+        return int(found.reference.sum()), int(found.trusted.sum())
+
+    many = RNG.random(1000).tolist()
+
+    rows, good_for = trusted(200, [[], [], [], [], [], [], [], many])
+    assert rows == 128_000
+    assert good_for == pytest.approx(9_400, rel=0.01)
+    assert trusted(2048, [[], [], [], [], [], [], [], many]) == (128_000, 128_000)
+    assert trusted(200, [many]) == (1000, 1000)
 
 
 def test_features_without_a_value_have_no_bins() -> None:

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from datasketches import kll_doubles_sketch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,6 +63,14 @@ def test_buckets_are_of_equal_width() -> None:
 
     np.testing.assert_allclose(edges, np.arange(11))
     assert counts.tolist() == [3, 1, 0, 0, 0, 0, 0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("k", [8, 200, 2048, 65535])
+def test_the_error_is_the_one_that_datasketches_tells(k: int) -> None:
+    told = kll_doubles_sketch(k).normalized_rank_error(False)
+
+    assert Sketch(k=k, levels=[[1.0], [2.0]]).rank_error == pytest.approx(told)
+    assert Sketch(k=k, levels=[[1.0, 2.0], []]).rank_error == 0.0
 
 
 @pytest.mark.parametrize("levels", [[], [[]], [[], []]])
