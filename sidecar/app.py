@@ -220,7 +220,7 @@ class App:
                 VariantView(name, variant.version, variant.weight, variant.url)
                 for name, variant in build.variants_of(self._config.upstream, self._config.variants).items()
             ],
-            windows=pipeline.windows,
+            snapshots=pipeline.snapshots,
             constraints=self._constraints,
             recent=pipeline.recent,
             counts=monitor.counts,

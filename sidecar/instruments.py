@@ -120,7 +120,7 @@ class Outlet(Protocol):
         ...
 
 
-class Store(Outlet, Protocol):
+class SinkOutlet(Outlet, Protocol):
     """A way out that keeps files."""
 
     @property
@@ -178,9 +178,9 @@ def capture_metrics(counts: CaptureCounts) -> list[Metric]:
     ]
 
 
-def sink_metrics(sinks: Sequence[Store]) -> list[Metric]:
+def sink_metrics(sinks: Sequence[SinkOutlet]) -> list[Metric]:
     """What became of captures, by sink."""
-    named: list[tuple[Attributes, Store]] = [({"sidecar.sink": sink.name}, sink) for sink in sinks]
+    named: list[tuple[Attributes, SinkOutlet]] = [({"sidecar.sink": sink.name}, sink) for sink in sinks]
     return [
         *_outlets("sidecar.sink", named),
         _metric("sidecar.sink.deleted", [(at, sink.deleted_files) for at, sink in named]),

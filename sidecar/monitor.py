@@ -101,7 +101,7 @@ class Monitor:
 
     async def _window_metrics(self) -> list[Metric]:
         """Those of the current windows, summed in a thread: a window of many features takes milliseconds."""
-        snapshots = {key: window.snapshot() for key, window in self.pipeline.windows.items()}
+        snapshots = await self.pipeline.snapshots()
         now_s = self.pipeline.now_s()
 
         def metrics() -> list[Metric]:

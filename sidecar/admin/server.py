@@ -70,6 +70,8 @@ class _Pages:
     def __init__(self, view: View) -> None:
         here = files("sidecar.admin")
         self._view = view
+        # What takes milliseconds is done in a thread, one at a time: each wants the interpreter's lock from the proxy.
+        self._aside = asyncio.Lock()
         self._rates = Rates(view.clock() - (view.wall_s() - view.started_s))
         self._start = (here / "index.html").read_bytes()
         described = orjson.loads((here / "openapi.json").read_bytes())
@@ -104,7 +106,8 @@ class _Pages:
 
     async def metrics(self, _: web.Request) -> web.Response:
         # At the limit of series it is 20 MB of text and 0.1 s of work: not between two requests.
-        text = await asyncio.to_thread(render, await self._view.report())
+        async with self._aside:
+            text = await asyncio.to_thread(render, await self._view.report())
         return web.Response(body=text, headers={"Content-Type": f"{CONTENT_TYPE}; charset=utf-8"})
 
     async def openapi(self, _: web.Request) -> web.Response:
@@ -114,16 +117,15 @@ class _Pages:
         return _json(status(self._view, self._rates))
 
     async def features(self, _: web.Request) -> web.Response:
-        snapshots = {key: window.snapshot() for key, window in sorted(self._view.windows.items())}
-        # A window of many features takes milliseconds: not between two requests.
-        return await asyncio.to_thread(_features, snapshots, self._view.clock())
+        async with self._aside:
+            return await asyncio.to_thread(_features, await self._view.snapshots(), self._view.clock())
 
     async def violations(self, _: web.Request) -> web.Response:
         constraints = self._view.constraints
         if constraints is None:
             raise web.HTTPNotFound(text="no reference: expected reference.path in the configuration")
-        snapshots = {key: window.snapshot() for key, window in sorted(self._view.windows.items())}
-        return await asyncio.to_thread(_violations, constraints, snapshots, self._view.clock())
+        async with self._aside:
+            return await asyncio.to_thread(_violations, constraints, await self._view.snapshots(), self._view.clock())
 
     async def routes(self, _: web.Request) -> web.Response:
         return _json(routes(self._view))

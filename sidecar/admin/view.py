@@ -8,7 +8,7 @@ from sidecar.instruments import CaptureCounts, Outlet
 from sidecar.records import Capture, Report
 from sidecar.reference.constraints import Constraints
 from sidecar.stats.traffic import Traffic
-from sidecar.stats.window import Window
+from sidecar.stats.window import Snapshot
 
 
 class VariantView(NamedTuple):
@@ -51,7 +51,7 @@ class View:
         not_ready: Why requests should not come yet, or not any more; empty when they may.
         report: All metrics, now.
         variants: In the table's order.
-        windows: By variant and kind, `features` or `predictions`.
+        snapshots: The windows by variant and kind, `features` or `predictions`.
         constraints: What the data ought to be; None without a reference.
         recent: The latest captures, oldest first.
         counts: What became of exchanges.
@@ -68,7 +68,7 @@ class View:
     report: Callable[[], Awaitable[Report]]
     traffic: Traffic
     variants: Callable[[], Sequence[VariantView]]
-    windows: Mapping[tuple[str, str], Window]
+    snapshots: Callable[[], Awaitable[Mapping[tuple[str, str], Snapshot]]]
     constraints: Constraints | None
     recent: Sequence[Capture]
     counts: Callable[[], CaptureCounts]

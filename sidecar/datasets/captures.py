@@ -3,7 +3,6 @@
 import base64
 import binascii
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -11,15 +10,12 @@ import msgspec
 import numpy as np
 from msgspec import Struct, field
 
-from sidecar.datasets.chunk import Chunk, fractions, refuse
+from sidecar.datasets.chunk import LINES_BYTES, Chunk, fractions, refuse
 from sidecar.errors import PayloadError
 from sidecar.payload import DECODERS
 from sidecar.payload.assembling import assemble
 from sidecar.payload.decoding import Decoding, Rows
 from sidecar.records import Body, Capture, Sample, Table
-
-LINES = 1024
-"""Of a chunk."""
 
 _TYPES = {"CSV": "text/csv", "JSON": "application/json", "BASE64": ""}
 
@@ -73,7 +69,7 @@ def read_captures(path: Path, decoding: Decoding) -> Iterator[Chunk]:
     """
     with path.open("rb") as file:
         number = 0
-        while lines := list(islice(file, LINES)):
+        while lines := file.readlines(LINES_BYTES):
             items: list[tuple[Capture, Rows]] = []
             skipped = []
             for offset, line in enumerate(lines, 1):

@@ -7,8 +7,11 @@ from typing import NamedTuple
 from sidecar.errors import ConfigError, Fault
 from sidecar.records import Table
 
-ROWS = 4096
-"""Of a chunk, at most: memory stays flat, and numpy's fixed costs are shared."""
+CELLS = 4096 * 32
+"""Of a chunk, unless one row has more: memory stays flat, and numpy's fixed costs are shared."""
+
+LINES_BYTES = 1 << 17
+"""Of the lines that are parsed at once, unless one is longer; so few cannot be more rows than are decoded at once."""
 
 
 class Chunk(NamedTuple):
@@ -24,6 +27,11 @@ class Chunk(NamedTuple):
     fractional: Sequence[int]
     read_bytes: int
     skipped: Sequence[str] = ()
+
+
+def rows_of(width: int) -> int:
+    """Rows of a chunk, of so many cells each."""
+    return max(1, CELLS // max(1, width))
 
 
 def fractions(rows: Iterable[Sequence[object]]) -> list[int]:

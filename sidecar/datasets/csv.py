@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sidecar.datasets.chunk import ROWS, Chunk, refuse
+from sidecar.datasets.chunk import Chunk, refuse, rows_of
 from sidecar.payload.csv import cell
 from sidecar.payload.decoding import feature_names
 from sidecar.records import Table
@@ -36,7 +36,7 @@ def read_csv(path: Path) -> Iterator[Chunk]:
                 raise refuse(path, ":1", "a name occurs twice, expected different names")
             rows = [] if named else [first]
             before = 0
-            while rows := rows + [row for row in islice(lines, ROWS - len(rows)) if row]:
+            while rows := rows + [row for row in islice(lines, rows_of(len(names)) - len(rows)) if row]:
                 table, fractional = _table(path, names, rows, lines.line_num)
                 at = raw.tell()
                 yield Chunk(table, fractional, at - before)

@@ -1,18 +1,14 @@
 """JSON Lines files: an object, a list, or `{"features": […]}` a line."""
 
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
-from sidecar.datasets.chunk import Chunk, fractions, refuse
+from sidecar.datasets.chunk import LINES_BYTES, Chunk, fractions, refuse
 from sidecar.errors import PayloadError
 from sidecar.payload.assembling import tabulate
 from sidecar.payload.decoding import feature_names
 from sidecar.payload.document import parse
 from sidecar.payload.grid import from_instances
-
-LINES = 1024
-"""Of a chunk: what is parsed at once takes some twenty times its size."""
 
 
 def read_jsonlines(path: Path) -> Iterator[Chunk]:
@@ -23,7 +19,7 @@ def read_jsonlines(path: Path) -> Iterator[Chunk]:
     """
     with path.open("rb") as file:
         number = 0
-        while lines := list(islice(file, LINES)):
+        while lines := file.readlines(LINES_BYTES):
             try:
                 documents = [parse(line) for line in lines if line.strip()]
                 names, rows = from_instances(documents) if documents else ((), [])

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sidecar.datasets.chunk import ROWS, Chunk, refuse
+from sidecar.datasets.chunk import Chunk, refuse, rows_of
 from sidecar.errors import ConfigError, Fault
 from sidecar.records import Table
 
@@ -25,7 +25,7 @@ def read_parquet(path: Path) -> Iterator[Chunk]:
     try:
         with parquet.ParquetFile(path) as file:
             size_bytes = path.stat().st_size
-            for batch in file.iter_batches(batch_size=ROWS):
+            for batch in file.iter_batches(batch_size=rows_of(file.metadata.num_columns)):
                 table, fractional = _table(arrow, path, batch)
                 yield Chunk(table, fractional, round(size_bytes * batch.num_rows / max(1, file.metadata.num_rows)))
     except arrow.ArrowInvalid as error:

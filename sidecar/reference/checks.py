@@ -14,13 +14,12 @@ from sidecar.stats.summary import Summary
 Check = Literal[
     "data_type_check",
     "completeness_check",
-    "baseline_drift_check",
     "missing_column_check",
     "extra_column_check",
     "categorical_values_check",
     "non_negative_check",
 ]
-"""SageMaker's, and `non_negative_check`: its constraints say so, and its list of violations has no word for it."""
+"""SageMaker's without its drift check, and one of ours: its constraints know the sign, its violations do not."""
 
 
 class Violation(NamedTuple):
@@ -91,7 +90,7 @@ def write_violations(found: Iterable[tuple[str, Violation]]) -> bytes:
 
 
 def _completeness(feature: Constraint, window: Summary, column: int) -> Violation | None:
-    share, limit = 1 - int(window.missing[column]) / window.rows, feature.completeness
+    share, limit = (window.rows - int(window.missing[column])) / window.rows, feature.completeness
     if share >= limit:
         return None
     told = f"{share:.2%} of the rows have a value, expected at least {limit:.2%}"
@@ -122,7 +121,7 @@ def _sign(feature: Constraint, window: Summary, column: int) -> Violation | None
 def _domain(feature: Constraint, window: Summary, column: int) -> Violation | None:
     """Texts that were folded into `other` are taken for unknown ones."""
     texts = window.texts.get(column)
-    if feature.domain is None or texts is None:
+    if feature.domain is None or texts is None or not texts.rows:
         return None
     domain, limit = frozenset(feature.domain), feature.monitoring.domain_threshold
     share = sum(count for text, count in texts.top if text in domain) / texts.rows

@@ -10,10 +10,10 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-byoc-constraints.h
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from sidecar.errors import ConfigError, Fault
 from sidecar.reference.constraints import CategoricalMethod, Constraint, Constraints, Method, Monitoring
@@ -22,8 +22,11 @@ from sidecar.reference.sketch import Sketch
 
 F = TypeVar("F", bound=Struct)
 Switch = Literal["Enabled", "Disabled"]
+Count = Annotated[int, Meta(ge=0)]
 Number = float | Literal["NaN", "Infinity", "-Infinity"]
 """Java's JSON writers put in words what JSON has no number for."""
+MAX_LEVELS = 48
+"""Of a sketch: an item of the last one stands for 2^47 numbers."""
 
 
 class _Distribution(Struct):
@@ -71,8 +74,8 @@ class _ConstraintsFile(Struct, kw_only=True):
 
 
 class _Common(Struct):
-    num_present: int
-    num_missing: int
+    num_present: Count
+    num_missing: Count
 
 
 class _Bucket(Struct):
@@ -83,12 +86,12 @@ class _Bucket(Struct):
 
 class _SketchParameters(Struct):
     c: float
-    k: float
+    k: Annotated[float, Meta(gt=0)]
 
 
 class _Sketch(Struct):
     parameters: _SketchParameters
-    data: list[list[float]]
+    data: Annotated[list[list[float]], Meta(max_length=MAX_LEVELS)]
 
 
 class _Kll(Struct):
@@ -112,7 +115,7 @@ class _NumberStatistics(Struct):
 
 class _Category(Struct):
     value: str
-    count: int
+    count: Count
 
 
 class _CategoryBuckets(Struct):
@@ -138,7 +141,7 @@ class _FeatureStatistics(Struct):
 
 
 class _Dataset(Struct):
-    item_count: int
+    item_count: Count
 
 
 class _StatisticsFile(Struct, kw_only=True):

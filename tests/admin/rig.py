@@ -16,7 +16,7 @@ from sidecar.instruments import CaptureCounts
 from sidecar.records import JSON, Body, Capture, Metric, Report
 from sidecar.reference.constraints import Constraints
 from sidecar.stats.traffic import Labels, Traffic
-from sidecar.stats.window import Window
+from sidecar.stats.window import Snapshot, Window
 
 T = TypeVar("T")
 
@@ -98,6 +98,9 @@ class Sidecar:
     constraints: Constraints | None = None
     report: Callable[[], Awaitable[Report]] = one_metric
 
+    async def snapshots(self) -> dict[tuple[str, str], Snapshot]:
+        return {key: window.snapshot() for key, window in self.windows.items()}
+
     def view(self) -> View:
         return View(
             version="1.2.3",
@@ -108,7 +111,7 @@ class Sidecar:
             report=self.report,
             traffic=self.traffic,
             variants=lambda: self.variants,
-            windows=self.windows,
+            snapshots=self.snapshots,
             constraints=self.constraints,
             recent=self.recent,
             counts=lambda: CaptureCounts(5, 4, Counter(buffer_full=1), 2048, 1, Counter(champion=40), Counter(json=2)),

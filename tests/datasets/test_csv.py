@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sidecar.datasets.chunk import ROWS, Chunk
+from sidecar.datasets.chunk import CELLS, Chunk
 from sidecar.datasets.csv import read_csv
 from sidecar.errors import ConfigError
 
@@ -55,14 +55,23 @@ def test_what_is_written_as_a_fraction_is_one(tmp_path: Path, field: str) -> Non
 
 
 def test_a_long_file_comes_in_chunks_and_every_byte_is_told(tmp_path: Path) -> None:
-    text = "a\n" + "".join(f"{row}\n" for row in range(3 * ROWS + 5))
+    text = "a\n" + "".join(f"{row}\n" for row in range(3 * CELLS + 5))
 
     found = chunks(tmp_path, text)
 
     values = np.concatenate([chunk.table.values[:, 0] for chunk in found])
-    assert max(len(chunk.table.values) for chunk in found) <= ROWS
-    assert values.tolist() == list(range(3 * ROWS + 5))
+    assert max(len(chunk.table.values) for chunk in found) <= CELLS
+    assert values.tolist() == list(range(3 * CELLS + 5))
     assert sum(chunk.read_bytes for chunk in found) == len(text)
+
+
+def test_wide_rows_come_in_small_chunks(tmp_path: Path) -> None:
+    width = CELLS // 2
+    names, row = (",".join(f"{prefix}{cell}" for cell in range(width)) for prefix in ("a", ""))
+
+    found = chunks(tmp_path, "\n".join([names, row, row, row, ""]))
+
+    assert [chunk.table.values.shape for chunk in found] == [(2, width), (1, width)]
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "a,b\n"])

@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sidecar.datasets.jsonlines import LINES, read_jsonlines
+from sidecar.datasets.chunk import LINES_BYTES
+from sidecar.datasets.jsonlines import read_jsonlines
 from sidecar.errors import ConfigError
 
 
@@ -34,10 +35,23 @@ def test_lists_have_numbered_columns(tmp_path: Path, line: object) -> None:
 
 
 def test_a_long_file_comes_in_chunks(tmp_path: Path) -> None:
-    chunks = list(read_jsonlines(write(tmp_path, *([row] for row in range(2 * LINES + 1)))))
+    file = write(tmp_path, *([row] for row in range(LINES_BYTES // 2)))
 
-    assert [len(chunk.table.values) for chunk in chunks] == [LINES, LINES, 1]
-    assert chunks[2].table.values.tolist() == [[2 * LINES]]
+    chunks = list(read_jsonlines(file))
+
+    values = np.concatenate([chunk.table.values[:, 0] for chunk in chunks])
+    assert values.tolist() == list(range(LINES_BYTES // 2))
+    assert max(chunk.read_bytes for chunk in chunks) < LINES_BYTES + 100
+    assert sum(chunk.read_bytes for chunk in chunks) == file.stat().st_size
+
+
+def test_wide_rows_are_read(tmp_path: Path) -> None:
+    row = {f"c{cell}": cell for cell in range(3000)}
+
+    chunks = list(read_jsonlines(write(tmp_path, *[row] * 500)))
+
+    assert {chunk.table.values.shape[1] for chunk in chunks} == {3000}
+    assert sum(len(chunk.table.values) for chunk in chunks) == 500
 
 
 @pytest.mark.parametrize(

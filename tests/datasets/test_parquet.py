@@ -6,7 +6,7 @@ import pyarrow as arrow
 import pytest
 from pyarrow import parquet
 
-from sidecar.datasets.chunk import ROWS
+from sidecar.datasets.chunk import CELLS
 from sidecar.datasets.parquet import read_parquet
 from sidecar.errors import ConfigError
 
@@ -41,12 +41,12 @@ def test_numbers_texts_and_gaps(tmp_path: Path) -> None:
 
 
 def test_a_long_file_comes_in_chunks(tmp_path: Path) -> None:
-    file = write(tmp_path, {"a": range(2 * ROWS + 1)})
+    file = write(tmp_path, {"a": range(2 * CELLS + 1)})
 
     chunks = list(read_parquet(file))
 
-    assert sum(len(chunk.table.values) for chunk in chunks) == 2 * ROWS + 1
-    assert max(len(chunk.table.values) for chunk in chunks) <= ROWS
+    assert sum(len(chunk.table.values) for chunk in chunks) == 2 * CELLS + 1
+    assert max(len(chunk.table.values) for chunk in chunks) <= CELLS
     assert sum(chunk.read_bytes for chunk in chunks) == pytest.approx(file.stat().st_size, abs=len(chunks))
 
 

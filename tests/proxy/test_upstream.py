@@ -5,6 +5,7 @@ import pytest
 from sidecar.proxy.gateway import Sampling
 from sidecar.proxy.limits import Timeouts
 from sidecar.proxy.tap import Tap
+from sidecar.proxy.upstream import REMEMBERED_HEAD_BYTES
 from tests.proxy.rig import (
     EVERYTHING,
     GET,
@@ -203,6 +204,24 @@ async def test_a_connection_that_may_not_serve_again_does_not(answer: bytes) -> 
         fresh = await rig.upstream.accept()
 
         await fresh.expect(GET)
+
+
+@pytest.mark.parametrize("filling", [0, REMEMBERED_HEAD_BYTES - 60, REMEMBERED_HEAD_BYTES])
+@on_both_loops
+async def test_the_same_head_again_is_read_for_its_own_request(filling: int) -> None:
+    head = b"HTTP/1.1 200 OK\r\nX: %b\r\nContent-Length: 2\r\n\r\n" % (b"x" * filling)
+    async with sidecar() as rig:
+        client, upstream = await rig.asks()
+        await upstream.send(OK)
+        await client.until(b"ok")
+        for method, body in ((b"GET", b"ok"), (b"GET", b"no"), (b"HEAD", b""), (b"GET", b"ok")):
+            await client.send(GET.replace(b"GET", method))
+            await upstream.head()
+            await upstream.send(head + body)
+            told = await client.head()
+
+            assert told.startswith(head[:-2])
+            await client.expect(body)
 
 
 @on_both_loops

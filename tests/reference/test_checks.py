@@ -69,6 +69,8 @@ def test_each_check_tells_what_it_saw(
         (constraints("String", domain=["a"], domain_threshold=0.5), [NAN] * 4, ["a", "b", "a", "c"]),
         (constraints("Unknown"), [1.0, NAN], [None, "x"]),
         (constraints("String"), [1.0, NAN], [None, "x"]),
+        (constraints("String", domain=["a"]), [NAN, NAN], [None, None]),
+        (constraints(completeness=857 / 1000), [1.0] * 857 + [NAN] * 143, None),
     ],
 )
 def test_what_the_thresholds_allow_is_no_violation(

@@ -228,3 +228,25 @@ def test_a_broken_file_is_named_with_the_field(data: bytes, message: str) -> Non
         parse_constraints(data, "f.json")
 
     assert str(raised.value) == message
+
+
+def kll(**sketch: object) -> bytes:
+    statistics = {"common": {"num_present": 1, "num_missing": 0}, "distribution": {"kll": {"sketch": sketch}}}
+    feature = {"name": "a", "inferred_type": "Fractional", "numerical_statistics": statistics}
+    return dumped({"dataset": {"item_count": 1}, "features": [feature]})
+
+
+@pytest.mark.parametrize(
+    ("data", "field"),
+    [
+        (kll(parameters={"c": 0.64, "k": 0}, data=[[1.0]]), "sketch.parameters.k"),
+        (kll(parameters={"c": 0.64, "k": 200}, data=[[1.0]] * 100), "sketch.data"),
+        (dumped({"dataset": {"item_count": -1}, "features": []}), "$.dataset.item_count"),
+    ],
+)
+def test_a_number_that_cannot_be_is_refused_by_its_field(data: bytes, field: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse_statistics(data, "s.json")
+
+    assert str(raised.value).startswith("s.json: ")
+    assert field in str(raised.value)
