@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from sidecar.records import JSON, Capture, Comparison
+from sidecar.records import JSON, Capture, Comparison, Notice
 
 if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
     # Sinks and decoders need these protocols before numpy need be there.
     from sidecar.stats.tally import Tally
 
@@ -69,4 +71,19 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Bring everything accepted to where it goes, and let go of it."""
+        ...
+
+
+class Channel(Protocol):
+    """A way to tell somebody, or something, of an alert."""
+
+    async def send(self, notice: Notice, http: "ClientSession") -> None:
+        """Send one notice; the caller bounds how long that may take, and sends again what failed.
+
+        Args:
+            http: For whoever speaks HTTP.
+
+        Raises:
+            DeliveryError: It was not taken.
+        """
         ...

@@ -1,4 +1,6 @@
-"""What travels behind the request path, in the order in which it appears: Capture, Sample, Comparison, Metric, Report.
+"""What travels behind the request path, in the order in which it appears.
+
+Capture, Sample, Comparison, Finding, Alert, Notice; beside them Event, Metric and Report, which are exported.
 
 An Exchange becomes a Capture when its bodies are inflated and redacted: nothing behind that point sees what must not
 be stored or shown. Captures become Samples when their bodies are decoded into features and predictions.
@@ -114,6 +116,147 @@ class Comparison:
     limit: "Floats"
     p_value: "Floats"
     drifted: "Flags"
+
+
+Subject = Literal["features", "predictions"]
+"""The two tables of a sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """A column in which something was found.
+
+    Args:
+        name: Of the column.
+        share: Its part of what was found, in (0, 1]; those of one finding add up to 1.
+        statistic: The check's number.
+        threshold: What the number may reach.
+        sentence: What happened to the column, for people.
+        nats: The evidence, the logarithm of an e-value; None where the check has none.
+        p_value: None where the check has none.
+        since_s: Unix time at which the change most likely began; None where the check cannot tell.
+        rows: That the statistic was read from.
+    """
+
+    name: str
+    share: float
+    statistic: float
+    threshold: float
+    sentence: str
+    nats: float | None = None
+    p_value: float | None = None
+    since_s: float | None = None
+    rows: int = 0
+
+
+class Key(NamedTuple):
+    """Which finding it is; there is one of each at a time.
+
+    Args:
+        monitor: The kind of the monitor that found it: `data`.
+        check: The kind of its detector, or SageMaker's name of the check.
+        variant: Whose rows it is about.
+    """
+
+    monitor: str
+    check: str
+    variant: str
+    subject: Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a monitor holds against the rows of late of one variant, until it no longer does.
+
+    Args:
+        version: The build behind the variant.
+        carriers: The columns that carry it, the greatest share first; at least one.
+        rows: Of the current side: since the change began, or of the window.
+        reference_rows: Of the other side.
+        sentence: What was found, for people, with the columns named.
+    """
+
+    key: Key
+    version: str
+    carriers: tuple[Carrier, ...]
+    rows: int
+    reference_rows: int
+    sentence: str
+
+    @property
+    def since_s(self) -> float | None:
+        """Unix time at which the first of its columns began to change; None where nobody can tell."""
+        return min((each.since_s for each in self.carriers if each.since_s is not None), default=None)
+
+
+Severity = Literal["info", "warning", "critical"]
+State = Literal["pending", "firing", "resolved"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """A finding that a rule holds worth telling, and how far that has gone.
+
+    Args:
+        id: Unique, of 16 hexadecimal digits.
+        state: `pending` until the finding has lasted, then `firing`, then `resolved`.
+        finding: As it is; as it was last, when it no longer holds.
+        pending_s: Unix time at which it was first seen; likewise the other moments, None until they come.
+        gone_s: Since when the finding does not hold any more; None while it does.
+        told_s: When the channels were last told.
+        told: How often they were.
+        silenced_until_s: Until then they are told nothing.
+    """
+
+    id: str
+    state: State
+    severity: Severity
+    finding: Finding
+    pending_s: float
+    fired_s: float | None = None
+    gone_s: float | None = None
+    resolved_s: float | None = None
+    told_s: float | None = None
+    told: int = 0
+    silenced_until_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What channels are told.
+
+    Args:
+        id: Of the notice: `{alert.id}-{n}`. The same whenever it is sent again, so that receivers can tell.
+        alert: As it was when the notice was made.
+        time_s: Unix time of that.
+        link: Where more can be read.
+        repeat_s: So long after this one another notice follows if the alert still fires.
+    """
+
+    id: str
+    alert: Alert
+    time_s: float
+    link: str
+    repeat_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened once, to be exported as a log record.
+
+    Args:
+        name: `sidecar.alert`, of OpenTelemetry's event names.
+        time_s: Unix time.
+        severity: Its word.
+        body: For people.
+        attributes: For machines.
+    """
+
+    name: str
+    time_s: float
+    severity: Severity
+    body: str
+    attributes: Mapping[str, str | int | float | bool]
 
 
 @dataclass(frozen=True, slots=True)
