@@ -73,7 +73,8 @@ class Bets:
 
 def fixed_bets(urn: Floats, ordered: Flags, used: Flags) -> Fixed:
     """The alternatives against what the urn, shape (k, B), holds at first."""
-    tilts = gaussian_tilts(urn / urn.sum(axis=1, keepdims=True), ordered)
+    shares = urn / urn.sum(axis=1, keepdims=True)
+    tilts = gaussian_tilts(shares, ordered)
     v = tilts.ratios
     return Fixed(
         used=used,
@@ -81,7 +82,7 @@ def fixed_bets(urn: Floats, ordered: Flags, used: Flags) -> Fixed:
         log_ratios=np.log(v),
         powers=np.concatenate((v, v**2, np.abs(v - 1)), axis=2),
         largest=v.max(axis=1),
-        weights=prior(ordered, used, len(WINDOWS)),
+        weights=prior(shares, ordered, used, len(WINDOWS)),
     )
 
 

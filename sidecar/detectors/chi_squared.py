@@ -30,7 +30,8 @@ class ChiSquared:
     them expects less than 5 rows; with two bins left each must expect 10, or there is no verdict. One look only.
 
     Args:
-        alpha: Below it there is drift; SageMaker's `categorical_comparison_threshold` for `ChiSquared`.
+        alpha: The false discovery rate over the features of one look. SageMaker's `categorical_comparison_threshold`
+            for `ChiSquared`, which it holds against the p-value of each feature alone.
     """
 
     alpha: float = 0.001

@@ -1,14 +1,14 @@
 """Evidence of many features together: which of them carry the drift, with a bound on the share named wrongly.
 
-An e-value is a statistic with an expectation of at most 1 where nothing has changed (Vovk & Wang 2021). All here is in
-nats, the natural logarithm, and holds under any dependence between the features.
+An e-value is a statistic with an expectation of at most 1 where nothing has changed (Vovk & Wang 2021). E-values are in
+nats here, the natural logarithm, and what is said of them holds under any dependence between the features.
 """
 
 import math
 
 import numpy as np
 
-from sidecar.stats.moments import Flags, Floats
+from sidecar.stats.moments import Counts, Flags, Floats
 
 
 def e_bh(nats: Floats, level: float) -> Flags:
@@ -34,10 +34,33 @@ def e_bh(nats: Floats, level: float) -> Flags:
     known = np.where(np.isnan(nats), -np.inf, nats)
     order = np.argsort(-known, kind="stable")
     ranks = np.arange(1, len(known) + 1)
-    passing = np.flatnonzero(known[order] >= np.log(len(known) / (ranks * level)))
-    named = np.zeros(len(known), dtype=np.bool_)
-    named[order[: passing[-1] + 1 if passing.size else 0]] = True
-    return named
+    return _up_to_the_last(known[order] >= np.log(len(known) / (ranks * level)), order)
+
+
+def benjamini_hochberg(p_values: Floats, level: float) -> Flags:
+    """Features with the r smallest p-values, r the greatest for which these are at most r level / k.
+
+    The expected share of the unchanged among those named is at most `level`, for features that are independent or
+    whose statistics rise together; under any other dependence at most level (1 + 1/2 + ... + 1/k). Where nothing has
+    changed, that is the probability to name any.
+
+    Args:
+        p_values: Shape (any,); NaN is never named and does not count among the k.
+        level: Of the false discovery rate.
+
+    References:
+        Benjamini & Hochberg, Controlling the false discovery rate, Journal of the Royal Statistical Society B 57, 1995;
+        Benjamini & Yekutieli, The control of the false discovery rate in multiple testing under dependency, Annals of
+        Statistics 29, 2001.
+
+    Example:
+        >>> benjamini_hochberg(np.array([0.024, 0.9, 0.001, 0.02, np.nan]), level=0.04)
+        array([ True, False,  True,  True, False])
+    """
+    order = np.argsort(p_values, kind="stable")  # NaN comes last
+    known = max(1, int(np.count_nonzero(~np.isnan(p_values))))
+    ranks = np.arange(1, len(p_values) + 1)
+    return _up_to_the_last(p_values[order] <= ranks * level / known, order)
 
 
 def adjusted(nats: Floats) -> Floats:
@@ -63,3 +86,11 @@ def adjusted(nats: Floats) -> Floats:
     worth = math.log(math.log(2)) + 2 * nats - one_more - 2 * np.log(one_more)
     out: Floats = np.where(nats >= 0, worth, -np.inf)
     return out
+
+
+def _up_to_the_last(passing: Flags, order: Counts) -> Flags:
+    """The features that come, in this order, no later than the last one that passes; shape (k,)."""
+    places = np.flatnonzero(passing)
+    named = np.zeros(len(order), dtype=np.bool_)
+    named[order[: places[-1] + 1 if places.size else 0]] = True
+    return named

@@ -19,7 +19,7 @@ class KolmogorovSmirnov:
     number.
 
     Args:
-        alpha: Below it there is drift.
+        alpha: The false discovery rate over the features of one look.
     """
 
     alpha: float = 0.001

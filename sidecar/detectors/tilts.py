@@ -22,6 +22,9 @@ SCALES = (0.5, 0.7, 0.85, 1.15, 1.35, 1.8)
 ODDS = (0.5, 1.6, 4.0, 16.0)
 """Factors of one bin's odds; 1.6 turns a share of 10 % into 15 %."""
 
+RARE = 0.001
+"""The share of a bin below which there is less of a bet on its odds."""
+
 MAX_RATIO = 50.0
 """No ratio is larger, nor smaller than its inverse: a single row is never worth more than 3.9 nats."""
 
@@ -63,10 +66,14 @@ def gaussian_tilts(shares: Floats, ordered: Flags) -> Tilts:
     )
 
 
-def prior(ordered: Flags, used: Flags, windows: int) -> Floats:
+def prior(shares: Floats, ordered: Flags, used: Flags, windows: int) -> Floats:
     """The weight of every alternative of every feature, in nats, in the order scale, location, odds, free.
 
+    A bin that next to no row falls into has next to no bet on its odds: such a bet neither loses nor wins, and its
+    evidence would grow by a row a row, of all such features alike, until they alarm together.
+
     Args:
+        shares: Of the bins in the reference, shape (k, B).
         ordered: Bins on the number line, shape (k, B); a feature without any has no Gaussian alternatives.
         used: Bins that a row of the feature can fall into, shape (k, B).
         windows: How many free alternatives there are.
@@ -77,7 +84,8 @@ def prior(ordered: Flags, used: Flags, windows: int) -> Floats:
     numeric = ordered.any(axis=1, keepdims=True)
     # A nat is worth more rows where a shift is small.
     locations = np.repeat(LOCATIONS, 2) ** -0.5
-    spikes = np.repeat(used / used.sum(axis=1, keepdims=True), len(ODDS), axis=1) / len(ODDS)
+    even = used * np.minimum(shares / RARE, 1.0) / used.sum(axis=1, keepdims=True)
+    spikes = np.repeat(even, len(ODDS), axis=1) / len(ODDS)
     weights = np.concatenate(
         (
             numeric * PRIOR["scale"] * np.full(len(SCALES), 1 / len(SCALES)),

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sidecar.detectors.combining import benjamini_hochberg
 from sidecar.records import Comparison
 from sidecar.stats.moments import Floats
 
@@ -13,5 +14,9 @@ def beyond(statistic: Floats, limit: float) -> Comparison:
 
 
 def unlikely(statistic: Floats, p_value: Floats, alpha: float) -> Comparison:
-    """The comparison of a test: it drifts where the p-value is below `alpha`, which stands in for a limit."""
-    return Comparison(statistic, np.full(statistic.shape, np.nan), p_value, p_value < alpha)
+    """The comparison of a test, whose p-values stand in for a limit: it drifts where Benjamini and Hochberg say so.
+
+    Args:
+        alpha: Of the false discovery rate over the features that have a p-value.
+    """
+    return Comparison(statistic, np.full(statistic.shape, np.nan), p_value, benjamini_hochberg(p_value, alpha))

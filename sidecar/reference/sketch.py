@@ -78,6 +78,21 @@ class Sketch:
         ranks = [max(1, ceil(ratio * int(below[-1]))) for ratio in ratios]
         return items[np.minimum(np.searchsorted(below, ranks), len(items) - 1)]
 
+    def sums(self, edges: Floats) -> Floats:
+        """The sums of the numbers up to the first edge, above it and up to the second, and so on.
+
+        Args:
+            edges: Ascending, shape (j,).
+
+        Returns:
+            Shape (j + 1,); infinite where the numbers are too large to be added.
+        """
+        items, below = self._ascending
+        with np.errstate(over="ignore"):
+            worth = items * np.diff(below, prepend=0)
+        sums = np.bincount(np.searchsorted(edges, items), weights=worth, minlength=len(edges) + 1)
+        return np.asarray(sums, dtype=np.float64)
+
     def buckets(self) -> tuple[Floats, Counts]:
         """Edges of BUCKETS bins of equal width from the least item to the greatest, and about how many are in each.
 

@@ -1,7 +1,8 @@
-"""What the sequential detector's tests share."""
+"""What the detectors' tests share."""
 
 import itertools
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy.special import gammaln
@@ -9,7 +10,12 @@ from scipy.stats import norm
 
 from sidecar.detectors.sequential import Sequential
 from sidecar.detectors.tilts import LOCATIONS, SCALES
+from sidecar.records import Table
+from sidecar.reference.binning import Bins, bins_of
+from sidecar.reference.learning import Learner
+from sidecar.stats.columns import Cells
 from sidecar.stats.moments import Counts, Flags, Floats
+from sidecar.stats.tally import Tally
 
 GAUSSIAN = len(SCALES) + 2 * len(LOCATIONS)
 
@@ -52,3 +58,20 @@ def polya(counts: Counts, alpha: Floats) -> float:
 
 def batches_of(n: int, bins: int) -> list[Counts]:
     return [np.array(c) for c in itertools.product(range(n + 1), repeat=bins) if sum(c) == n]
+
+
+def tally(*counts: Sequence[int], ordered: bool = True, missing: Sequence[int] | None = None) -> Tally:
+    """Counts without numbers behind them: one list a feature."""
+    rows = np.array(counts)
+    k, bins = rows.shape
+    unknown = np.full(k, np.nan)
+    gone = np.zeros(k, dtype=np.int64) if missing is None else np.array(missing)
+    sums, edges = np.full((k, bins), np.nan), np.full((k, bins - 1), np.nan)
+    return Tally(rows, gone, np.full(k, ordered), sums=sums, new=unknown, edges=edges, std=unknown)
+
+
+def bins_from(values: Floats, texts: Mapping[int, Cells] | None = None) -> Bins:
+    """The bins of features called 0, 1, ..., as they are learned from these rows."""
+    learner = Learner()
+    learner.update(Table(tuple(map(str, range(values.shape[1]))), values, texts or {}))
+    return bins_of(learner.profiles())

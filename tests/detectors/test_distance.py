@@ -2,12 +2,7 @@ import numpy as np
 import pytest
 
 from sidecar.detectors.distance import LInfinity
-from sidecar.stats.tally import Tally
-
-
-def tally(*counts: list[int], ordered: bool = True) -> Tally:
-    k = len(counts)
-    return Tally(np.array(counts), np.zeros(k, dtype=np.int64), np.full(k, ordered))
+from tests.detectors.rig import tally
 
 
 # By hand, from Deequ's public formula: max(0, D - 1.8 sqrt((n + m) / (n m))).

@@ -3,14 +3,9 @@ import pytest
 from scipy.spatial import distance as oracle
 
 from sidecar.detectors.divergence import FLOOR, JensenShannon, PopulationStability
-from sidecar.stats.tally import Tally
+from tests.detectors.rig import tally
 
 RNG = np.random.default_rng(4)
-
-
-def tally(*counts: list[int]) -> Tally:
-    k = len(counts)
-    return Tally(np.array(counts), np.zeros(k, dtype=np.int64), np.zeros(k, dtype=np.bool_))
 
 
 def test_psi_by_hand() -> None:

@@ -36,6 +36,17 @@ def test_quiet_rows_stay_within_a_tight_budget(kind: str) -> None:
     assert alarms <= 20 * 200 * 100 / 2_000
 
 
+def test_bins_that_stay_empty_do_not_make_all_features_alarm_together() -> None:
+    """A bet on an empty bin neither loses nor wins: its evidence would grow with the rows, of every feature alike."""
+    rng = np.random.default_rng(5)
+    shares = np.r_[np.full(5, 0.2), 0.0, 0.0]
+    reference = np.tile(10_000 * shares, (20, 1)).astype(np.int64)
+    detector = build(reference, ordered=np.zeros(reference.shape, dtype=np.bool_), false_alarms_per=10_000)
+    named = [len(detector.update(rng.multinomial(200, np.tile(shares, (20, 1)))).changes) for _ in range(1500)]
+    assert sum(named) <= 30
+    assert max(named) <= 2
+
+
 @pytest.mark.parametrize(
     ("shift", "scale", "rows"), [(0.3, 1.0, 1100), (0.5, 1.0, 400), (1.0, 1.0, 100), (0, 1.3, 900), (0, 0.7, 500)]
 )
@@ -74,7 +85,7 @@ def test_the_features_of_a_learned_reference_are_watched() -> None:
 
     def named(**options: float) -> set[str]:
         batches = (table(100, **options) for _ in range(30))
-        evidences = [detector.update(bins.count(each.values, each.texts)) for each in batches]
+        evidences = [detector.update(bins.count(each.values, each.texts).counts) for each in batches]
         return {bins.names[change.feature] for evidence in evidences for change in evidence.changes}
 
     assert named() == set()

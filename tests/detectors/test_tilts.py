@@ -24,6 +24,13 @@ def test_a_tilt_is_the_shifted_normal_on_the_bins() -> None:
 
 def test_the_prior_is_one_in_all_and_spares_gaussians_for_categories() -> None:
     ordered = np.array([[True] * 4, [False] * 4])
-    weights = np.exp(prior(ordered, np.ones((2, 4), dtype=np.bool_), 3))
+    weights = np.exp(prior(np.full((2, 4), 0.25), ordered, np.ones((2, 4), dtype=np.bool_), 3))
     np.testing.assert_allclose(weights.sum(axis=1), 1)
     assert weights[1, :GAUSSIAN].sum() == 0
+
+
+def test_a_bin_that_is_next_to_empty_has_next_to_no_bet_on_its_odds() -> None:
+    shares = np.array([[0.5, 0.5, 1e-5]])
+    weights = np.exp(prior(shares, np.zeros((1, 3), dtype=np.bool_), np.ones((1, 3), dtype=np.bool_), 3))
+    full, empty = weights[0, GAUSSIAN : GAUSSIAN + 4], weights[0, GAUSSIAN + 8 : GAUSSIAN + 12]
+    np.testing.assert_allclose(empty, full / 100)

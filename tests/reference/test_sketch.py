@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from datasketches import kll_doubles_sketch
@@ -41,6 +43,22 @@ def test_quantiles_are_those_of_the_numbers_it_stands_for(levels: list[list[floa
     else:
         ranks = [max(1, int(np.ceil(ratio * len(numbers)))) for ratio in ratios]
         assert quantiles.tolist() == [numbers[rank - 1] for rank in ranks]
+
+
+@given(st.lists(st.lists(st.floats(-1e6, 1e6), max_size=9), max_size=4), st.lists(finite, unique=True, max_size=5))
+def test_sums_are_those_of_the_numbers_it_stands_for(levels: list[list[float]], edges: list[float]) -> None:
+    sketch = Sketch(k=8, levels=levels)
+    bounds = [-np.inf, *sorted(edges), np.inf]
+    numbers = expanded(sketch) if levels else np.empty(0)
+
+    sums = sketch.sums(np.sort(edges))
+
+    told = [numbers[(low < numbers) & (numbers <= high)].sum() for low, high in pairwise(bounds)]
+    np.testing.assert_allclose(sums, told, atol=1e-6)
+
+
+def test_sums_too_large_are_infinite_and_nobody_is_warned() -> None:
+    assert Sketch(k=8, levels=[[], [-1e308, 1e308]]).sums(np.array([0.0])).tolist() == [-np.inf, np.inf]
 
 
 @given(levels)

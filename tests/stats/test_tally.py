@@ -2,14 +2,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sidecar.stats.tally import Tally, chance, greatest_distance
+from sidecar.stats.tally import Counted, chance, greatest_distance
+from tests.detectors.rig import bins_from, tally
 
 RNG = np.random.default_rng(2)
-
-
-def tally(*counts: list[int], ordered: bool = True) -> Tally:
-    k = len(counts)
-    return Tally(np.array(counts), np.zeros(k, dtype=np.int64), np.full(k, ordered))
 
 
 def test_the_distance_of_numbers_is_scipy_s_on_the_same_bins() -> None:
@@ -35,3 +31,34 @@ def test_nothing_cannot_be_compared(past: list[int], now: list[int]) -> None:
 
 def test_chance_is_what_the_formula_says() -> None:
     np.testing.assert_allclose(chance(np.array([100]), np.array([400])), [np.sqrt(500 / 40000)])
+
+
+def test_what_is_counted_adds_up() -> None:
+    one = Counted(np.array([[1, 2]]), np.array([[0.5, 1.0]]))
+
+    both = one.plus(Counted(np.array([[3, 0]]), np.array([[-2.0, np.inf]])))
+
+    assert both.counts.tolist() == [[4, 2]]
+    assert both.sums.tolist() == [[-1.5, np.inf]]
+
+
+def test_the_mean_is_the_numbers() -> None:
+    values = RNG.normal(5, 2, (300, 2))
+    found = bins_from(values)
+
+    told = found.tally(found.count(values[:100], {}))
+
+    np.testing.assert_allclose(told.mean, values[:100].mean(axis=0))
+    np.testing.assert_array_equal(found.tally(found.count(np.empty((0, 2)), {})).mean, [np.nan, np.nan])
+
+
+@pytest.mark.parametrize("value", [0.0, 7.0, 0.1, -1e15])
+def test_a_constant_has_no_unit(value: float) -> None:
+    assert np.isnan(bins_from(np.full((50, 1), value)).reference_tally.unit).all()
+
+
+def test_a_deviation_that_drowns_in_rounding_is_no_unit() -> None:
+    values = np.full((50, 2), 1e9)
+    values[::2] += [1e-6, 1.0]
+
+    assert np.isnan(bins_from(values).reference_tally.unit).tolist() == [True, False]

@@ -1,0 +1,75 @@
+"""Whether a feature that has drifted is back: evidence for what it was against what it drifted to.
+
+A CUSUM of log-likelihood ratios, W <- max(0, W + c @ ln(before / after)) for the counts c of each batch. While the
+feature stays where it drifted to, W reaches ln(R) once in R rows at most, on average (Lorden 1971); that is nominal,
+since `after` is estimated. Once it is back, W grows by the divergence of `before` from `after` a row: about as many
+rows tell that a change is over as told that it had come.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sidecar.stats.moments import Counts, Flags, Floats
+
+STAYS_FOR = 10_000.0
+"""Rows of a lasting drift, at least, in which it is once taken for over."""
+
+MAX_RATIO = 50.0
+"""No row counts for more than ln of it, as in the detector that found the change."""
+
+
+@dataclass(slots=True)
+class Returning:
+    """Follows features that have drifted, until each is back.
+
+    Args:
+        shape: k features, B bins.
+
+    Attributes:
+        away: The features that are not back yet, shape (k,).
+        log_ratios: Ln(before / after) by bin, shape (k, B); 0 where nothing drifted.
+        nats: W, shape (k,).
+
+    Example:
+        >>> returning = Returning(shape=(1, 2))
+        >>> returning.start(0, before=np.array([0.5, 0.5]), after=np.array([0.1, 0.9]), rows=100)
+        >>> returning.update(np.array([[3, 27]])), returning.update(np.array([[6, 6]]))
+        (array([False]), array([False]))
+        >>> returning.update(np.array([[6, 5]])), returning.away
+        (array([ True]), array([False]))
+    """
+
+    shape: tuple[int, int]
+    away: Flags = field(init=False)
+    log_ratios: Floats = field(init=False)
+    nats: Floats = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.away = np.zeros(self.shape[0], dtype=np.bool_)
+        self.log_ratios = np.zeros(self.shape)
+        self.nats = np.zeros(self.shape[0])
+
+    def start(self, feature: int, before: Floats, after: Floats, rows: int) -> None:
+        """Follow a feature from now on, or follow it anew.
+
+        Args:
+            before: Shares of the bins while all was well, shape (B,).
+            after: Since the change; shrunk towards `before` as if one row a bin had come from there.
+            rows: That `after` was read from.
+        """
+        used = before > 0
+        shrunk = (after * rows + before * used.sum()) / (rows + used.sum())
+        ratios = np.divide(before, shrunk, out=np.ones_like(before), where=used & (shrunk > 0))
+        self.log_ratios[feature] = np.log(np.clip(ratios, 1 / MAX_RATIO, MAX_RATIO))
+        self.nats[feature] = 0.0
+        self.away[feature] = True
+
+    def update(self, counts: Counts) -> Flags:
+        """Take the rows of one batch, shape (k, B); the features that are back with it, shape (k,)."""
+        self.nats = np.maximum(self.nats + (counts * self.log_ratios).sum(axis=1), 0.0)
+        back: Flags = self.away & (self.nats >= np.log(STAYS_FOR))
+        self.away &= ~back
+        self.log_ratios[back] = 0.0
+        self.nats[back] = 0.0
+        return back
