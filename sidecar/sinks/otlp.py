@@ -3,40 +3,33 @@
 The standard variables rule. Without OTEL_METRICS_EXPORTER and without an OTEL_EXPORTER_OTLP[_METRICS]_ENDPOINT nothing
 is exported: a sidecar that nobody gave a collector does not knock at localhost:4318 every minute.
 
-An export takes as long as the collector pleases, up to a limit; meanwhile at most one report waits, and a later one
-replaces it. Reports are cumulative, so that a lost one costs nothing but its moment.
+While an export goes on at most one report waits, and a later one replaces it. Reports are cumulative, so that a lost
+one costs nothing but its moment.
 """
 
-import logging
-import os
-import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from sidecar.errors import ConfigError, Fault
 from sidecar.records import Report
-from sidecar.sinks.otlp_data import metrics_data, resource_attributes
+from sidecar.sinks.otlp_data import metrics_data
+from sidecar.sinks.otlp_resource import resource
+from sidecar.sinks.otlp_sending import Exporters, Sending
+from sidecar.sinks.otlp_settings import Exporter, Protocol, exporters, number, protocol, timeout_s
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.metrics.export import MetricExporter
+    from opentelemetry.sdk.metrics.export import MetricExporter, MetricsData
     from opentelemetry.sdk.resources import Resource
 
-log = logging.getLogger(__name__)
-
-Exporter = Literal["otlp", "console"]
-Protocol = Literal["http/protobuf", "grpc"]
-
-# The defaults of OpenTelemetry's specification.
 INTERVAL_MS = 60_000.0
-EXPORT_TIMEOUT_MS = 30_000.0
-REQUEST_TIMEOUT_S = 10.0
+"""The default of OpenTelemetry's specification."""
 
 
 @dataclass(frozen=True, slots=True)
 class OtlpSettings:
-    """What the standard variables say.
+    """What the standard variables say of metrics.
 
     Args:
         exporters: At least one.
@@ -54,66 +47,21 @@ class OtlpSettings:
 
 
 def otlp_settings(environ: Mapping[str, str]) -> OtlpSettings | None:
-    """Read the standard variables; None where nothing is to be exported. Empty ones count as absent.
-
-    OTEL_EXPORTER_OTLP_TIMEOUT is in seconds, as opentelemetry-python reads it, and OTEL_METRIC_EXPORT_TIMEOUT, in
-    milliseconds, is its upper limit. Endpoints, headers, compression and certificates are the exporters' own concern.
+    """Read the standard variables; None where nothing is to be exported.
 
     Raises:
         ConfigError: A variable says what we cannot do.
     """
-    exporters = _exporters(environ)
-    if not exporters or environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+    # What Prometheus reads is at /metrics whatever the variable says.
+    if not (asked := exporters(environ, "METRICS", elsewhere=("prometheus",))):
         return None
-    request_s = _number(environ, "OTEL_EXPORTER_OTLP_TIMEOUT", REQUEST_TIMEOUT_S)
-    request_s = _number(environ, "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", request_s)
     return OtlpSettings(
-        exporters,
-        _protocol(environ),
-        _number(environ, "OTEL_METRIC_EXPORT_INTERVAL", INTERVAL_MS) / 1000,
-        min(request_s, _number(environ, "OTEL_METRIC_EXPORT_TIMEOUT", EXPORT_TIMEOUT_MS) / 1000),
+        asked,
+        protocol(environ, "METRICS"),
+        number(environ, "OTEL_METRIC_EXPORT_INTERVAL", INTERVAL_MS) / 1000,
+        timeout_s(environ, "METRICS", limit="OTEL_METRIC_EXPORT_TIMEOUT"),
         _delta(environ),
     )
-
-
-def _exporters(environ: Mapping[str, str]) -> tuple[Exporter, ...]:
-    name = "OTEL_METRICS_EXPORTER"
-    exporters: list[Exporter] = []
-    if not (text := environ.get(name, "")):
-        endpoints = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-        return ("otlp",) if any(environ.get(each) for each in endpoints) else ()
-    for word in map(str.strip, text.split(",")):
-        if word in {"otlp", "console"}:
-            exporters.append("otlp" if word == "otlp" else "console")
-        # What Prometheus reads is at /metrics whatever this variable says.
-        elif word not in {"none", "prometheus"}:
-            raise ConfigError(Fault(name, f"expected otlp, console, prometheus or none, got {word!r}"))
-    return tuple(exporters)
-
-
-def _protocol(environ: Mapping[str, str]) -> Protocol:
-    name = "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL"
-    if not environ.get(name):
-        name = "OTEL_EXPORTER_OTLP_PROTOCOL"
-    text = environ.get(name, "").strip()
-    if text in {"", "http/protobuf"}:
-        return "http/protobuf"
-    if text != "grpc":
-        raise ConfigError(Fault(name, f"expected http/protobuf or grpc, got {text!r}"))
-    if find_spec("opentelemetry.exporter.otlp.proto.grpc") is None:
-        raise ConfigError(Fault(name, "grpc needs the extra of that name: expected `pip install sidecar[grpc]`"))
-    return "grpc"
-
-
-def _number(environ: Mapping[str, str], name: str, default: float) -> float:
-    text = environ.get(name, "").strip()
-    try:
-        number = float(text) if text else default
-    except ValueError:
-        number = float("nan")
-    if not 0 < number < float("inf"):
-        raise ConfigError(Fault(name, f"expected a number above 0, got {text!r}"))
-    return number
 
 
 def _delta(environ: Mapping[str, str]) -> bool:
@@ -130,119 +78,68 @@ class Otlp:
     Args:
         service: Our name, where OTEL_SERVICE_NAME does not say another.
         version: Ours.
-
-    Attributes:
-        delivered: Reports that the collector took.
-        dropped: Reports that never were sent: a later one came while they waited, or the time to close was over.
-        failed: Reports that the collector did not take.
-        last_error: Why, the last time; empty before the first.
     """
 
     name = "otlp"
 
     def __init__(self, settings: OtlpSettings, *, service: str, version: str) -> None:
-        self.delivered = self.dropped = self.failed = 0
-        self.last_error = ""
-        self._failing = False
-        self._waiting: Report | None = None
-        self._closing = False
-        self._turn = threading.Condition()
-        self._sender = _Sender(settings, service, version)
-        self._thread = threading.Thread(target=self._run, name="otlp", daemon=True)
-        self._thread.start()
+        self._sending = Sending[Report](_Sender(settings, service, version), what="metrics")
+
+    @property
+    def delivered(self) -> int:
+        """Reports that the collector took."""
+        return self._sending.delivered
+
+    @property
+    def dropped(self) -> int:
+        """Reports that never were sent: a later one came while they waited, or the time to close was over."""
+        return self._sending.dropped
+
+    @property
+    def failed(self) -> int:
+        """Reports that the collector did not take."""
+        return self._sending.failed
+
+    @property
+    def last_error(self) -> str:
+        """Why, the last time; empty before the first."""
+        return self._sending.last_error
 
     def export(self, report: Report) -> None:
         """Queue the report, in place of one that still waits."""
-        with self._turn:
-            if self._closing or self._waiting is not None:
-                self.dropped += 1
-            if not self._closing:
-                self._waiting = report
-                self._turn.notify()
+        self._sending.put(report)
 
     def close(self, timeout_s: float) -> None:
         """Export what waits; what is not exported within `timeout_s` is given up."""
-        with self._turn:
-            self._closing = True
-            self._turn.notify()
-        self._thread.join(timeout_s)
-        if self._thread.is_alive():
-            log.warning("metrics export: not done within %g s of closing, given up", timeout_s)
-            self._sender.close()
-        with self._turn:
-            self.dropped += self._waiting is not None
-            self._waiting = None
-
-    def _run(self) -> None:
-        with _Words() as words:
-            while (report := self._next()) is not None:
-                words.first = ""
-                try:
-                    error = "" if self._sender.send(report) else words.first or "the exporter did not say why"
-                except Exception as unexpected:  # noqa: BLE001 - the exporters' own mistakes; the next report may do better
-                    error = repr(unexpected)
-                self._count(error)
-            self._sender.close()
-
-    def _next(self) -> Report | None:
-        """The report that waits, when there is one; None at the end."""
-        with self._turn:
-            self._turn.wait_for(lambda: self._waiting is not None or self._closing)
-            report, self._waiting = self._waiting, None
-            return report
-
-    def _count(self, error: str) -> None:
-        """A change is worth a line in the log, a state is not."""
-        if error and not self._failing:
-            log.warning("metrics export fails: %s", error)
-        elif self._failing and not error:
-            log.info("metrics export works again")
-        self._failing = bool(error)
-        self.last_error = error or self.last_error
-        self.failed += self._failing
-        self.delivered += not self._failing
+        self._sending.close(timeout_s)
 
 
 class _Sender:
-    """Opentelemetry's exporters, made when the first report is there: to import them takes 0.3 s."""
+    """Remembers the report that the collector took last: differences are differences from that."""
 
     def __init__(self, settings: OtlpSettings, service: str, version: str) -> None:
-        self._settings = settings
+        self._delta = settings.delta
         self._service = service
         self._version = version
-        self._exporters: list[MetricExporter] = []
-        self._resource: Resource | None = None
         self._before: Report | None = None
-        self._closed = False
+        self._exporters: Exporters[MetricsData] = Exporters(
+            lambda: [_exporter(name, settings) for name in settings.exporters]
+        )
+        self.close = self._exporters.close
 
-    def send(self, report: Report) -> bool:
-        """Whether every exporter took it."""
-        from opentelemetry.sdk.metrics.export import MetricExportResult
+    @cached_property
+    def _resource(self) -> "Resource":
+        return resource(service=self._service, version=self._version)
 
-        resource = self._resource = self._resource or _resource(self._service, self._version)
-        if not self._exporters:
-            self._exporters = [_exporter(name, self._settings) for name in self._settings.exporters]
-        data = metrics_data(report, resource, self._version, delta=self._settings.delta, before=self._before)
-        taken = all([exporter.export(data) is MetricExportResult.SUCCESS for exporter in self._exporters])
+    def send(self, batch: Sequence[Report]) -> bool:
+        """Whether every exporter took it, the one report that there is."""
+        (report,) = batch
+        taken = self._exporters.export(
+            metrics_data(report, self._resource, self._version, delta=self._delta, before=self._before)
+        )
         if taken:
             self._before = report
         return taken
-
-    def close(self) -> None:
-        """End retries, which else go on for as long as an export may take."""
-        if not self._closed:
-            self._closed = True
-            for exporter in self._exporters:
-                exporter.shutdown()
-
-
-def _resource(service: str, version: str) -> "Resource":
-    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-
-    # What is given to `create` wins over the variables, and has to yield to them.
-    said = OTELResourceDetector().detect().attributes
-    ours = resource_attributes(os.environ, service=service, version=version)
-    return Resource.create({name: value for name, value in ours.items() if name not in said})
 
 
 def _exporter(name: Exporter, settings: OtlpSettings) -> "MetricExporter":
@@ -257,24 +154,3 @@ def _exporter(name: Exporter, settings: OtlpSettings) -> "MetricExporter":
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as Http
 
     return Http(timeout=settings.timeout_s)
-
-
-class _Words(logging.Handler):
-    """Takes what opentelemetry says, every retry of every export, off the log; keeps the first words of one export."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = ""
-        self._from = logging.getLogger("opentelemetry")
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.first = self.first or record.getMessage()
-
-    def __enter__(self) -> "_Words":
-        self._from.addHandler(self)
-        self._from.propagate = False
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._from.removeHandler(self)
-        self._from.propagate = True

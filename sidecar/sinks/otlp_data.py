@@ -1,41 +1,20 @@
-"""Our reports in OpenTelemetry's own data model, cumulative or as differences."""
+"""Our reports and events in OpenTelemetry's own data model; reports cumulative or as differences."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from sidecar.records import Attributes, Buckets, Metric, Report
+from sidecar.records import Attributes, Buckets, Event, Metric, Report, Severity
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk._logs import ReadableLogRecord
     from opentelemetry.sdk.metrics import export as otel
     from opentelemetry.sdk.resources import Resource
 
 MONOTONIC = frozenset({"counter", "histogram"})
 """The kinds that only grow, and that are told as differences where these are preferred."""
 
-KUBERNETES = {
-    "POD_NAME": "k8s.pod.name",
-    "POD_UID": "k8s.pod.uid",
-    "POD_NAMESPACE": "k8s.namespace.name",
-    "NODE_NAME": "k8s.node.name",
-    "CONTAINER_NAME": "k8s.container.name",
-}
-"""Resource attributes by the environment variables that a pod's specification fills from the downward API."""
-
-
-def resource_attributes(environ: Mapping[str, str], *, service: str, version: str) -> dict[str, str]:
-    """Who we are, where the OTEL_* variables do not say otherwise.
-
-    In a pod the namespace is `service.namespace` too, and `service.instance.id` is `namespace.pod.container`, as
-    semconv's k8s-attributes.md derives them.
-    """
-    attributes = {name: environ[variable] for variable, name in KUBERNETES.items() if environ.get(variable)}
-    attributes |= {"service.name": service, "service.version": version}
-    if namespace := attributes.get("k8s.namespace.name"):
-        attributes["service.namespace"] = namespace
-    parts = [attributes.get(f"k8s.{part}.name", "") for part in ("namespace", "pod", "container")]
-    if all(parts):
-        attributes["service.instance.id"] = ".".join(parts)
-    return attributes
+SEVERITIES: dict[Severity, int] = {"info": 9, "warning": 13, "critical": 21}
+"""Of OpenTelemetry's severity numbers INFO, WARN and FATAL."""
 
 
 def changes(report: Report, before: Report) -> list[Metric]:
@@ -102,6 +81,39 @@ def metrics_data(
     ]
     scope = otel.ScopeMetrics(InstrumentationScope("sidecar", version), told, "")
     return otel.MetricsData([otel.ResourceMetrics(resource, [scope], resource.schema_url)])
+
+
+def log_records(events: Iterable[Event], resource: "Resource", version: str) -> list["ReadableLogRecord"]:
+    """The events as opentelemetry's exporters take them: log records with an event name.
+
+    The severity's text is its word as it is known here, its number the word's rank.
+
+    Args:
+        version: Ours, of the instrumentation scope.
+    """
+    from opentelemetry._logs import LogRecord, SeverityNumber
+    from opentelemetry.sdk._logs import ReadableLogRecord
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+    scope = InstrumentationScope("sidecar", version)
+    records = (
+        LogRecord(
+            timestamp=_ns(event.time_s),
+            observed_timestamp=_ns(event.time_s),  # we see our own events when they happen
+            severity_text=event.severity,
+            severity_number=SeverityNumber(SEVERITIES[event.severity]),
+            body=_readable(event.body),
+            attributes={name: _readable(value) for name, value in event.attributes.items()},
+            event_name=event.name,
+        )
+        for event in events
+    )
+    return [ReadableLogRecord(record, resource, scope) for record in records]
+
+
+def _readable(value: str | float) -> str | float:
+    """The value, a lone surrogate in a text as its escape: protobuf takes none, and the whole batch would be lost."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 def _ns(seconds: float) -> int:

@@ -1,5 +1,6 @@
-"""Metrics arrive at a real receiver: Rotel, an OTLP collector."""
+"""Metrics and events arrive at a real receiver: Rotel, an OTLP collector."""
 
+import os
 import re
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -8,7 +9,9 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.e2e.rig import Process, environment, free_address, missing, running, sidecar, until
+from sidecar.records import Event
+from sidecar.sinks.otlp_logs import OtlpLogs, otlp_logs_settings
+from tests.e2e.rig import PATIENCE_S, Process, environment, free_address, missing, running, sidecar, until
 from tests.e2e.traffic import predict_many
 from tests.e2e.upstreams import Model
 
@@ -30,7 +33,8 @@ def collector() -> Iterator[Collector]:
     agent = Path(found.submodule_search_locations[0], "rotel-agent")
     addresses = {"grpc": free_address(), "http/protobuf": free_address()}
     command: list[str | Path] = [
-        agent, "start", "--exporter", "blackhole", "--debug-log", "metrics", "--debug-log-verbosity", "detailed",
+        agent, "start", "--exporter", "blackhole", "--debug-log", "metrics", "--debug-log", "logs",
+        "--debug-log-verbosity", "detailed",
         "--otlp-grpc-endpoint", addresses["grpc"], "--otlp-http-endpoint", addresses["http/protobuf"],
     ]  # fmt: skip
     with running(command, environment()) as process:
@@ -73,6 +77,29 @@ def test_metrics_arrive_with_exact_counts(collector: Collector, first: Model, pr
         assert f"-> {attribute}" in last
     for name in ("http.client.request.duration", "sidecar.overhead.duration", "sidecar.feature.mean"):
         assert f"-> Name: {name}\n" in last
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+def test_events_arrive_whole(collector: Collector, monkeypatch: pytest.MonkeyPatch, protocol: str) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://{collector.addresses[protocol]}")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+    settings = otlp_logs_settings(os.environ)
+    assert settings
+
+    exporter = OtlpLogs(settings, service="sums", version="1.2.3")
+    for rows in range(COUNT):
+        exporter.emit(Event("sidecar.alert", 1_700_000_000.5, "critical", "amount drifts", {"rows": rows}))
+    exporter.close(PATIENCE_S)
+
+    collector.process.says(rf"-> rows: Int\({COUNT - 1}\)$")
+    said = collector.process.said
+    assert (exporter.delivered, exporter.dropped, exporter.failed) == (COUNT, 0, 0)
+    for words in (
+        "Timestamp: 1700000000500000000\nSeverityText: critical\nSeverityNumber: SEVERITY_NUMBER_FATAL(21)\n",
+        "EventName: sidecar.alert\nBody: Str(amount drifts)\n",
+    ):
+        assert said.count(words) == COUNT
+    assert "InstrumentationScope sidecar 1.2.3\n" in said
 
 
 def test_what_was_counted_last_is_exported_on_the_way_out(collector: Collector, first: Model) -> None:

@@ -3,12 +3,7 @@ import logging
 import os
 import socket
 import sys
-import threading
-from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from queue import SimpleQueue
 
 import grpc
 import pytest
@@ -20,25 +15,18 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2_grpc import (
     MetricsServiceServicer,
     add_MetricsServiceServicer_to_server,
 )
-from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.metrics.v1 import metrics_pb2
 from oteltap import OtelTapHttpProtobufReceiver, OtelTapHttpProtobufReceiverSettings
 
 from sidecar.errors import ConfigError
 from sidecar.records import Buckets, Metric, Report
-from sidecar.sinks.otlp import Otlp, OtlpSettings, Protocol, otlp_settings
+from sidecar.sinks.otlp import Otlp, OtlpSettings, otlp_settings
+from sidecar.sinks.otlp_settings import Protocol
+from tests.sinks.rig import PATIENCE_S, Collector, Heard, plain
 
-PATIENCE_S = 30.0
 HTTP = OtlpSettings(("otlp",), "http/protobuf", 60.0, PATIENCE_S, delta=False)
 DELTA = OtlpSettings(("otlp",), "http/protobuf", 60.0, PATIENCE_S, delta=True)
 CUMULATIVE = metrics_pb2.AGGREGATION_TEMPORALITY_CUMULATIVE
-
-
-@pytest.fixture(autouse=True)
-def clean_environ(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in os.environ:
-        if name.startswith(("OTEL_", "POD_", "NODE_", "CONTAINER_")) or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
 
 
 def report(number: int = 1) -> Report:
@@ -58,83 +46,9 @@ def report(number: int = 1) -> Report:
     )
 
 
-def plain(attributes: Sequence[KeyValue]) -> dict[str, object]:
-    return {each.key: getattr(each.value, str(each.value.WhichOneof("value"))) for each in attributes}
-
-
-@dataclass
-class Collector:
-    """What an OTLP receiver got, and what it answers."""
-
-    statuses: list[int] = field(default_factory=list)
-    requests: SimpleQueue[ExportMetricsServiceRequest] = field(default_factory=SimpleQueue)
-    headers: list[dict[str, str]] = field(default_factory=list)
-    port: int = 0
-
-    def metrics(self) -> dict[str, metrics_pb2.Metric]:
-        """Those of the next request."""
-        request = self.requests.get(timeout=PATIENCE_S)
-        return {metric.name: metric for metric in request.resource_metrics[0].scope_metrics[0].metrics}
-
-
-class Receiver(ThreadingHTTPServer):
-    """A real OTLP/HTTP receiver on a port of its own."""
-
-    def __init__(self, collector: Collector) -> None:
-        super().__init__(("127.0.0.1", 0), Reply)
-        self.collector = collector
-
-
-class Reply(BaseHTTPRequestHandler):
-    """Takes a report, answers with the collector's next status, 200 when there is none."""
-
-    protocol_version = "HTTP/1.1"
-    server: Receiver
-
-    def do_POST(self) -> None:
-        collector = self.server.collector
-        body = self.rfile.read(int(self.headers["content-length"]))
-        status = collector.statuses.pop(0) if collector.statuses else 200
-        collector.headers.append({name.lower(): value for name, value in self.headers.items()})
-        collector.requests.put(ExportMetricsServiceRequest.FromString(body))
-        self.send_response(status)
-        self.send_header("Content-Length", "0")
-        self.send_header("Retry-After", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
-    collector = Collector()
-    with Receiver(collector) as server:
-        collector.port = server.server_address[1]
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{collector.port}")
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield collector
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    """A collector that is there and never answers."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        listening.settimeout(PATIENCE_S)
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{listening.getsockname()[1]}")
-        yield listening
-
-
-@pytest.fixture
-def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A collector that is not there: a port that is taken, and on which nobody listens."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{bound.getsockname()[1]}")
-        yield
+def metrics_of(body: bytes) -> dict[str, metrics_pb2.Metric]:
+    request = ExportMetricsServiceRequest.FromString(body)
+    return {metric.name: metric for metric in request.resource_metrics[0].scope_metrics[0].metrics}
 
 
 def opened(settings: OtlpSettings = HTTP) -> Otlp:
@@ -168,7 +82,7 @@ def test_values_arrive_exactly_over_http(collector: Collector) -> None:
     otlp = opened()
     otlp.export(report())
     otlp.close(PATIENCE_S)
-    assert_first_report(collector.metrics())
+    assert_first_report(metrics_of(collector.body()))
     assert (counts(otlp), otlp.last_error) == ((1, 0, 0), "")
 
 
@@ -177,7 +91,7 @@ def test_values_arrive_exactly_over_grpc(monkeypatch: pytest.MonkeyPatch) -> Non
 
     class Servicer(MetricsServiceServicer):
         def Export(self, request: ExportMetricsServiceRequest, _: object) -> ExportMetricsServiceResponse:
-            collector.requests.put(request)
+            collector.bodies.put(request.SerializeToString())
             return ExportMetricsServiceResponse()
 
     with ThreadPoolExecutor(1) as pool:
@@ -193,7 +107,7 @@ def test_values_arrive_exactly_over_grpc(monkeypatch: pytest.MonkeyPatch) -> Non
         otlp.export(report())
         otlp.close(PATIENCE_S)
         server.stop(None).wait()
-    assert_first_report(collector.metrics())
+    assert_first_report(metrics_of(collector.body()))
     assert counts(otlp) == (1, 0, 0)
 
 
@@ -239,7 +153,7 @@ def test_the_standard_variables_name_the_resource(
     otlp = opened()
     otlp.export(report())
     otlp.close(PATIENCE_S)
-    resource = plain(collector.requests.get(timeout=PATIENCE_S).resource_metrics[0].resource.attributes)
+    resource = plain(ExportMetricsServiceRequest.FromString(collector.body()).resource_metrics[0].resource.attributes)
     assert resource | attributes == resource
     assert resource["service.instance.id"]
 
@@ -259,7 +173,7 @@ def test_differences_start_where_the_last_report_ended(collector: Collector) -> 
     told = []
     for number in (1, 3):
         otlp.export(report(number))
-        told.append(collector.metrics())
+        told.append(metrics_of(collector.body()))
     otlp.close(PATIENCE_S)
     points = [metrics["requests"].sum.data_points[0] for metrics in told]
     assert [(each.as_int, each.start_time_unix_nano, each.time_unix_nano) for each in points] == [
@@ -279,7 +193,7 @@ def test_differences_that_a_failed_export_had_are_in_the_next(collector: Collect
     told = []
     for number in (1, 2, 3):
         otlp.export(report(number))
-        told.append(collector.metrics()["requests"].sum.data_points[0])
+        told.append(metrics_of(collector.body())["requests"].sum.data_points[0])
     otlp.close(PATIENCE_S)
     assert [point.as_int for point in told] == [10, 10, 20]
     assert told[2].start_time_unix_nano == told[0].time_unix_nano
@@ -289,10 +203,10 @@ def test_differences_that_a_failed_export_had_are_in_the_next(collector: Collect
 def test_counting_anew_is_no_difference(collector: Collector) -> None:
     otlp = opened(DELTA)
     otlp.export(report(2))
-    collector.metrics()
+    collector.body()
     later = report(1)
     otlp.export(Report(1_700_000_100.0, 1_700_000_101.0, later.metrics))
-    point = collector.metrics()["requests"].sum.data_points[0]
+    point = metrics_of(collector.body())["requests"].sum.data_points[0]
     otlp.close(PATIENCE_S)
     assert (point.as_int, point.start_time_unix_nano) == (10, 1_700_000_100_000_000_000)
 
@@ -307,7 +221,7 @@ def test_a_failing_collector_costs_counts_and_a_line_a_change(
         for number, calls in ((1, attempts), (2, attempts), (3, 1), (4, 1)):
             otlp.export(report(number))
             for _ in range(calls):
-                collector.metrics()
+                collector.body()
         otlp.close(PATIENCE_S)
     assert counts(otlp) == (2, 0, 2)
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
@@ -323,25 +237,6 @@ def test_an_absent_collector_is_one_failed_report(caplog: pytest.LogCaptureFixtu
     otlp.close(PATIENCE_S)
     assert counts(otlp) == (0, 0, 1)
     assert len(caplog.messages) == 1
-
-
-class Heard(logging.Handler):
-    """Tells when opentelemetry has said that it tries again."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.retries = threading.Event()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if "retrying" in record.getMessage():
-            self.retries.set()
-
-    def __enter__(self) -> threading.Event:
-        logging.getLogger("opentelemetry").addHandler(self)
-        return self.retries
-
-    def __exit__(self, *_: object) -> None:
-        logging.getLogger("opentelemetry").removeHandler(self)
 
 
 @pytest.mark.usefixtures("refusing")
@@ -380,7 +275,7 @@ def test_a_closed_exporter_drops_and_counts(collector: Collector) -> None:
     otlp.close(PATIENCE_S)
     otlp.export(report())
     assert counts(otlp) == (0, 1, 0)
-    assert collector.requests.empty()
+    assert collector.bodies.empty()
 
 
 def test_a_mistake_of_the_exporter_is_a_failed_report(caplog: pytest.LogCaptureFixture) -> None:

@@ -3,44 +3,12 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from sidecar.records import Attributes, Buckets, Kind, Metric, Report
-from sidecar.sinks.otlp_data import changes, resource_attributes
-
-POD = {
-    "POD_NAME": "model-7d9f",
-    "POD_UID": "0a1b",
-    "POD_NAMESPACE": "fraud",
-    "NODE_NAME": "node-3",
-    "CONTAINER_NAME": "sidecar",
-}
-OURS = {"service.name": "scorer", "service.version": "1.2.3"}
-
-
-@pytest.mark.parametrize(
-    ("environ", "attributes"),
-    [
-        ({}, OURS),
-        ({"POD_NAME": "", "PATH": "/bin"}, OURS),
-        ({"POD_NAME": "a", "NODE_NAME": "b"}, OURS | {"k8s.pod.name": "a", "k8s.node.name": "b"}),
-        ({"POD_NAMESPACE": "n"}, OURS | {"k8s.namespace.name": "n", "service.namespace": "n"}),
-        (
-            POD,
-            OURS
-            | {
-                "k8s.pod.name": "model-7d9f",
-                "k8s.pod.uid": "0a1b",
-                "k8s.namespace.name": "fraud",
-                "k8s.node.name": "node-3",
-                "k8s.container.name": "sidecar",
-                "service.namespace": "fraud",
-                "service.instance.id": "fraud.model-7d9f.sidecar",
-            },
-        ),
-    ],
-)
-def test_the_downward_api_names_the_resource(environ: dict[str, str], attributes: dict[str, str]) -> None:
-    assert resource_attributes(environ, service="scorer", version="1.2.3") == attributes
+from sidecar.records import Attributes, Buckets, Event, Kind, Metric, Report, Severity
+from sidecar.sinks.otlp_data import changes, log_records
 
 
 def metric(kind: Kind, *points: tuple[Attributes, float | Buckets]) -> Metric:
@@ -87,3 +55,36 @@ def test_differences_add_up_to_the_last_report(steps: list[dict[str, int]]) -> N
             assert isinstance(value, int)
             summed[str(at["k"])] = summed.get(str(at["k"]), 0) + value  # type: ignore[operator]  # counters are numbers
     assert summed == totals
+
+
+def event(severity: Severity = "info", body: str = "", **attributes: str | float | bool) -> Event:
+    return Event("sidecar.alert", 1_700_000_000.5, severity, body, attributes)
+
+
+@pytest.mark.parametrize(("severity", "number"), [("info", 9), ("warning", 13), ("critical", 21)])
+def test_a_severity_has_its_word_and_its_rank(severity: Severity, number: int) -> None:
+    [told] = log_records([event(severity)], Resource.get_empty(), "1.2.3")
+    assert told.log_record.severity_number is not None
+    assert (told.log_record.severity_text, told.log_record.severity_number.value) == (severity, number)
+
+
+def test_an_event_is_a_log_record_with_a_name_in_our_scope() -> None:
+    [told] = log_records([event(body="amount drifts", rows=3)], Resource({"service.name": "scorer"}), "1.2.3")
+    record = told.log_record
+    assert (record.event_name, record.body, record.attributes) == ("sidecar.alert", "amount drifts", {"rows": 3})
+    assert (record.timestamp, record.observed_timestamp) == (1_700_000_000_500_000_000, 1_700_000_000_500_000_000)
+    assert told.instrumentation_scope == InstrumentationScope("sidecar", "1.2.3")
+    assert told.resource == Resource({"service.name": "scorer"})
+
+
+@given(st.text(st.characters()))
+def test_no_text_of_a_payload_can_spoil_a_batch(text: str) -> None:
+    records = log_records([event(body=text, feature=text)], Resource.get_empty(), "1.2.3")
+    [told] = encode_logs(records).resource_logs[0].scope_logs[0].log_records
+    readable = text.encode("utf-8", "backslashreplace").decode()
+    assert (told.body.string_value, told.attributes[0].value.string_value) == (readable, readable)
+
+
+def test_a_lone_surrogate_is_told_as_its_escape() -> None:
+    [told] = log_records([event(body="\ud800")], Resource.get_empty(), "1.2.3")
+    assert told.log_record.body == r"\ud800"

@@ -1,0 +1,161 @@
+"""Events to an OpenTelemetry collector as log records: through the SDK's own exporters, on a thread of its own.
+
+The standard variables rule. Without OTEL_LOGS_EXPORTER and without an OTEL_EXPORTER_OTLP[_LOGS]_ENDPOINT nothing is
+exported.
+
+An event is told once, so that each counts: while an export goes on they wait, and of a collector that is not there the
+cost is a full queue.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from sidecar.errors import ConfigError, Fault
+from sidecar.records import Event
+from sidecar.sinks.otlp_data import log_records
+from sidecar.sinks.otlp_resource import resource
+from sidecar.sinks.otlp_sending import Exporters, Sending
+from sidecar.sinks.otlp_settings import Exporter, Protocol, count, exporters, number, protocol, timeout_s
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk._logs import ReadableLogRecord
+    from opentelemetry.sdk._logs.export import LogRecordExporter
+    from opentelemetry.sdk.resources import Resource
+
+# The defaults of OpenTelemetry's specification.
+DELAY_MS = 1_000.0
+MAX_WAITING = 2_048
+MAX_BATCH = 512
+
+
+@dataclass(frozen=True, slots=True)
+class OtlpLogsSettings:
+    """What the standard variables say of log records.
+
+    Args:
+        exporters: At least one.
+        timeout_s: For one export, retries included.
+        delay_s: From the first event of a batch to its export, unless the batch is full before.
+        max_waiting: Events that wait; what comes beyond takes the place of the oldest.
+        max_batch: Events of one export, at most `max_waiting`.
+    """
+
+    exporters: tuple[Exporter, ...]
+    protocol: Protocol
+    timeout_s: float
+    delay_s: float
+    max_waiting: int
+    max_batch: int
+
+
+def otlp_logs_settings(environ: Mapping[str, str]) -> OtlpLogsSettings | None:
+    """Read the standard variables; None where nothing is to be exported.
+
+    Raises:
+        ConfigError: A variable says what we cannot do.
+    """
+    if not (asked := exporters(environ, "LOGS")):
+        return None
+    max_waiting = count(environ, "OTEL_BLRP_MAX_QUEUE_SIZE", MAX_WAITING)
+    return OtlpLogsSettings(
+        asked,
+        protocol(environ, "LOGS"),
+        timeout_s(environ, "LOGS", limit="OTEL_BLRP_EXPORT_TIMEOUT"),
+        # No thread can wait longer, and nobody will.
+        min(number(environ, "OTEL_BLRP_SCHEDULE_DELAY", DELAY_MS) / 1000, threading.TIMEOUT_MAX),
+        max_waiting,
+        _max_batch(environ, max_waiting),
+    )
+
+
+def _max_batch(environ: Mapping[str, str], max_waiting: int) -> int:
+    name = "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE"
+    found = count(environ, name, min(MAX_BATCH, max_waiting))
+    if found > max_waiting:
+        raise ConfigError(Fault(name, f"expected at most OTEL_BLRP_MAX_QUEUE_SIZE, {max_waiting}, got {found}"))
+    return found
+
+
+class OtlpLogs:
+    """Exports events, in order, and never waits for the collector.
+
+    Args:
+        service: Our name, where OTEL_SERVICE_NAME does not say another.
+        version: Ours.
+    """
+
+    name = "otlp-logs"
+
+    def __init__(self, settings: OtlpLogsSettings, *, service: str, version: str) -> None:
+        self._sending = Sending[Event](
+            _Sender(settings, service, version),
+            what="events",
+            max_waiting=settings.max_waiting,
+            max_batch=settings.max_batch,
+            delay_s=settings.delay_s,
+        )
+
+    @property
+    def delivered(self) -> int:
+        """Events that the collector took."""
+        return self._sending.delivered
+
+    @property
+    def dropped(self) -> int:
+        """Events that never were sent: later ones came and there was no room, or the time to close was over."""
+        return self._sending.dropped
+
+    @property
+    def failed(self) -> int:
+        """Events that the collector did not take."""
+        return self._sending.failed
+
+    @property
+    def last_error(self) -> str:
+        """Why, the last time; empty before the first."""
+        return self._sending.last_error
+
+    def emit(self, event: Event) -> None:
+        """Queue the event, in place of the oldest that waits if there is no room; from any thread."""
+        self._sending.put(event)
+
+    def close(self, timeout_s: float) -> None:
+        """Export what waits; what is not exported within `timeout_s` is given up."""
+        self._sending.close(timeout_s)
+
+
+class _Sender:
+    """Events on their way to the exporters."""
+
+    def __init__(self, settings: OtlpLogsSettings, service: str, version: str) -> None:
+        self._service = service
+        self._version = version
+        self._exporters: Exporters[Sequence[ReadableLogRecord]] = Exporters(
+            lambda: [_exporter(name, settings) for name in settings.exporters]
+        )
+        self.close = self._exporters.close
+
+    @cached_property
+    def _resource(self) -> "Resource":
+        return resource(service=self._service, version=self._version)
+
+    def send(self, batch: Sequence[Event]) -> bool:
+        """Whether every exporter took them."""
+        return self._exporters.export(log_records(batch, self._resource, self._version))
+
+
+def _exporter(name: Exporter, settings: OtlpLogsSettings) -> "LogRecordExporter":
+    if name == "console":
+        from opentelemetry.sdk._logs.export import ConsoleLogRecordExporter
+
+        return ConsoleLogRecordExporter()
+    if settings.protocol == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter as Grpc
+
+        return Grpc(timeout=settings.timeout_s)
+    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter as Http
+
+    return Http(timeout=settings.timeout_s)
