@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from sidecar.config.keys import Families, options
+from sidecar.config.keys import Families, keys, options, plain
 from sidecar.config.schema import AUTO, Config, Part
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -22,12 +22,16 @@ def schema(families: Families) -> Node:
         [Config], schema_hook=_anything, ref_template="#/$defs/{name}"
     )
     del definitions[Part.__name__]
-    for path, family in families.items():
+    defaults = {key.path: key.default for key in keys()}
+    for path in families:
+        if "[]" in path:
+            continue
         node = _property(definitions, path)
         if node["type"] == "string":
-            node["enum"] = [AUTO, *family]
+            node["enum"] = [AUTO, *families[path]]
         else:
-            node["items"] = {"oneOf": [_part(kind, part, definitions) for kind, part in family.items()]}
+            node["items"] = _members(path, families, definitions)
+            node["default"] = plain(defaults[path])
     return {"$schema": DIALECT, **whole, "$defs": definitions}
 
 
@@ -54,15 +58,23 @@ def _at(node: object, *names: str) -> object:
     return node
 
 
-def _part(kind: str, part: Callable[..., object], definitions: dict[str, Node]) -> Node:
+def _members(path: str, families: Families, definitions: dict[str, Node]) -> Node:
+    """Any one part of the family at `path`."""
+    return {"oneOf": [_part(kind, part, path, families, definitions) for kind, part in families[path].items()]}
+
+
+def _part(kind: str, part: Callable[..., object], path: str, families: Families, definitions: dict[str, Node]) -> Node:
     known = options(part)
     schemas, more = msgspec.json.schema_components(
-        [option.annotation for option in known], ref_template="#/$defs/{name}"
+        [option.annotation for option in known], schema_hook=_anything, ref_template="#/$defs/{name}"
     )
-    definitions.update(more)
+    definitions.update({name: node for name, node in more.items() if name != Part.__name__})
     properties: Node = {"kind": {"const": kind}}
     for option, node in zip(known, schemas, strict=True):
-        properties[option.name] = node if option.required else {**node, "default": option.default}
+        inner = f"{path}[].{option.name}"
+        if inner in families:
+            node["items"] = _members(inner, families, definitions)
+        properties[option.name] = node if option.required else {**node, "default": plain(option.default)}
     return {
         "type": "object",
         "description": (part.__doc__ or "").partition("\n")[0],

@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple, Union, get_args, get_origin, get_type_
 import msgspec
 from msgspec import NODEFAULT, Meta, Struct
 
-from sidecar.config.schema import Config
+from sidecar.config.schema import Config, Part
 
 PREFIX = "SIDECAR_"
 FILE_VARIABLE = "SIDECAR_CONFIG"
@@ -22,7 +22,7 @@ To make one touches nothing, so that a check may; what it refuses it raises as C
 """
 
 Families = Mapping[str, Family]
-"""The registries by the path of the key that names members of them: `capture.sinks`."""
+"""The registries by the path of the key that names members of them: `capture.sinks`, `monitors[].detectors`."""
 
 
 class Shape(NamedTuple):
@@ -78,15 +78,15 @@ class Key:
 
     @property
     def flag(self) -> str:
-        """Its flag of `sidecar run`; empty below a name that the user chooses: there the whole mapping is a flag."""
+        """Its flag of `sidecar run`; empty within a mapping or a list: there the whole of it is a flag."""
         if own := shape(self.annotation).extra("flag"):
             return str(own)
-        return "" if "<" in self.path else "--" + self.path.replace(".", "-").replace("_", "-")
+        return "" if "<" in self.path or "[" in self.path else "--" + self.path.replace(".", "-").replace("_", "-")
 
     @property
     def variable(self) -> str:
-        """Its environment variable."""
-        return PREFIX + self.path.replace(".", "__").upper()
+        """Its environment variable; empty within a list."""
+        return "" if "[" in self.path else PREFIX + self.path.replace(".", "__").upper()
 
     @property
     def description(self) -> str:
@@ -100,7 +100,22 @@ class Key:
             return "required"
         if isinstance(self.default, str):
             return self.default
-        return "" if self.default in (None, (), {}) else msgspec.json.encode(self.default).decode()
+        return "" if self.default in (None, (), {}) else msgspec.json.encode(plain(self.default)).decode()
+
+
+def plain(value: object) -> object:
+    """The value as a document has it: a struct is what differs from its defaults, a part its kind and options.
+
+    Example:
+        >>> plain((Part(kind="jsonl", options={"path": "captures"}), 1.0))
+        [{'kind': 'jsonl', 'path': 'captures'}, 1.0]
+    """
+    if isinstance(value, Part):
+        return {"kind": value.kind, **value.options}
+    if isinstance(value, Struct):
+        told = {option.name: (getattr(value, option.name), option.default) for option in fields(type(value))}
+        return {name: plain(mine) for name, (mine, default) in told.items() if mine != default}
+    return [plain(each) for each in value] if isinstance(value, tuple) else value
 
 
 def shape(annotation: object) -> Shape:
@@ -158,7 +173,7 @@ def _option(field: "dataclasses.Field[object]", annotation: object) -> Option:
 
 
 def keys(struct: type[Struct] = Config, prefix: str = "") -> Iterator[Key]:
-    """Every key that holds a value of its own, in the document's order; a mapping by name before its members."""
+    """Every key that holds a value of its own, in the document's order; a mapping or a list before its members."""
     for option in fields(struct):
         path = prefix + option.name
         inner = shape(option.annotation)
@@ -169,6 +184,11 @@ def keys(struct: type[Struct] = Config, prefix: str = "") -> Iterator[Key]:
         yield Key(path, option.annotation, option.required, option.default)
         if get_origin(inner.bare) is dict:
             yield from keys(get_args(inner.bare)[1], f"{path}.<name>.")
+        elif get_origin(inner.bare) is tuple:
+            member = shape(get_args(inner.bare)[0])
+            if member.holds(Struct) and not member.holds(Part):
+                assert isinstance(member.bare, type)
+                yield from keys(member.bare, f"{path}[].")
 
 
 def table(families: Families) -> str:
@@ -177,7 +197,7 @@ def table(families: Families) -> str:
     The flag of a key is its path with `-` for `.` and `_`; the table names only the variables.
     """
     rows = ["| key | default | environment variable | meaning |", "|---|---|---|---|"]
-    rows += [_row(key.path, key.default_text, f"`{key.variable}`", key.description) for key in keys()]
+    rows += [_row(key.path, key.default_text, key.variable and f"`{key.variable}`", key.description) for key in keys()]
     for path, family in families.items():
         for kind, part in family.items():
             rows.append(_row(f"{path}[] kind: {kind}", "", "", (part.__doc__ or "").partition("\n")[0]))

@@ -1,6 +1,7 @@
 """Reads plain values as the typed ones of the structs, and notes every fault on the way, not only the first."""
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal, NamedTuple, cast, get_args, get_origin
 
@@ -108,7 +109,7 @@ class _Reader:
     def _part(self, value: object, path: str) -> object:
         if not isinstance(value, dict):
             return self._fault(path, f"expected a mapping with a kind, got {_shown(value)}")
-        family = self._families[path.partition("[")[0]]
+        family = self._families[re.sub(r"\[\d+\]", "[]", path).removesuffix("[]")]
         kind = value.get("kind")
         if not isinstance(kind, str):
             return self._fault(_join(path, "kind"), f"expected one of {', '.join(family)}, got {_shown(kind)}")

@@ -211,7 +211,53 @@ class Reference(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # Without one, nothing is checked.
     path: Annotated[
         File | None,
-        Meta(description="Folder of constraints.json, which windows ought to keep.", extra={"flag": "--reference"}),
+        Meta(
+            description="Folder of statistics.json and constraints.json; what is learned is written there.",
+            extra={"flag": "--reference"},
+        ),
+    ] = None
+    # Whether the traffic of the first hours is as it ought to be, only the user knows.
+    learn_rows: Annotated[
+        Annotated[int, Meta(ge=100, le=10_000_000)] | None,
+        Meta(description="Learn the reference from so many live rows, where the folder has none."),
+    ] = None
+    # Rows are what a reference is worth; time is what one has.
+    learn_s: Annotated[
+        Seconds | None, Meta(description="Learn no longer than this, from 100 rows at least; alone or with learn_rows.")
+    ] = None
+
+
+class AlertRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which findings become alerts, and what alerts; the first rule that fits a finding counts."""
+
+    monitor: Annotated[str, Meta(description="Kind of the monitor; * and ? stand for anything, here and below.")] = "*"
+    check: Annotated[str, Meta(description="Kind of the detector, or SageMaker's name of the check.")] = "*"
+    variant: Annotated[str, Meta(description="The variant.")] = "*"
+    subject: Annotated[str, Meta(description="features or predictions.")] = "*"
+    # Whether it is worth being woken, only the user knows.
+    severity: Annotated[Literal["info", "warning", "critical"], Meta(description="How bad that is.")] = "warning"
+    # The detectors that alarm by default know themselves how many rows they need.
+    min_rows: Annotated[int, Meta(ge=0, description="Rows without which a finding is no alert yet.")] = 0
+    # Features that change together are found within seconds of each other, and belong into one alert.
+    hold_s: Annotated[float, Meta(ge=0, le=LONGEST_S, description="How long a finding must last.")] = 10.0
+    # A finding that comes and goes is one alert, not many.
+    resolve_s: Annotated[float, Meta(ge=0, le=LONGEST_S, description="How long it must be gone to be resolved.")] = 60.0
+    # As Alertmanager's repeat_interval.
+    repeat_s: Annotated[Seconds, Meta(description="Told again after so long, while it lasts.")] = 14_400.0
+
+
+class Alerts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What becomes of findings."""
+
+    # The two that keep a budget of false alarms; a broken constraint is at /v1/violations, and need wake nobody.
+    rules: Annotated[
+        tuple[AlertRule, ...], Meta(max_length=100, description="Which findings become alerts, and how.")
+    ] = (AlertRule(check="sequential"), AlertRule(check="dependence"))
+    # Nobody is told whom the user has not named.
+    channels: Annotated[tuple[Part, ...], Meta(max_length=16, description="Who is told.")] = ()
+    # Only the user knows under which name the admin side is reached.
+    link: Annotated[
+        str | None, Meta(description="What the links in alerts begin with; by default the admin side's address.")
     ] = None
 
 
@@ -264,7 +310,16 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     capture: Annotated[Capture, Meta(description="Which exchanges are kept, and where they go.")] = Capture()
     payload: Annotated[Payload, Meta(description="How bodies are read.")] = Payload()
     statistics: Annotated[Statistics, Meta(description="The rolling statistics and their bounds.")] = Statistics()
-    reference: Annotated[Reference, Meta(description="What windows are compared with.")] = Reference()
+    reference: Annotated[Reference, Meta(description="What live rows are compared with.")] = Reference()
+    # What a reference is for.
+    monitors: Annotated[
+        tuple[Part, ...], Meta(max_length=16, description="What is watched, where there is a reference.")
+    ] = (Part(kind="data"),)
+    alerts: Annotated[Alerts, Meta(description="What becomes of findings.")] = Alerts()
+    # Nothing is written to a disk that nobody named.
+    state: Annotated[
+        File | None, Meta(description="Folder for what is kept over a restart: alerts, and the evidence for them.")
+    ] = None
     # The protocols' own are built in.
     routes: Annotated[
         tuple[Template, ...],

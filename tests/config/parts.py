@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from sidecar.config.keys import Families
+from sidecar.config.schema import Part
 from sidecar.errors import ConfigError, Fault
 
 
@@ -36,4 +37,17 @@ def bin_() -> object:
     return object()
 
 
-FAMILIES: Families = {"capture.sinks": {"shelf": Shelf, "bin": bin_}, "payload.format": {"csv": Shelf, "mlflow": Shelf}}
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rack:
+    """Holds shelves."""
+
+    detectors: tuple[Part, ...] = (Part(kind="shelf", options={"path": "/x"}),)
+
+
+FAMILIES: Families = {
+    "capture.sinks": {"shelf": Shelf, "bin": bin_},
+    "payload.format": {"csv": Shelf, "mlflow": Shelf},
+    "monitors": {"data": Rack},
+    "monitors[].detectors": {"shelf": Shelf, "bin": bin_},
+    "alerts.channels": {"bin": bin_},
+}

@@ -24,6 +24,8 @@ def test_every_key_says_what_it_means_in_one_line() -> None:
         ("tls.cert", "--tls-cert", "SIDECAR_TLS__CERT", "required"),
         ("variants", "--variants", "SIDECAR_VARIANTS", ""),
         ("variants.<name>.tls.ca", "", "SIDECAR_VARIANTS__<NAME>__TLS__CA", ""),
+        ("monitors", "--monitors", "SIDECAR_MONITORS", '[{"kind":"data"}]'),
+        ("alerts.rules[].hold_s", "", "", "10.0"),
     ],
 )
 def test_a_key_has_a_flag_and_a_variable(path: str, flag: str, variable: str, default: str) -> None:
@@ -36,7 +38,8 @@ def test_flags_and_variables_name_one_key_each() -> None:
     flags = [key.flag for key in KEYS.values() if key.flag]
 
     assert len(set(flags)) == len(flags)
-    assert len({key.variable for key in KEYS.values()}) == len(KEYS)
+    variables = [key.variable for key in KEYS.values() if key.variable]
+    assert len(set(variables)) == len(variables) == sum("[" not in path for path in KEYS)
 
 
 def test_the_innermost_and_the_outermost_notes_of_a_type_are_found() -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from sidecar.config.reading import nearest, read
-from sidecar.config.schema import Config, ListenerTls, Part, Variant
+from sidecar.config.schema import AlertRule, Alerts, Config, ListenerTls, Part, Variant
 from tests.config.parts import FAMILIES
 
 SHELF = {"kind": "shelf", "path": "/x"}
@@ -17,6 +17,21 @@ ACCEPTED: list[tuple[dict[str, object], Config]] = [
                 "b": Variant(url="unix:/b", weight=0.0, version="3"),
             }
         ),
+    ),
+    (
+        {"monitors": [{"kind": "data", "detectors": [SHELF, {"kind": "bin"}]}]},
+        Config(
+            monitors=(
+                Part(
+                    kind="data",
+                    options={"detectors": (Part(kind="shelf", options={"path": "/x"}), Part(kind="bin"))},
+                ),
+            )
+        ),
+    ),
+    (
+        {"alerts": {"rules": [{"check": "psi", "hold_s": 0}, {}], "channels": [{"kind": "bin"}]}},
+        Config(alerts=Alerts(rules=(AlertRule(check="psi", hold_s=0), AlertRule()), channels=(Part(kind="bin"),))),
     ),
     ({"routes": ["/score/{model}", "/v1/{model}:ask", "/"]}, Config(routes=("/score/{model}", "/v1/{model}:ask", "/"))),
 ]
@@ -77,6 +92,11 @@ FAULTS: list[tuple[object, list[str]]] = [
     ({"capture": {"sinks": [{"kind": "shelf", "path": "/dev/null"}]}},
      ["capture.sinks[0].path: is bottomless, expected a shelf"]),
     ({"capture": {"sinks": [{"kind": "bin", "deep": True}]}}, ["capture.sinks[0].deep: unknown key"]),
+    ({"monitors": [{"kind": "data", "detectors": [{"kind": "bin"}, {"kind": "shelf", "pth": 1}]}]}, [
+        "monitors[0].detectors[1].pth: unknown key; did you mean path?",
+        "monitors[0].detectors[1].path: missing; expected a text"]),
+    ({"alerts": {"rules": [{"severity": "page"}]}},
+     ['alerts.rules[0].severity: expected info or warning or critical, got "page"']),
     ({"listn": 1, "limits": {"fields": 0}, "variants": {"a": {}, "b": None}}, [
         "listn: unknown key; did you mean listen?",
         "variants.a.url: missing; expected http://host:port, https://host:port or unix:/path",
