@@ -1,0 +1,176 @@
+"""An alert as a plain JSON document: what the API answers, what channels send, and how people read it.
+
+The names of columns, and with them the sentences, come out of payloads: they may hold anything, and be of any length.
+What leaves here is bounded, has no control characters, and is text that UTF-8 can hold; its numbers are finite.
+"""
+
+import math
+import re
+from datetime import UTC, datetime
+
+from sidecar.records import JSON, Alert, Carrier, Finding, Key
+
+FEATURES = 32
+"""Features that a document lists. With this and the limits below none has more than 60 KiB, an event with it no more
+than the 64 that must be carried on (CloudEvents 1.0.2, section Size Limits)."""
+NAMED = 5
+NAME_LENGTH = 80
+SENTENCE_LENGTH = 200
+"""Of what is said of one feature."""
+TEXT_LENGTH = 1000
+"""Of what is said of all."""
+
+LAST_S = 253402300799.0
+"""The last second that ISO 8601 can write with a year of four digits; a silence without end lasts until then."""
+
+# Controls, line and paragraph separators, what turns the direction of writing round, byte order marks, surrogates.
+_UNSHOWABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
+_DRIFT = {"features": "Data drift", "predictions": "Prediction drift"}
+
+
+def document(alert: Alert, *, link: str) -> JSON:
+    """The alert, its moments in ISO 8601; null is what does not exist, has not come, or is no finite number."""
+    finding = alert.finding
+    key = finding.key
+    return {
+        "id": alert.id,
+        "state": alert.state,
+        "severity": alert.severity,
+        "monitor": _shown(key.monitor, NAME_LENGTH),
+        "check": _shown(key.check, NAME_LENGTH),
+        "variant": _shown(key.variant, NAME_LENGTH),
+        "version": _shown(finding.version, NAME_LENGTH),
+        "subject": key.subject,
+        "title": title(alert),
+        "text": _text(alert),
+        "since": _iso(finding.since_s),
+        "pending": _iso(alert.pending_s),
+        "fired": _iso(alert.fired_s),
+        "gone": _iso(alert.gone_s),
+        "resolved": _iso(alert.resolved_s),
+        "silenced_until": _iso(min(alert.silenced_until_s, LAST_S)) if alert.silenced_until_s > 0 else None,
+        "rows": finding.rows,
+        "reference_rows": finding.reference_rows,
+        "features": [_feature(carrier) for carrier in finding.carriers[:FEATURES]],
+        "features_omitted": max(len(finding.carriers) - FEATURES, 0),
+        "link": link,
+    }
+
+
+def title(alert: Alert) -> str:
+    """What, where, and in which columns, in a line: `Data drift in variant champion: amount, country`."""
+    finding = alert.finding
+    where = f"{_what(finding.key)} in variant {_shown(finding.key.variant, NAME_LENGTH)}"
+    names = ", ".join(_shown(each.name, NAME_LENGTH) for each in finding.carriers[:NAMED])
+    whole = f"{where}: {names}{_more(finding)}" if names else where
+    return f"Resolved: {whole}" if alert.state == "resolved" else whole
+
+
+def _text(alert: Alert) -> str:
+    """What was found, where, how much against what threshold, since when, and in how many rows."""
+    finding = alert.finding
+    said = [
+        _sentence(_shown(finding.sentence, TEXT_LENGTH)),
+        _sentence(f"{_where(finding)}{_measured(finding)}"),
+        _sentence(f"{_when(alert)}: {_rows(finding)}"),
+    ]
+    if alert.state == "resolved":
+        said.insert(0, _sentence(f"Resolved at {_iso(alert.resolved_s)}"))
+    return " ".join(each for each in said if each)
+
+
+def _iso(moment_s: float | None) -> str | None:
+    """Unix time as ISO 8601 in UTC with milliseconds; None where it is none, or beyond the years that have a name.
+
+    Example:
+        >>> _iso(1_700_000_000.25)
+        '2023-11-14T22:13:20.250Z'
+    """
+    if moment_s is None or not 0 <= moment_s <= LAST_S:
+        return None
+    return datetime.fromtimestamp(moment_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _feature(carrier: Carrier) -> JSON:
+    return {
+        "name": _shown(carrier.name, NAME_LENGTH),
+        "share": _finite(carrier.share),
+        "statistic": _finite(carrier.statistic),
+        "threshold": _finite(carrier.threshold),
+        "evidence_nats": _finite(carrier.nats),
+        "needed_nats": _finite(carrier.needed_nats),
+        "p_value": _finite(carrier.p_value),
+        "since": _iso(carrier.since_s),
+        "rows": carrier.rows,
+        "text": _shown(carrier.sentence, SENTENCE_LENGTH),
+    }
+
+
+def _finite(number: float | None) -> float | None:
+    """A plain number: what numpy calls a float is none to every writer of JSON."""
+    return float(number) if number is not None and math.isfinite(number) else None
+
+
+def _shown(text: str, length: int) -> str:
+    """The text without what cannot be shown, which is escaped as Python does, and no longer than `length`."""
+    escaped = _UNSHOWABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text[: length + 1])
+    return escaped if len(escaped) <= length else escaped[: length - 1] + "…"
+
+
+def _what(key: Key) -> str:
+    """The check in words. Drift is drift, whichever detector sees it; SageMaker's other checks end in `_check`."""
+    check = key.check.removesuffix("_check")
+    if key.monitor == "data" and check in {key.check, "baseline_drift"}:
+        return _DRIFT[key.subject]
+    words = f"{check} check" if key.monitor == "data" else f"{key.monitor} {check}"
+    words = _shown(words.replace("_", " "), NAME_LENGTH)
+    return f"{words[:1].upper()}{words[1:]}" + (" of predictions" if key.subject == "predictions" else "")
+
+
+def _more(finding: Finding) -> str:
+    more = len(finding.carriers) - NAMED
+    return f" and {more} more" if more > 0 else ""
+
+
+def _where(finding: Finding) -> str:
+    version = f", version {_shown(finding.version, NAME_LENGTH)}" if finding.version else ""
+    return f"Variant {_shown(finding.key.variant, NAME_LENGTH)}{version}, by {_shown(finding.key.check, NAME_LENGTH)}"
+
+
+def _measured(finding: Finding) -> str:
+    measures = "; ".join(_measure(each) for each in finding.carriers[:NAMED])
+    return f": {measures}{_more(finding)}" if measures else ""
+
+
+def _measure(carrier: Carrier) -> str:
+    said = [_shown(carrier.name, NAME_LENGTH), _against(carrier.statistic, carrier.threshold)]
+    if evidence := _against(carrier.nats, carrier.needed_nats):
+        said.append(f"(evidence {evidence} nats)")
+    if p_value := _against(carrier.p_value, None):
+        said.append(f"(p = {p_value})")
+    return " ".join(each for each in said if each)
+
+
+def _against(number: float | None, limit: float | None) -> str:
+    """The number, and its limit where it has one; empty where nobody knows the number."""
+    if _finite(number) is None:
+        return ""
+    return f"{number:.4g}" if _finite(limit) is None else f"{number:.4g} against {limit:.4g}"
+
+
+def _when(alert: Alert) -> str:
+    """Since the change began; where nobody can tell, since it was seen."""
+    since = _iso(alert.finding.since_s) or _iso(alert.pending_s)
+    return f"From {since} to {_iso(alert.gone_s)}" if alert.state == "resolved" else f"Since {since}"
+
+
+def _rows(finding: Finding) -> str:
+    reference = f", compared with {finding.reference_rows} of the reference" if finding.reference_rows else ""
+    return f"{finding.rows} row{'' if finding.rows == 1 else 's'}{reference}"
+
+
+def _sentence(text: str) -> str:
+    """The text with an end to it."""
+    ended = text.rstrip()
+    return ended + "." if ended and ended[-1] not in ".!?…" else ended
