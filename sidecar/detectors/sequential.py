@@ -14,6 +14,7 @@ shares, not for each), edges from a sketch, a tolerance, and what follows an ala
 """
 
 import math
+from copy import copy
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -127,11 +128,23 @@ class Sequential:
     state: State = field(init=False)
 
     def __post_init__(self) -> None:
-        urn = np.where(self.used, self.reference + 1 / self.used.sum(axis=1, keepdims=True), 0.0)
-        self.fixed = fixed_bets(urn, self.ordered, self.used)
-        k, bins = urn.shape
-        self.state = State(
-            urn=urn,
+        self.fixed = fixed_bets(self._urn(), self.ordered, self.used)
+        self.state = self._begin()
+
+    def anew(self) -> "Sequential":
+        """The same detector before its first row; what follows from the reference is shared, not worked out again."""
+        fresh = copy(self)
+        fresh.state = self._begin()
+        return fresh
+
+    def _urn(self) -> Floats:
+        urn: Floats = np.where(self.used, self.reference + 1 / self.used.sum(axis=1, keepdims=True), 0.0)
+        return urn
+
+    def _begin(self) -> State:
+        k, bins = self.used.shape
+        return State(
+            urn=self._urn(),
             wealth=np.full(self.fixed.weights.shape, -np.inf),
             recent=np.zeros((k, len(WINDOWS), bins)),
             seen=np.zeros((k, bins), dtype=np.int64),

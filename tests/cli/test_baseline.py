@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.__main__ import main
+from sidecar.reference.sample import parse_sample
 
 TRAINING = "age,country,label\n31,at,0\n47,de,1\n,at,0\n"
 
@@ -23,7 +24,11 @@ def test_training_data_become_sagemaker_s_two_files(
     assert main(["baseline", str(training), "--target", "label", "-o", str(folder)]) == 0
 
     assert capsys.readouterr() == (f"{folder}: 3 rows of 2 features (1 Integral, 1 String)\n", "")
-    assert sorted(path.name for path in folder.iterdir()) == ["constraints.json", "statistics.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "constraints.json",
+        "sample.jsonl",
+        "statistics.json",
+    ]
     constraints = json.loads((folder / "constraints.json").read_text())
     assert constraints["features"] == [
         {
@@ -67,6 +72,43 @@ def test_captures_are_read_as_traffic(tmp_path: Path, capsys: pytest.CaptureFixt
     assert capsys.readouterr().err == "captures passed over: 1 (empty)\n"
     features = json.loads((tmp_path / "r" / "statistics.json").read_text())["features"]
     assert [feature["name"] for feature in features] == ["a", "b", "p"]
+
+
+def test_some_rows_are_kept_whole_for_their_owner_alone(training: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "r"
+    arguments = ["baseline", str(training), "--target", "label", "-o", str(folder)]
+    assert main([*arguments, "--sample", "2"]) == 0
+    two = parse_sample((folder / "sample.jsonl").read_bytes(), "")
+    assert main(arguments) == 0
+    lines = (folder / "sample.jsonl").read_text().splitlines()
+
+    assert len(two.values) == 2
+    assert lines == ['{"age":31.0,"country":"at"}', '{"age":47.0,"country":"de"}', '{"country":"at"}']
+    assert (folder / "sample.jsonl").stat().st_mode & 0o777 == 0o600
+    assert (folder / "statistics.json").stat().st_mode & 0o044
+
+
+def test_no_sample_is_left_of_other_rows(training: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "r"
+    for rows, found in [("5", True), ("0", False), ("0", False)]:
+        assert main(["baseline", str(training), "--sample", rows, "-o", str(folder)]) == 0
+        assert (folder / "sample.jsonl").exists() == found
+
+
+def test_redacted_cells_are_missing_in_the_sample(tmp_path: Path) -> None:
+    half = {"observedContentType": "application/json", "encoding": "CSV"}
+    asked = {**half, "data": '{"instances": [{"card": "[redacted]", "age": 3}, {"card": "[redacted]", "age": 4}]}'}
+    line = {
+        "captureData": {"endpointInput": asked, "endpointOutput": {**half, "data": '{"predictions": [0, 1]}'}},
+        "eventMetadata": {"eventId": "e"},
+    }
+    (tmp_path / "a.jsonl").write_text(f"{json.dumps(line)}\n")
+
+    assert main(["baseline", "--captures", str(tmp_path), "-o", str(tmp_path / "r")]) == 0
+
+    text = (tmp_path / "r" / "sample.jsonl").read_text()
+    assert [json.loads(each)["age"] for each in text.splitlines()] == [3, 4]
+    assert "redacted" not in text
 
 
 @pytest.mark.usefixtures("training")
