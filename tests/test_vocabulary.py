@@ -10,7 +10,7 @@ PACKAGE = Path(sidecar.__file__).parent
 # What is meant instead stands in the design's table of words. `endpoint` is SageMaker's and OpenTelemetry's own word;
 # `sidecar baseline` is what people coming from there will type, and makes a reference.
 BANNED = re.compile(r"(?i)\b(backend|target_url|model_server|baseline|data_item|y_true|y_pred)\b")
-COMMANDS = {"cli/__init__.py", "cli/baseline.py"}
+COMMANDS = {"cli/__init__.py", "cli/baseline.py", "demo/place.py"}
 NAMES = re.compile(r"^class \w*(Manager|Helper|Util|Processor|Handler|Service|Wrapper)\b", re.MULTILINE)
 
 

@@ -70,6 +70,21 @@ class Child:
         except TimeoutError:
             raise self._error(f"not ready within {limit_s:g} s") from None
 
+    async def done(self, stop: asyncio.Event, limit_s: float = READY_S) -> None:
+        """Wait until it has ended well, or `stop` is set.
+
+        Raises:
+            DemoError: It ended with another exit code than 0, or `limit_s` went by.
+        """
+        try:
+            async with asyncio.timeout(limit_s):
+                while self._process.returncode is None and not await is_set_within(stop, LOOK_S):
+                    pass
+        except TimeoutError:
+            raise self._error(f"not done within {limit_s:g} s") from None
+        if self._process.returncode:
+            self.require_running()
+
     def require_running(self) -> None:
         """Make sure that it has not ended, which nobody asked it to.
 

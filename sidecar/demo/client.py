@@ -1,8 +1,7 @@
-"""The demo's client: sends the same rows again and again, at an even rate, over a few connections that stay open."""
+"""The demo's client: sends rows at an even rate, over a few connections that stay open."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from itertools import cycle
+from collections.abc import Callable, Iterator
 
 import aiohttp
 
@@ -41,7 +40,7 @@ class Client:
 
     Args:
         url: Where to.
-        bodies: What, in this order, again and again.
+        bodies: What, without an end.
         rate: Requests per second.
         now_s: A clock that does not go back.
 
@@ -50,9 +49,9 @@ class Client:
         errors: Those of them that were not answered with 200.
     """
 
-    def __init__(self, url: str, bodies: Sequence[bytes], rate: float, now_s: Callable[[], float]) -> None:
+    def __init__(self, url: str, bodies: Iterator[bytes], rate: float, now_s: Callable[[], float]) -> None:
         self._url = url
-        self._bodies = cycle(bodies)
+        self._bodies = bodies
         self._now_s = now_s
         self._pace = Pace(rate, start_s=now_s())
         self.requests = 0

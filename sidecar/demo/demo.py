@@ -1,6 +1,8 @@
 """`sidecar demo`: a real model server, the sidecar before it, real rows sent at a rate, and what came of it."""
 
 import asyncio
+import math
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -8,15 +10,28 @@ from pathlib import Path
 from time import monotonic
 
 import aiohttp
+import numpy as np
 from rich.console import Console
 
-from sidecar.demo import model
+from sidecar.demo import model, rows
 from sidecar.demo.captures import tally
 from sidecar.demo.children import LOOK_S, Child, Command, start
 from sidecar.demo.client import Client
 from sidecar.demo.ending import DemoError, is_set_within, stop_on_signals
-from sidecar.demo.figures import Figures, read
-from sidecar.demo.place import Place, fresh_place, server_command, sidecar_command
+from sidecar.demo.figures import Figures, read, read_drift
+from sidecar.demo.place import (
+    FALSE_ALARMS_PER,
+    Place,
+    fresh_place,
+    reference_command,
+    server_command,
+    sidecar_command,
+    watching_command,
+    write_configuration,
+)
+from sidecar.demo.play import Play
+from sidecar.demo.plot import Plot, phase_s
+from sidecar.demo.receiver import Receiver, write_secret
 from sidecar.demo.screen import Progress, Screen, summary
 from sidecar.records import JSON
 from sidecar.tasks import Tasks
@@ -26,6 +41,15 @@ EXTRA = ("joblib", "mlserver", "mlserver_sklearn", "sklearn")
 
 SETTLE_LOOKS = 20
 """For the last rows to be in the statistics, LOOK_S apart; the pipeline looks every 50 ms."""
+
+WATCH_S = 0.25
+"""Between two looks at what drifts: a dozen rows."""
+
+RATE_S = 0.9
+"""Of requests of which a rate is told, at least."""
+
+SEED = 0
+"""Of the draws of rows."""
 
 LOOK_TIMEOUT = aiohttp.ClientTimeout(total=5.0)
 
@@ -41,11 +65,13 @@ class Options:
         rate: Requests per second.
         seconds: Ends the demo; None is no end.
         captures: The folder for captures; None is a fresh one.
+        drift: Watch for drift, and show one.
     """
 
     rate: float
     seconds: float | None
     captures: Path | None
+    drift: bool = False
 
 
 def run(options: Options) -> int:
@@ -75,12 +101,26 @@ async def _run(options: Options, screen: Screen) -> int:
     async with aiohttp.ClientSession() as session, AsyncExitStack() as stack:
         demo = Demo(place, screen, session, stop_on_signals())
         trained = await demo.train()
+        play = await demo.prepare(stack, trained, options) if options.drift else None
+        sidecar = watching_command(place) if play else sidecar_command(place)
         children = [
             await demo.start(stack, server_command(place), place.server_ready),
-            await demo.start(stack, sidecar_command(place), place.sidecar_ready),
+            await demo.start(stack, sidecar, place.sidecar_ready),
         ]
-        last = await demo.send(trained, options, children)
+        screen.say(*_introduction(place, options, trained))
+        last = await demo.send(rows.again(trained) if play is None else play.rows, play, options, children)
     screen.say(*summary(last, tally(place.captures).since(before), place.captures))
+    return _judged(play.plot, place, screen) if play else 0
+
+
+def _judged(plot: Plot, place: Place, screen: Screen) -> int:
+    """Tell whether all that was promised has been seen; the exit code."""
+    faults = plot.faults()
+    screen.say(*plot.summary(), *(f"not shown   {fault}" for fault in faults))
+    if faults:
+        screen.say(f"logs        {place.folder}")
+        return 1
+    screen.say("            one alert, of exactly the shifted features; resolved after they were back")
     return 0
 
 
@@ -105,12 +145,34 @@ class Demo:
         with self.screen.waiting("training a scikit-learn model ..."):
             trained = await asyncio.to_thread(model.train, self.place.model)
         model.write_settings(self.place.model, int(self.place.server.rpartition(":")[2]))
-        seen, kept_back = trained.trained_on, len(trained.rows)
+        seen, kept_back = trained.training, len(trained.rows)
         self.screen.say(
-            f"trained a scikit-learn model on {seen} real rows (breast cancer, {len(trained.features)} features); "
+            f"trained a scikit-learn model on {len(seen)} real rows (breast cancer, {len(trained.features)} features); "
             f"it is right about {trained.accuracy:.1%} of the {kept_back} rows kept back"
         )
         return trained
+
+    async def prepare(self, stack: AsyncExitStack, trained: model.Trained, options: Options) -> Play:
+        """Make a reference of the training rows, and a receiver of alerts that ends with `stack`.
+
+        Raises:
+            DemoError: There is no reference.
+        """
+        drawn = rows.Drawn(trained, np.random.default_rng(SEED))
+        play = Play(drawn, Plot(drawn.steps, phase_s(options.seconds)), self.screen.say, monotonic)
+        receiver = Receiver(write_secret(self.place.secret), play.receive)
+        webhook = await stack.enter_async_context(receiver.listening())
+        write_configuration(self.place, webhook, options.rate)
+        await asyncio.to_thread(rows.write_csv, trained, self.place.rows)
+        command = reference_command(self.place)
+        child = await start(command)
+        try:
+            await child.done(self.stop)
+        finally:
+            await child.stop()
+        self._require_going_on()
+        self.screen.say(f"made a reference of the training rows: {command.log.read_text().strip()}")
+        return play
 
     async def start(self, stack: AsyncExitStack, command: Command, ready: str) -> Child:
         """Start a child that ends with `stack`, and wait until it is ready.
@@ -123,26 +185,27 @@ class Demo:
             child = await start(command)
             stack.push_async_callback(child.stop)
             await child.ready(self.session, ready, self.stop)
-        if self.stop.is_set():
-            raise DemoError(f"stopped before the first request; logs are in {self.place.folder}")
+        self._require_going_on()
         self.screen.say(f"started {command.name} in {monotonic() - started_s:.1f} s")
         return child
 
-    async def send(self, trained: model.Trained, options: Options, children: list[Child]) -> Progress:
+    async def send(
+        self, bodies: Iterator[bytes], play: Play | None, options: Options, children: list[Child]
+    ) -> Progress:
         """Send rows until told to stop, and show what the sidecar makes of them; returns the last of it.
 
         Raises:
             DemoError: A child ended.
         """
-        self.screen.say(*_introduction(self.place, options.rate, len(trained.rows)))
-        bodies = [model.body(trained.features, row) for row in trained.rows]
         client = Client(self.place.inference, bodies, options.rate, monotonic)
         if options.seconds is not None:
             asyncio.get_running_loop().call_later(options.seconds, self.stop.set)
         tasks, started_s = Tasks(), monotonic()
+        if play:
+            play.begin()
         try:
             sending = tasks.start(client.run(self.session, self.stop))
-            await self._show(client, children)
+            await self._show(client, play, children)
             await sending
             elapsed_s = monotonic() - started_s
         finally:
@@ -150,17 +213,21 @@ class Demo:
         figures = await self._settled(client.requests - client.errors)
         return Progress(elapsed_s, client.requests, client.errors, client.requests / elapsed_s, figures)
 
-    async def _show(self, client: Client, children: list[Child]) -> None:
+    async def _show(self, client: Client, play: Play | None, children: list[Child]) -> None:
         began_s = seen_s = monotonic()
-        seen = 0
+        seen, rate = 0, 0.0
         with self.screen.live() as show:
-            while not await is_set_within(self.stop, self.screen.every_s):
+            while not await is_set_within(self.stop, WATCH_S if play else self.screen.every_s):
                 for child in children:
                     child.require_running()
+                if play:
+                    play.see(read_drift(await self._get("/v1/drift"), FALSE_ALARMS_PER))
                 figures, now_s, requests = await self._look(), monotonic(), client.requests
-                rate = (requests - seen) / (now_s - seen_s)
-                show(Progress(now_s - began_s, requests, client.errors, rate, figures))
-                seen, seen_s = requests, now_s
+                if now_s - seen_s >= RATE_S or not seen:
+                    rate = (requests - seen) / (now_s - seen_s)
+                    seen, seen_s = requests, now_s
+                drift, phase = (play.drift, play.plot.phase) if play else (None, "")
+                show(Progress(now_s - began_s, requests, client.errors, rate, figures, phase, drift))
 
     async def _settled(self, rows: int) -> Figures:
         for _ in range(SETTLE_LOOKS):
@@ -180,15 +247,31 @@ class Demo:
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise DemoError(f"{url}: cannot be read ({error!r}), expected JSON") from None
 
+    def _require_going_on(self) -> None:
+        if self.stop.is_set():
+            raise DemoError(f"stopped before the first request; logs are in {self.place.folder}")
 
-def _introduction(place: Place, rate: float, rows: int) -> tuple[str, ...]:
-    return (
+
+def _introduction(place: Place, options: Options, trained: model.Trained) -> list[str]:
+    lines = [
         "",
         f"  model server  http://{place.server}",
         f"  listener      {place.inference}",
         f"  admin page    http://{place.admin}/",
         f"  captures      {place.captures}, of every request (--capture-sample-ratio 1; the default is 0.1)",
         f"  logs          {place.folder}",
-        f"  client        sends {rate:g} rows/s, the {rows} kept back again and again; Ctrl-C ends it",
+    ]
+    if not options.drift:
+        sent = f"the {len(trained.rows)} kept back again and again; Ctrl-C ends it"
+        return [*lines, f"  client        sends {options.rate:g} rows/s, {sent}", ""]
+    seen, length_s = len(trained.training), phase_s(options.seconds)
+    return [
+        *lines,
+        f"  configuration {place.configuration}",
+        f"  client        sends {options.rate:g} rows/s, drawn at random from the {seen} training rows: until the",
+        "                shift, nothing but chance is different from the reference; Ctrl-C ends it",
+        f"  plot          {length_s:g} s of usual rows, {length_s:g} s of shifted ones, then the usual ones again",
+        f"  evidence      by chance alone it comes to about ln(rows), {math.log(1000):.1f} nats of 1,000 rows; the",
+        f"                budget, one false alarm in {FALSE_ALARMS_PER:,} rows, says how much an alarm needs",
         "",
-    )
+    ]

@@ -1,5 +1,6 @@
 """What the sidecar's admin side says of the demo's one variant, as the few numbers that are shown."""
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -45,6 +46,55 @@ class Figures:
     columns: Sequence[Column]
 
 
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """What the sidecar says of one feature that is, or may be, drifting.
+
+    Args:
+        nats: The evidence; of one that drifts, at the alarm.
+        needed: For an alarm; of one that does not drift, if it were the only one.
+        text: What happened to it; None where nothing did.
+    """
+
+    name: str
+    nats: float
+    needed: float
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """All that is shown of drift.
+
+    Args:
+        rows: Weighed since the start.
+        suspects: The features of which there is evidence, those that drift first, then by their evidence.
+    """
+
+    rows: int
+    suspects: Sequence[Suspect]
+
+    @property
+    def drifting(self) -> list[str]:
+        """The names of those that drift."""
+        return [each.name for each in self.suspects if each.text is not None]
+
+
+def read_drift(document: JSON, false_alarms_per: float) -> Drift:
+    """What drifts, or may.
+
+    Args:
+        document: What `/v1/drift` answers; before the first row it knows no variant.
+        false_alarms_per: Rows, over all features.
+    """
+    variants = document["variants"]
+    columns = [column for variant in variants for column in variant["columns"]]
+    needed = math.log(false_alarms_per * max(1, len(columns)))
+    found = [each for column in columns if (each := _suspect(column, needed))]
+    found.sort(key=lambda each: (each.text is None, -each.nats))
+    return Drift(sum(variant["rows"] for variant in variants), found)
+
+
 def read(status: JSON, features: JSON, shown: Collection[str]) -> Figures:
     """The figures.
 
@@ -81,3 +131,10 @@ def _column(column: JSON) -> Column:
         median=window["quantiles"]["0.5"],
         missing=window["missing"],
     )
+
+
+def _suspect(column: JSON, needed: float) -> Suspect | None:
+    if drift := column["drift"]:
+        return Suspect(column["name"], drift["evidence_nats"], drift["needed_nats"], drift["text"])
+    nats = column["evidence_nats"]
+    return None if nats is None or nats <= 0 else Suspect(column["name"], nats, needed, None)

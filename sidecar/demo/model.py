@@ -23,14 +23,14 @@ class Trained:
 
     Args:
         features: The k names.
-        rows: Those that the model has not seen, each of k measurements, in random order.
-        trained_on: How many it has seen.
+        training: The rows that the model has seen, each of k measurements.
+        rows: Those that it has not seen, in random order.
         accuracy: The share of `rows` of which it is right.
     """
 
     features: Sequence[str]
+    training: Sequence[Sequence[float]]
     rows: Sequence[Sequence[float]]
-    trained_on: int
     accuracy: float
 
 
@@ -51,8 +51,8 @@ def train(folder: Path) -> Trained:
     joblib.dump(model, folder / "model.joblib")
     return Trained(
         features=tuple(rows.columns),
+        training=seen.to_numpy().tolist(),
         rows=kept_back.to_numpy().tolist(),
-        trained_on=len(seen),
         accuracy=float(model.score(kept_back, kept_back_labels)),
     )
 

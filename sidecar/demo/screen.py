@@ -11,11 +11,17 @@ from rich.table import Table
 from rich.text import Text
 
 from sidecar.demo.captures import Tally
-from sidecar.demo.figures import Figures
+from sidecar.demo.figures import Drift, Figures
 
 TERMINAL_EVERY_S = 1.0
 LINES_EVERY_S = 2.0
 NOTHING = "-"
+
+WATCHED_EVERY_S = 0.9
+"""Between two lines where there are more moments than that: evidence grows within a second or two."""
+
+SUSPECTS = 5
+"""Features that may drift and are shown; and lines of the table above them, for a terminal of 24 lines to hold both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,8 @@ class Progress:
         requests: Sent and answered since then.
         errors: Those of them that were not answered with 200.
         rate: Requests per second since the last look.
+        phase: Which rows are sent; empty without --drift.
+        drift: None without --drift.
     """
 
     elapsed_s: float
@@ -34,6 +42,8 @@ class Progress:
     errors: int
     rate: float
     figures: Figures
+    phase: str = ""
+    drift: Drift | None = None
 
 
 class Screen:
@@ -49,8 +59,8 @@ class Screen:
 
     def say(self, *lines: str) -> None:
         """Write lines that stay."""
-        for line in lines:
-            self._console.print(line, soft_wrap=True, markup=False, highlight=False)
+        if lines:
+            self._console.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
 
     @contextmanager
     def waiting(self, text: str) -> Iterator[None]:
@@ -66,10 +76,21 @@ class Screen:
     def live(self) -> Iterator[Callable[[Progress], None]]:
         """A place for the moments that follow each other."""
         if not self._console.is_terminal:
-            yield lambda progress: self.say(line(progress))
+            yield self._line_by_line()
             return
         with Live(console=self._console, auto_refresh=False) as place:
             yield lambda progress: place.update(table(progress), refresh=True)
+
+    def _line_by_line(self) -> Callable[[Progress], None]:
+        told_s = float("-inf")
+
+        def show(progress: Progress) -> None:
+            nonlocal told_s
+            if progress.elapsed_s - told_s >= WATCHED_EVERY_S:
+                self.say(line(progress))
+                told_s = progress.elapsed_s
+
+        return show
 
 
 def summary(last: Progress, written: Tally, captures: Path) -> tuple[str, ...]:
@@ -87,7 +108,9 @@ def summary(last: Progress, written: Tally, captures: Path) -> tuple[str, ...]:
 
 
 def line(progress: Progress) -> str:
-    """The moment in one line, with the first feature's mean for all of them."""
+    """The moment in one line, with the first feature's mean for all of them; or with what drifts."""
+    if progress.drift is not None:
+        return " | ".join((*sent(progress), progress.phase, told(progress.drift)))
     first = next((f"{column.name}: mean {number(column.mean)}" for column in progress.figures.columns), "")
     return " | ".join(filter(None, (*headline(progress), first)))
 
@@ -97,22 +120,52 @@ def table(progress: Progress) -> Group:
     shown = Table("current window")
     for heading in ("rows", "mean", "std", "median", "missing"):
         shown.add_column(heading, justify="right")
-    for column in progress.figures.columns:
+    columns = progress.figures.columns
+    for column in columns if progress.drift is None else columns[:SUSPECTS]:
         numbers = map(number, (column.mean, column.std, column.median))
         shown.add_row(Text(column.name), str(column.rows), *numbers, str(column.missing))
-    return Group(Text(" | ".join(headline(progress))), shown)
+    if progress.drift is None:
+        return Group(Text(" | ".join(headline(progress))), shown)
+    return Group(Text(" | ".join((*sent(progress), progress.phase))), shown, suspects(progress.drift))
+
+
+def suspects(drift: Drift) -> Table:
+    """The features that drift, and those with the most evidence of it."""
+    shown = Table("evidence of drift")
+    shown.add_column("nats", justify="right")
+    shown.add_column("needed", justify="right")
+    shown.add_column("what happened")
+    for each in drift.suspects[: max(SUSPECTS, len(drift.drifting))]:
+        shown.add_row(Text(each.name), f"{each.nats:.1f}", f"{each.needed:.1f}", Text(each.text or NOTHING))
+    return shown
+
+
+def told(drift: Drift) -> str:
+    """What drifts, or whatever has the most evidence of it, in some words."""
+    if drift.drifting:
+        return f"drift in {', '.join(drift.drifting)}"
+    most = ", ".join(f"{each.name} {each.nats:.1f}" for each in drift.suspects[:3])
+    needed = f" of {drift.suspects[0].needed:.1f} nats" if drift.suspects else ""
+    return f"no drift; most evidence: {most or NOTHING}{needed}"
 
 
 def headline(progress: Progress) -> tuple[str, ...]:
     """How the traffic is doing."""
     figures = progress.figures
     return (
+        *sent(progress),
+        f"p50 {duration(figures.p50_s)}, p99 {duration(figures.p99_s)}",
+        f"of it the sidecar's {duration(figures.overhead_p50_s)}, {duration(figures.overhead_p99_s)}",
+    )
+
+
+def sent(progress: Progress) -> tuple[str, ...]:
+    """For how long, how many requests, how fast, and how many of them failed."""
+    return (
         f"{progress.elapsed_s:.0f} s",
         f"{progress.requests} requests",
         f"{progress.rate:.0f}/s",
         f"{progress.errors} errors",
-        f"p50 {duration(figures.p50_s)}, p99 {duration(figures.p99_s)}",
-        f"of it the sidecar's {duration(figures.overhead_p50_s)}, {duration(figures.overhead_p99_s)}",
     )
 
 

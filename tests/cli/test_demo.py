@@ -6,7 +6,9 @@ from sidecar.__main__ import main
 def test_help_teaches_by_example(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--help"]) == 0
 
-    assert "  sidecar demo --seconds 30\n" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "  sidecar demo --seconds 30\n" in out
+    assert "  sidecar demo --drift --seconds 60\n" in out
 
 
 @pytest.mark.parametrize(
@@ -15,6 +17,7 @@ def test_help_teaches_by_example(capsys: pytest.CaptureFixture[str]) -> None:
         (["--rate", "0"], "'--rate': 0.0 is not in the range 0<x<=10000."),
         (["--rate", "many"], "'--rate': 'many' is not a valid float range."),
         (["--seconds", "-1"], "'--seconds': -1.0 is not in the range x>0."),
+        (["--drift", "--seconds", "19"], "--seconds: expected at least 20 with --drift."),
         (["--captures", __file__], f"'--captures': Directory '{__file__}' is a file."),
     ],
 )

@@ -125,6 +125,39 @@ def test_a_missing_program_is_an_error(tmp_path: Path) -> None:
         asyncio.run(start(command))
 
 
+async def _done(folder: Path, program: str, stop: asyncio.Event, limit_s: float) -> None:
+    child = await start(python(program, folder))
+    try:
+        await child.done(stop, limit_s)
+    finally:
+        await child.stop(0)
+
+
+def test_a_child_that_ended_well_is_done(tmp_path: Path) -> None:
+    asyncio.run(_done(tmp_path, "print('here you are')", asyncio.Event(), 60.0))
+
+    assert (tmp_path / "log").read_text() == "here you are\n"
+
+
+def test_a_child_that_ended_badly_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DemoError, match=r"^the child: ended with exit code 3; the end of its log, "):
+        asyncio.run(_done(tmp_path, "raise SystemExit(3)", asyncio.Event(), 60.0))
+
+
+def test_a_child_that_never_ends_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DemoError, match=r"^the child: not done within 0\.05 s; the end of its log, "):
+        asyncio.run(_done(tmp_path, RUNS_ON, asyncio.Event(), 0.05))
+
+
+def test_waiting_for_a_child_to_be_done_ends_when_the_demo_does(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        stop = asyncio.Event()
+        stop.set()
+        await _done(tmp_path, RUNS_ON, stop, 60.0)
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize(("program", "signal_number"), [(RUNS_ON, signal.SIGTERM), (IGNORES, signal.SIGKILL)])
 def test_a_stopped_child_has_ended(program: str, signal_number: signal.Signals, tmp_path: Path) -> None:
     async def scenario() -> str:

@@ -2,7 +2,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from itertools import pairwise
+from itertools import cycle, pairwise
 
 import aiohttp
 import pytest
@@ -39,13 +39,13 @@ async def serving(answer: Answer) -> AsyncIterator[str]:
 
 
 async def run(url: str, bodies: list[bytes], stop: asyncio.Event) -> Client:
-    client = Client(url, bodies, FAST, asyncio.get_running_loop().time)
+    client = Client(url, cycle(bodies), FAST, asyncio.get_running_loop().time)
     async with aiohttp.ClientSession() as session:
         await client.run(session, stop)
     return client
 
 
-def test_rows_are_sent_again_and_again_over_few_connections() -> None:
+def test_bodies_are_sent_in_turn_over_few_connections() -> None:
     stop, bodies, connections = asyncio.Event(), Counter[bytes](), set[object]()
 
     async def answer(request: web.BaseRequest) -> web.Response:
@@ -84,7 +84,7 @@ def test_what_is_not_answered_with_200_is_an_error() -> None:
 def test_nobody_listening_is_an_error() -> None:
     async def scenario() -> Client:
         url, stop = f"http://127.0.0.1:{free_ports(1)[0]}/", asyncio.Event()
-        client = Client(url, [b""], FAST, asyncio.get_running_loop().time)
+        client = Client(url, cycle([b""]), FAST, asyncio.get_running_loop().time)
         async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
             group.create_task(client.run(session, stop))
             while not client.errors:  # noqa: ASYNC110  # it tells nobody

@@ -2,6 +2,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,7 @@ STATUS = {
     "captures": {"rows": {"default": 7}, "dropped": {}},
 }
 FEATURES = {"variants": [{"features": [{"name": "mean radius", "window": WINDOW}], "predictions": []}]}
+DRIFT = {"variants": [{"rows": 7, "columns": [{"name": "mean radius", "drift": None, "evidence_nats": 2.5}]}]}
 
 Play = Callable[..., int]
 
@@ -82,18 +84,23 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Play:
     monkeypatch.setattr("sidecar.demo.demo.SETTLE_LOOKS", 1)
 
     def play(
-        seconds: float | None = None, server: dict[str, object] | None = None, sidecar: dict[str, object] | None = None
+        seconds: float | None = None,
+        server: dict[str, object] | None = None,
+        sidecar: dict[str, object] | None = None,
+        *,
+        drift: bool = False,
     ) -> int:
         def server_command(place: Place) -> Command:
             return _command("server", place, ports=[_port(place.server)], **(server or {}))
 
         def sidecar_command(place: Place) -> Command:
-            told = {"/v1/status": STATUS, "/v1/features": FEATURES, **(sidecar or {})}
+            told = {"/v1/status": STATUS, "/v1/features": FEATURES, "/v1/drift": DRIFT, **(sidecar or {})}
             return _command("sidecar", place, ports=[_port(place.listener), _port(place.admin)], **told)
 
         monkeypatch.setattr("sidecar.demo.demo.server_command", server_command)
         monkeypatch.setattr("sidecar.demo.demo.sidecar_command", sidecar_command)
-        return run(Options(rate=1000.0, seconds=seconds, captures=None))
+        monkeypatch.setattr("sidecar.demo.demo.watching_command", sidecar_command)
+        return run(Options(rate=1000.0, seconds=seconds, captures=None, drift=drift))
 
     return play
 
@@ -152,3 +159,37 @@ def test_what_is_installed_is_not_missed() -> None:
 
     with pytest.raises(DemoError, match=r"^no_such_module, nor_this: not installed, expected pip install 'sidecar"):
         require(("json", "no_such_module", "nor_this"))
+
+
+def test_a_demo_of_drift_that_nobody_finds_has_failed(
+    play: Play, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sidecar.demo.demo.WATCH_S", 0.02)
+
+    assert play(seconds=0.8, drift=True) == 1
+
+    (folder,) = tmp_path.iterdir()
+    out, err = capsys.readouterr()
+    assert f"{folder}/reference: 341 rows of 30 features (30 Fractional)\n" in out
+    assert " | usual rows | no drift; most evidence: mean radius 2.5 of 13.8 nats\n" in out
+    assert " s: from now on 3 features are higher by 1 standard deviation: mean texture (+4.27), " in out
+    assert out.splitlines()[-5:] == [
+        "notices     0 firing, 0 resolved",
+        "not shown   0 notices of a firing alert, expected 1",
+        "not shown   the demo ended before the rows were as usual again",
+        "not shown   0 notices of a resolved alert, expected 1",
+        f"logs        {folder}",
+    ]
+    assert err == ""
+
+
+def test_a_reference_that_cannot_be_made_ends_the_demo(
+    play: Play, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command(place: Place) -> Command:
+        return replace(_command("reference", place), arguments=(sys.executable, "-c", "raise SystemExit('no disk')"))
+
+    monkeypatch.setattr("sidecar.demo.demo.reference_command", command)
+
+    assert play(seconds=0.2, drift=True) == 1
+    assert capsys.readouterr().err.splitlines()[1:] == ["  no disk"]

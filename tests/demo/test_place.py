@@ -3,8 +3,19 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
-from sidecar.demo.place import Place, fresh_place, server_command, sidecar_command
+from sidecar.__main__ import main
+from sidecar.demo.place import (
+    Place,
+    fresh_place,
+    reference_command,
+    server_command,
+    sidecar_command,
+    watching_command,
+    write_configuration,
+)
+from sidecar.demo.receiver import write_secret
 
 
 @pytest.fixture
@@ -60,3 +71,34 @@ def test_the_user_s_own_settings_do_not_reach_the_demo(place: Place, monkeypatch
     assert "SIDECAR_CONFIG" not in sidecar_command(place).environment
     assert sidecar_command(place).environment["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://127.0.0.1:4"
     assert "MLSERVER_HTTP_PORT" not in server_command(place).environment
+
+
+def test_the_reference_is_made_as_one_would_by_hand(place: Place) -> None:
+    words = list(reference_command(place).arguments)
+
+    assert words == [
+        *[sys.executable, "-m", "sidecar", "baseline", f"{place.folder}/training.csv"],
+        *["--output", f"{place.folder}/reference"],
+    ]
+
+
+def test_with_a_reference_the_sidecar_is_started_on_a_file(place: Place) -> None:
+    words = list(watching_command(place).arguments)
+
+    assert words[3:] == ["run", "--config", f"{place.folder}/sidecar.yaml", "--reference", f"{place.folder}/reference"]
+
+
+@pytest.mark.parametrize(("rate", "hold_s", "resolve_s"), [(1000.0, 2.0, 5.0), (25.0, 4.0, 5.0), (2.0, 50.0, 50.0)])
+def test_an_alert_is_held_for_seconds_and_for_rows(rate: float, hold_s: float, resolve_s: float, place: Place) -> None:
+    write_configuration(place, "http://127.0.0.1:4/", rate)
+
+    (rule,) = yaml.safe_load(place.configuration.read_text())["alerts"]["rules"]
+    assert rule == {"check": "sequential", "hold_s": hold_s, "resolve_s": resolve_s}
+
+
+def test_the_configuration_is_one_that_the_sidecar_takes(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    write_secret(place.secret)
+    write_configuration(place, "http://127.0.0.1:4/", 50.0)
+
+    assert main(["check", "--config", str(place.configuration)]) == 0
+    assert capsys.readouterr().err == ""

@@ -1,10 +1,11 @@
 import io
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
 from sidecar.demo.captures import Tally
-from sidecar.demo.figures import Column, Figures
+from sidecar.demo.figures import Column, Drift, Figures, Suspect
 from sidecar.demo.screen import Progress, Screen, line, summary
 
 FIGURES = Figures(
@@ -20,6 +21,8 @@ FIGURES = Figures(
     ],
 )
 EMPTY = Figures(None, None, None, None, rows=0, dropped=3, columns=[])
+QUIET = Drift(600, [Suspect("worst area", 6.25, 17.2, None), Suspect("mean radius", 5.0, 17.2, None)])
+DRIFTING = Drift(700, [Suspect("mean radius", 18.0, 16.5, "above 14 40 % → 80 %"), *QUIET.suspects[:1]])
 PROGRESS = Progress(elapsed_s=12.04, requests=600, errors=1, rate=49.9, figures=FIGURES)
 
 
@@ -96,3 +99,48 @@ def test_dropped_captures_are_told() -> None:
     last = Progress(1.0, 3, 0, 3.0, EMPTY)
 
     assert summary(last, Tally(0, 0), Path("kept"))[-1] == "captures    0 lines in 0 files, 3 dropped, kept in kept"
+
+
+def rows_of(text: str) -> list[list[str]]:
+    return [[cell.strip() for cell in row.split("│")[1:-1]] for row in text.splitlines() if "│" in row]
+
+
+def test_a_terminal_shows_what_drifts_and_what_may() -> None:
+    text = shown(replace(PROGRESS, phase="shifted rows", drift=DRIFTING), terminal=True)
+
+    assert "12 s | 600 requests | 50/s | 1 errors | shifted rows" in text
+    assert rows_of(text)[-2:] == [
+        ["mean radius", "18.0", "16.5", "above 14 40 % → 80 %"],
+        ["worst area", "6.2", "17.2", "-"],
+    ]
+
+
+def test_everything_that_drifts_is_shown_of_the_others_a_few() -> None:
+    many = [Suspect(f"drifting {number}", 20.0, 17.2, "moved") for number in range(7)]
+    others = [Suspect(f"still {number}", 1.0, 17.2, None) for number in range(7)]
+
+    for suspects, names in ((many + others, many), (others, others[:5])):
+        text = shown(replace(PROGRESS, drift=Drift(1, suspects)), terminal=True).rpartition("evidence of drift")[2]
+        assert [row[0] for row in rows_of(text)] == [each.name for each in names]
+
+
+def test_a_line_tells_what_drifts() -> None:
+    progress = replace(PROGRESS, phase="shifted rows", drift=DRIFTING)
+
+    assert line(progress) == "12 s | 600 requests | 50/s | 1 errors | shifted rows | drift in mean radius"
+
+
+def test_a_line_tells_the_evidence_while_nothing_drifts() -> None:
+    told = [line(replace(PROGRESS, phase="usual rows", drift=drift)) for drift in (QUIET, Drift(0, []))]
+
+    begin = "12 s | 600 requests | 50/s | 1 errors | usual rows | no drift; most evidence: "
+    assert told == [f"{begin}worst area 6.2, mean radius 5.0 of 17.2 nats", f"{begin}-"]
+
+
+def test_moments_that_follow_each_other_closely_are_not_all_written_to_a_file() -> None:
+    text = io.StringIO()
+    with Screen(Console(file=text)).live() as show:
+        for tenth in range(25):
+            show(replace(PROGRESS, elapsed_s=tenth / 10))
+
+    assert [each.partition(" |")[0] for each in text.getvalue().splitlines()] == ["0 s", "1 s", "2 s"]

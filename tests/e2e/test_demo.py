@@ -9,6 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from sidecar.demo.rows import SHIFTED
+
 DEMO = (sys.executable, "-m", "sidecar", "demo")
 LIMIT_S = 120.0
 
@@ -65,4 +67,38 @@ def test_a_demo_that_is_ended_while_it_starts_leaves_no_process(tmp_path: Path, 
 
     assert demo.returncode == 1
     assert error.startswith("sidecar demo: stopped before the first request; logs are in ")
+    assert _left_behind(tmp_path) == []
+
+
+def test_a_demo_of_drift_shows_one_alert_of_the_shifted_features_and_its_end(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    done = subprocess.run(
+        [*DEMO, "--drift", "--seconds", "24", "--rate", "100"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    events = re.findall(
+        r"^>>> [\d.]+ s: (from now on|the sidecar has found|ALERT \w+|nothing)", done.stdout, re.MULTILINE
+    )
+    assert events == [
+        *("from now on", "the sidecar has found", "ALERT firing"),
+        *("from now on", "nothing", "ALERT resolved"),
+    ]
+    firing, resolved = re.findall(
+        r"^    ((?:Resolved: )?Data drift in variant default): (.*)$", done.stdout, re.MULTILINE
+    )
+    assert (firing[0], sorted(firing[1].split(", "))) == ("Data drift in variant default", sorted(SHIFTED))
+    assert resolved[0] == "Resolved: Data drift in variant default"
+    assert set(resolved[1].split(", ")) <= set(SHIFTED)
+    summary = dict(re.findall(r"^(\w[\w ]+?)  +(.*)$", done.stdout, re.MULTILINE))
+    (rows,) = map(int, re.findall(r"^within (\d+) rows", summary["found"]))
+    assert rows < 300
+    assert summary["notices"] == "1 firing, 1 resolved"
+    assert "not shown" not in summary
     assert _left_behind(tmp_path) == []
