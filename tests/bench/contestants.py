@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.bench.load import write_reference
 from tests.bench.rig import PROXY_CORE, Running, await_reply, free_port, program, running
 
 NGINX = """\
@@ -146,7 +147,9 @@ def _sidecar(*options: str, checkout: str = "") -> Callable[[Place], list[str]]:
             "--capture-sinks": sinks,
         }
         pairs = [word for pair in flags.items() for word in pair]
-        return [*start, "-m", "sidecar", "run", *pairs, *options]
+        if "--reference" in options:
+            write_reference(place.folder / "reference")
+        return [*start, "-m", "sidecar", "run", *pairs, *(each.format(folder=place.folder) for each in options)]
 
     return command
 
@@ -162,11 +165,16 @@ def _fields(place: Place) -> dict[str, object]:
     }
 
 
-NGINX_NAME, ENVOY_NAME, SIDECAR_NAME, ALL_NAME, BARE_NAME = "nginx", "envoy", "sidecar", "sidecar-all", "sidecar-bare"
+NGINX_NAME, ENVOY_NAME = "nginx", "envoy"
+SIDECAR_NAME, ALL_NAME, BARE_NAME = "sidecar", "sidecar-all", "sidecar-bare"
+WATCHING_NAME, ALL_WATCHING_NAME = "sidecar-watching", "sidecar-all-watching"
+REFERENCE = ("--reference", "{folder}/reference")
 WAYS: dict[str, tuple[str, ...]] = {
     SIDECAR_NAME: (),
     ALL_NAME: ("--capture-sample-ratio", "1.0"),
     BARE_NAME: ("--capture-sample-ratio", "0", "--capture-errors", "sampled"),
+    WATCHING_NAME: REFERENCE,
+    ALL_WATCHING_NAME: ("--capture-sample-ratio", "1.0", *REFERENCE),
 }
 CONTESTANTS = {
     contestant.name: contestant

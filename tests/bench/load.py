@@ -7,6 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from sidecar.records import Table
+from sidecar.reference.constraints import suggested
+from sidecar.reference.folder import Reference, write_folder
+from sidecar.reference.learning import Learner
+from sidecar.stats.moments import Floats
 from tests.bench.rig import RigError, program
 
 CONNECTIONS = 32
@@ -63,11 +68,26 @@ class Load:
     errors: int
 
 
+def rows() -> Floats:
+    """REQUESTS rows of 30 features."""
+    scaled: Floats = np.random.default_rng(7).normal(size=(REQUESTS, 30)) * np.logspace(-2, 2, 30)
+    return scaled
+
+
 def bodies() -> list[str]:
     """V2 requests of 30 features each, of exactly `BODY_BYTES`, all different; the id takes up the slack."""
-    rng = np.random.default_rng(7)
-    features = rng.normal(size=(REQUESTS, 30)) * np.logspace(-2, 2, 30)
-    return [_body(row) for row in features.tolist()]
+    return [_body(row) for row in rows().tolist()]
+
+
+def write_reference(folder: Path) -> None:
+    """The reference of just these rows, so that no drift is found."""
+    values = rows()
+    table = Table(tuple(f"feature_{column}" for column in range(values.shape[1])), values)
+    learner = Learner()
+    for _ in range(5):
+        learner.update(table)
+    profiles = learner.profiles()
+    write_folder(folder, Reference(profiles, suggested(profiles), table))
 
 
 def _body(row: list[float]) -> str:
