@@ -1,5 +1,6 @@
 """`python -m sidecar`, and the console script: every error ends here, as a line for people and an exit code."""
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -29,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: Without the program's name; by default the process's own.
     """
+    # One thread for matrices of a few dozen columns, unless the user says otherwise: several take ten times the CPU.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     commands = Commands(
         name="sidecar",
         help=_HELP,

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -30,6 +31,7 @@ from sidecar.proxy.tap import Tap
 from sidecar.routing import table as routing
 from sidecar.routing.templates import Templates
 from sidecar.sinks.otlp import otlp_settings
+from sidecar.sinks.otlp_logs import otlp_logs_settings
 from sidecar.stats.traffic import Traffic
 from sidecar.tasks import Tasks
 
@@ -39,7 +41,10 @@ if TYPE_CHECKING:
     from sidecar.admin.view import View
     from sidecar.monitor import Monitor
     from sidecar.pipeline import Parts
+    from sidecar.records import Event
+    from sidecar.reference.folder import Reference
     from sidecar.sinks.delivery import Delivery
+    from sidecar.watching import Watching
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +78,8 @@ FIXED = (
     "tls",
     "statistics",
     "reference",
+    "monitors",
+    "state",
     "telemetry",
 )
 """Keys that hold for the life of the process."""
@@ -102,7 +109,7 @@ class App:
     def __init__(self, config: Config, load: Callable[[], Config], files: Sequence[str]) -> None:
         self._config = config
         self._load = load
-        self._files = (*files, *build.tls_files(config.tls))
+        self._files = (*files, *build.tls_files(config.tls), *build.reference_files(config.reference))
         self._revision, self._loaded_s, self._refusal = 1, wall_s(), ""
         self._reloading = asyncio.Lock()
         self._stop = asyncio.Event()
@@ -111,8 +118,12 @@ class App:
         self._traffic = Traffic(max_series=config.telemetry.max_series)
         self._tap = Tap(buffer_bytes=config.capture.buffer_bytes)
         self._tls = build.listener_tls(config.tls)
-        self._constraints = build.constraints(config.reference.path)
-        self._exporting = otlp_settings(os.environ)
+        self._reference_seen = fingerprints(build.reference_files(config.reference))
+        self._reference = build.reference(config.reference)
+        # One in memory can wait until requests are served.
+        self._store = build.store(config.state) if config.state else None
+        self._token = build.admin_token(config.admin_token, config.admin_token_file)
+        self._metrics, self._logs = otlp_settings(os.environ), otlp_logs_settings(os.environ)
         self._listener = Listener(self._gateway(config))
         self._monitor: Monitor | None = None
         self._admin: AppRunner | None = None
@@ -174,28 +185,32 @@ class App:
         """Load in a thread what serving does not wait for, then start it."""
         await asyncio.to_thread(load_monitoring)
         from sidecar.admin.server import application, start
-        from sidecar.monitor import Monitor
-        from sidecar.pipeline import Pipeline
+        from sidecar.monitor import Exporting, Monitor
         from sidecar.sinks.otlp import Otlp
+        from sidecar.sinks.otlp_logs import OtlpLogs
 
-        config, exporting = self._config, self._exporting
-        pipeline = Pipeline(
-            self._tap, self._parts(config, ()), make_window=build.window(config.statistics), now_s=time.monotonic
+        config = self._config
+        names = {"service": config.endpoint, "version": __version__}
+        exporting = Exporting(
+            Otlp(self._metrics, **names) if self._metrics else None,
+            self._metrics.interval_s if self._metrics else 0.0,
+            OtlpLogs(self._logs, **names) if self._logs else None,
         )
-        exporter = Otlp(exporting, service=config.endpoint, version=__version__) if exporting else None
         monitor = self._monitor = Monitor(
-            pipeline,
+            self._watching(config, build.address_of(admin_socket), exporting.logs.emit if exporting.logs else _untold),
             self._traffic,
             self._tap,
             max_series=config.telemetry.max_series,
             wall_s=wall_s,
-            exporter=(exporter, exporting.interval_s) if exporter and exporting else None,
+            exporting=exporting,
         )
         monitor.places = build.places(config.tls, build.variants_of(config.upstream, config.variants))
+        await monitor.watching.alerting.start()
+        await monitor.watching.start(self._reference, config.reference.learn_rows, config.reference.learn_s)
         monitor.start()
         app = application(
             self._view(monitor),
-            token=build.admin_token(config.admin_token, config.admin_token_file),
+            token=self._token,
             address=parse_address(config.admin),
         )
         self._admin = await start(app, admin_socket)
@@ -203,6 +218,39 @@ class App:
         gc.freeze()
         gc.set_threshold(GC_ALLOCATIONS)
         log.info("monitoring")
+
+    def _watching(self, config: Config, admin: str, tell: Callable[["Event"], None]) -> "Watching":
+        """What the rows pass, from the tap to the alerts.
+
+        Args:
+            admin: Where the admin side is bound.
+            tell: Takes events.
+        """
+        from sidecar.alerts.alerting import Alerting
+        from sidecar.alerts.delivery import Deliveries
+        from sidecar.pipeline import Pipeline
+        from sidecar.watching import Watching
+
+        pipeline = Pipeline(
+            self._tap,
+            self._parts(config, ()),
+            make_window=build.window(config.statistics),
+            now_s=time.monotonic,
+            wall_s=wall_s,
+        )
+        store = self._store or build.store(None)
+        deliveries = Deliveries(store, build.channels(config.alerts.channels), now_s=wall_s, chance=random.random)
+        alerting = Alerting(
+            build.rules(config.alerts),
+            store=store,
+            deliveries=deliveries,
+            link=build.alerts_link(config.alerts.link, admin),
+            wall_s=wall_s,
+            tell=tell,
+        )
+        folder = Path(config.reference.path) if config.reference.path else None
+        data = build.data_monitor(config.monitors)
+        return Watching(pipeline, alerting, data=data, folder=folder, wall_s=wall_s, tell=tell)
 
     def _view(self, monitor: "Monitor") -> "View":
         from sidecar.admin.view import ConfigView, VariantView, View
@@ -221,11 +269,11 @@ class App:
                 for name, variant in build.variants_of(self._config.upstream, self._config.variants).items()
             ],
             snapshots=pipeline.snapshots,
-            constraints=self._constraints,
+            watching=monitor.watching,
             recent=pipeline.recent,
             counts=monitor.counts,
             sinks=lambda: pipeline.parts.deliveries,
-            exporter=monitor.exporter,
+            exporters=monitor.exporting.outlets,
             config=lambda: ConfigView(self._revision, self._loaded_s, self._refusal),
         )
 
@@ -292,10 +340,22 @@ class App:
         try:
             # One at a time: of two, the one that read the older file could end last.
             async with self._reloading:
-                await self._replace(await asyncio.to_thread(self._load))
+                config = await asyncio.to_thread(self._load)
+                reference = await asyncio.to_thread(build.reference, config.reference)
+                await self._replace(config)
+                if self._monitor is not None:
+                    await self._compare_with(reference, self._monitor.watching)
         except (ConfigError, OSError) as error:
             self._refusal = str(error)
             log.error("configuration refused, the earlier one stays: %s", "; ".join(self._refusal.splitlines()))  # noqa: TRY400  (the trace says nothing)
+
+    async def _compare_with(self, reference: "Reference | None", watching: "Watching") -> None:
+        """Go over to the reference in its folder, if that has changed."""
+        seen = fingerprints(build.reference_files(self._config.reference))
+        if reference is not None and seen != self._reference_seen:
+            self._reference_seen = seen
+            await watching.adopt(reference)
+            log.info("reference of %d rows in force", reference.profiles.rows)
 
     async def _replace(self, config: Config) -> None:
         """Go over to another configuration, all of it or nothing.
@@ -317,6 +377,9 @@ class App:
             same_sinks = config.capture.sinks == earlier.capture.sinks
             kept = self._monitor.pipeline.parts.deliveries if same_sinks else ()
             await self._monitor.replace(self._parts(config, kept), FLUSH_S)
+            await self._monitor.watching.alerting.replace(
+                build.rules(config.alerts), build.channels(config.alerts.channels)
+            )
             self._monitor.places = build.places(config.tls, build.variants_of(config.upstream, config.variants))
         before, self._listener.gateway = self._listener.gateway, gateway
         for old in before.pools.values():
@@ -329,8 +392,12 @@ class App:
 
 def load_monitoring() -> None:
     """Import what serving does not need: numpy, aiohttp and what builds on them."""
-    for name in ("sidecar.admin.server", "sidecar.monitor", "sidecar.payload"):
+    for name in ("sidecar.admin.server", "sidecar.alerts.store", "sidecar.monitor", "sidecar.payload"):
         import_module(name)
+
+
+def _untold(event: "Event") -> None:
+    """Where nobody asked for events."""
 
 
 def fresh_id() -> bytes:

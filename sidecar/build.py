@@ -11,16 +11,22 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import asdict
+
 from sidecar.config import schema
-from sidecar.config.addresses import Address, SocketAddress, parse_upstream
+from sidecar.config.addresses import Address, SocketAddress, parse_address, parse_upstream
 from sidecar.errors import ConfigError, Fault
 from sidecar.proxy.limits import Limits, Timeouts
 from sidecar.proxy.pool import Pool
 from sidecar.proxy.tls import client_context, server_context
 
 if TYPE_CHECKING:
+    from sidecar.alerts.rules import Rule
+    from sidecar.alerts.store import Store
     from sidecar.monitor import Places
-    from sidecar.reference.constraints import Constraints
+    from sidecar.monitors.data import Data
+    from sidecar.ports import Channel
+    from sidecar.reference.folder import Reference
     from sidecar.sinks.delivery import Delivery
     from sidecar.stats.window import Window
 
@@ -146,23 +152,91 @@ def sinks(parts: Sequence[schema.Part], endpoint: str, max_bytes: int) -> "list[
     ]
 
 
-def constraints(folder: str | None) -> "Constraints | None":
-    """What the data ought to be, if anybody says so.
+def reference(settings: schema.Reference) -> "Reference | None":
+    """What the data were like when all was well, if anybody knows yet.
 
     Raises:
-        ConfigError: The folder has no constraints.json, or it is broken: by file and field.
+        ConfigError: A file of the folder is broken, by file and field; or there is none, and nothing is to be learned.
     """
-    if folder is None:
+    if settings.path is None:
         return None
-    from sidecar.reference.files import parse_constraints
+    from sidecar.reference.folder import read_folder
 
-    file = Path(folder, "constraints.json")
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        message = f"expected a folder with constraints.json, got {folder}: {error.strerror}"
-        raise ConfigError(Fault("reference.path", message)) from error
-    return parse_constraints(data, f"reference.path: {file}")
+    found = read_folder(Path(settings.path), "reference.path")
+    if found is None and not learns(settings):
+        message = f"expected a folder with statistics.json and constraints.json, got {settings.path}: there is neither"
+        raise ConfigError(Fault("reference.path", message))
+    return found
+
+
+def reference_files(settings: schema.Reference) -> list[str]:
+    """The files whose change is a reload."""
+    if settings.path is None:
+        return []
+    from sidecar.reference.folder import FILES
+
+    return [str(Path(settings.path, name)) for name in FILES]
+
+
+def learns(settings: schema.Reference) -> bool:
+    """Whether a reference is to be learned where there is none."""
+    return settings.learn_rows is not None or settings.learn_s is not None
+
+
+def data_monitor(parts: Sequence[schema.Part]) -> "Data | None":
+    """What to watch the data for, if at all."""
+    from sidecar.monitors import MONITORS
+
+    return next((MONITORS[part.kind](**part.options) for part in parts), None)
+
+
+def store(folder: str | None) -> "Store":
+    """What keeps alerts over a restart; in memory where no folder is named.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    from sidecar.alerts.store import Store
+
+    return Store(None if folder is None else Path(folder))
+
+
+def channels(parts: Sequence[schema.Part]) -> "dict[str, Channel]":
+    """Who is told of alerts, by name."""
+    if not parts:
+        return {}
+    from sidecar.alerts import CHANNELS
+
+    return {f"{part.kind}[{place}]": CHANNELS[part.kind](**part.options) for place, part in enumerate(parts)}
+
+
+def alerts_link(given: str | None, admin: str) -> str:
+    """What the links in alerts begin with: the admin side's address, unless the user knows another way there.
+
+    Args:
+        given: That way.
+        admin: Where the admin side is bound, as `address_of` tells it.
+
+    Returns:
+        Empty where no URL leads there: it is a Unix socket.
+
+    Example:
+        >>> alerts_link(None, "127.0.0.1:9901"), alerts_link(None, "/run/admin.sock"), alerts_link("https://ops", "…")
+        ('http://127.0.0.1:9901', '', 'https://ops')
+    """
+    if given is not None or admin.startswith("/"):
+        return given or ""
+    address = parse_address(admin)
+    assert isinstance(address, SocketAddress)
+    # Who listens on every address is known by the machine's name; in Kubernetes that is the pod's.
+    return f"http://{SocketAddress(socket.gethostname(), address.port) if address.wildcard else address}"
+
+
+def rules(alerts: schema.Alerts) -> "list[Rule]":
+    """Which findings become alerts."""
+    from sidecar.alerts.rules import Rule
+
+    return [Rule(**asdict(rule)) for rule in alerts.rules]
 
 
 def admin_token(token: str | None, file: str | None) -> str | None:

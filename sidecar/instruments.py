@@ -4,12 +4,16 @@ Names, units and attributes are those of OpenTelemetry's HTTP conventions (semco
 with `sidecar.`. No gauge has the unit `1`: of the two ways to Prometheus one adds `_ratio` for it and one does not.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from itertools import product
+from typing import NamedTuple, Protocol, get_args
 
 import numpy as np
 
-from sidecar.records import Attributes, Buckets, Kind, Metric
+from sidecar.monitors.data import Following
+from sidecar.records import Alert, Attributes, Buckets, Kind, Metric, Severity
+from sidecar.reference.checks import Check, Violation
 from sidecar.stats.summary import QUANTILES, Summary
 from sidecar.stats.traffic import BYTES, OVERHEAD_SECONDS, SECONDS, Histogram, Labels, Traffic
 
@@ -57,9 +61,18 @@ INSTRUMENTS: dict[str, Instrument] = {
     "sidecar.sink.dropped": Instrument("counter", "{capture}", "Captures that never reached a sink"),
     "sidecar.sink.failed": Instrument("counter", "{capture}", "Captures that a sink did not take"),
     "sidecar.sink.deleted": Instrument("counter", "{file}", "Files of captures deleted to make room for later ones"),
-    "sidecar.export.delivered": Instrument("counter", "{report}", "Reports of metrics that the collector took"),
-    "sidecar.export.dropped": Instrument("counter", "{report}", "Reports of metrics replaced by a later one"),
-    "sidecar.export.failed": Instrument("counter", "{report}", "Reports of metrics that the collector did not take"),
+    "sidecar.export.delivered": Instrument("counter", "{item}", "Reports and events that the collector took"),
+    "sidecar.export.dropped": Instrument("counter", "{item}", "Reports replaced by a later one, events without room"),
+    "sidecar.export.failed": Instrument("counter", "{item}", "Reports and events that the collector did not take"),
+    "sidecar.drift.rows": Instrument("counter", "{row}", "Rows compared with the reference"),
+    "sidecar.drift.evidence": Instrument("gauge", "{nat}", "Evidence of drift since the last alarm, a logarithm"),
+    "sidecar.drift.statistic": Instrument("gauge", "", "What a detector says of the latest whole window"),
+    "sidecar.drift.columns": Instrument("gauge", "{column}", "Features and predictions that have drifted"),
+    "sidecar.violations": Instrument("gauge", "{column}", "Features and predictions that break a constraint"),
+    "sidecar.alerts": Instrument("gauge", "{alert}", "Alerts that are pending or firing"),
+    "sidecar.alert.delivered": Instrument("counter", "{notice}", "Notices that a channel took"),
+    "sidecar.alert.dropped": Instrument("counter", "{notice}", "Notices given up: too old, or too many waited"),
+    "sidecar.alert.failed": Instrument("counter", "{notice}", "Attempts at which a channel did not take a notice"),
     **{f"sidecar.{subject}.{gauge}": each for subject in SUBJECTS.values() for gauge, each in _OF_COLUMN.items()},
     "sidecar.window.omitted": Instrument("gauge", "{column}", "Features and predictions beyond the limit of series"),
     "sidecar.info": Instrument("gauge", "", "Always 1; its attributes tell what runs"),
@@ -187,9 +200,65 @@ def sink_metrics(sinks: Sequence[SinkOutlet]) -> list[Metric]:
     ]
 
 
-def export_metrics(exporter: Outlet) -> list[Metric]:
-    """What became of the reports before this one."""
-    return _outlets("sidecar.export", [({}, exporter)])
+def export_metrics(exporters: Sequence[Outlet]) -> list[Metric]:
+    """What became of the reports before this one, and of events."""
+    return _outlets("sidecar.export", [({"sidecar.exporter": each.name}, each) for each in exporters])
+
+
+def watch_metrics(
+    following: Following | None, broken: Mapping[str, Sequence[Violation]], *, max_series: int
+) -> list[Metric]:
+    """What the data monitor makes of the rows. May be called from any thread.
+
+    Args:
+        following: The monitor; None where nothing is watched.
+        broken: Violations by variant; a check that nothing breaks is told as well, or who waits for 0 would wait on.
+        max_series: Points of each metric that is told by column.
+    """
+    rows: list[tuple[Attributes, float]] = []
+    drifted: list[tuple[Attributes, float]] = []
+    evidence: list[tuple[Attributes, float]] = []
+    statistics: list[tuple[Attributes, float]] = []
+    for variant, followed in list(following.variants.items()) if following else ():
+        columns = followed.columns()
+        rows.append(({"sidecar.variant": variant}, followed.rows))
+        for subject in SUBJECTS:
+            count = sum(column.drifting is not None for column in columns if column.subject == subject)
+            drifted.append(({"sidecar.variant": variant, "sidecar.subject": subject}, count))
+        for column in columns:
+            at = {"sidecar.variant": variant, "sidecar.column": readable(column.name)}
+            if column.nats is not None and np.isfinite(column.nats):
+                evidence.append((at, column.nats))
+            for kind, said in column.statistics.items():
+                if said.statistic is not None:
+                    statistics.append(({**at, "sidecar.detector": kind}, said.statistic))
+    return [
+        _metric("sidecar.drift.rows", rows),
+        _metric("sidecar.drift.columns", drifted),
+        _metric("sidecar.drift.evidence", evidence[:max_series]),
+        _metric("sidecar.drift.statistic", statistics[:max_series]),
+        _metric(
+            "sidecar.violations",
+            [
+                ({"sidecar.variant": variant, "sidecar.check": check}, sum(each.check == check for each in those))
+                for variant, those in broken.items()
+                for check in get_args(Check)
+            ],
+        ),
+    ]
+
+
+def alert_metrics(alerts: Sequence[Alert], channels: Sequence[Outlet]) -> list[Metric]:
+    """How many alerts there are, none included, and what became of their notices."""
+    going = Counter((str(each.state), each.severity) for each in alerts)
+    told: list[tuple[Attributes, float]] = [
+        ({"sidecar.state": state, "sidecar.severity": severity}, going[state, severity])
+        for state, severity in product(("pending", "firing"), get_args(Severity))
+    ]
+    return [
+        _metric("sidecar.alerts", told),
+        *_outlets("sidecar.alert", [({"sidecar.channel": each.name}, each) for each in channels]),
+    ]
 
 
 def info_metrics(version: str) -> list[Metric]:

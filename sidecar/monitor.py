@@ -6,12 +6,14 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from sidecar import __version__, instruments
-from sidecar.pipeline import Parts, Pipeline
+from sidecar.pipeline import Parts
 from sidecar.proxy.tap import Tap
 from sidecar.records import Metric, Report
 from sidecar.sinks.otlp import Otlp
+from sidecar.sinks.otlp_logs import OtlpLogs
 from sidecar.stats.traffic import Traffic
 from sidecar.tasks import Tasks
+from sidecar.watching import Watching
 
 
 class Places(NamedTuple):
@@ -26,16 +28,34 @@ class Places(NamedTuple):
     upstreams: Mapping[str, tuple[str, int]]
 
 
+class Exporting(NamedTuple):
+    """Where reports and events go.
+
+    Args:
+        metrics: None where nobody asked for them; likewise the next.
+        interval_s: Between reports.
+    """
+
+    metrics: Otlp | None
+    interval_s: float
+    logs: OtlpLogs | None
+
+    @property
+    def outlets(self) -> list[instruments.Outlet]:
+        """Those that there are."""
+        return [each for each in (self.metrics, self.logs) if each is not None]
+
+
 class Monitor:
     """The monitor of one sidecar.
 
     Args:
-        pipeline: Drains the tap.
+        watching: Knows what the rows say; its pipeline drains the tap.
         traffic: What the request path counts.
         tap: What it hands over.
         max_series: Label sets per metric.
         wall_s: The time of day, Unix seconds.
-        exporter: Where reports go, and how often, in seconds; None where nobody asked for them.
+        exporting: Where it all goes.
 
     Attributes:
         places: To be set before the first report.
@@ -43,40 +63,36 @@ class Monitor:
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        watching: Watching,
         traffic: Traffic,
         tap: Tap,
         *,
         max_series: int,
         wall_s: Callable[[], float],
-        exporter: tuple[Otlp, float] | None,
+        exporting: Exporting,
     ) -> None:
-        self.pipeline = pipeline
+        self.watching = watching
+        self.pipeline = watching.pipeline
+        self.exporting = exporting
         self.places = Places("http", {})
         self.started_s = wall_s()
         self._traffic = traffic
         self._tap = tap
         self._max_series = max_series
         self._wall_s = wall_s
-        self._exporter = exporter
         self._tasks = Tasks()
 
     def start(self) -> None:
         """Begin to drain and to export."""
         self._tasks.start(self.pipeline.run())
-        if self._exporter:
-            self._tasks.start(self._export(*self._exporter))
+        if self.exporting.metrics:
+            self._tasks.start(self._export(self.exporting.metrics, self.exporting.interval_s))
 
     async def replace(self, parts: Parts, timeout_s: float) -> None:
         """Go on with other parts; sinks that are not among them are flushed and closed."""
         earlier, self.pipeline.parts = self.pipeline.parts, parts
         for delivery in set(earlier.deliveries) - set(parts.deliveries):
             await asyncio.to_thread(delivery.close, timeout_s)
-
-    @property
-    def exporter(self) -> Otlp | None:
-        """Where reports go."""
-        return self._exporter[0] if self._exporter else None
 
     def counts(self) -> instruments.CaptureCounts:
         """What became of exchanges so far."""
@@ -93,20 +109,24 @@ class Monitor:
             *instruments.capture_metrics(self.counts()),
             *instruments.sink_metrics(self.pipeline.parts.deliveries),
             *windows,
+            *instruments.export_metrics(self.exporting.outlets),
+            *instruments.alert_metrics(self.watching.alerting.alerts, self.watching.alerting.outlets),
             *instruments.info_metrics(__version__),
         ]
-        if self._exporter:
-            metrics += instruments.export_metrics(self._exporter[0])
         return Report(self.started_s, self._wall_s(), metrics)
 
     async def _window_metrics(self) -> list[Metric]:
-        """Those of the current windows, summed in a thread: a window of many features takes milliseconds."""
+        """Those of the current windows and their drift, made in a thread: many features take milliseconds."""
         snapshots = await self.pipeline.snapshots()
         now_s = self.pipeline.now_s()
 
         def metrics() -> list[Metric]:
             summaries = {key: snapshot.current(now_s) for key, snapshot in snapshots.items()}
-            return instruments.window_metrics(summaries, max_series=self._max_series)
+            watching, limit = self.watching, self._max_series
+            return [
+                *instruments.window_metrics(summaries, max_series=limit),
+                *instruments.watch_metrics(watching.following, watching.broken, max_series=limit),
+            ]
 
         return await asyncio.to_thread(metrics)
 
@@ -116,11 +136,13 @@ class Monitor:
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self.pipeline.drain()
+        await self.watching.close(timeout_s)
         closing = [asyncio.to_thread(delivery.close, timeout_s) for delivery in self.pipeline.parts.deliveries]
-        if self._exporter:
-            exporter, _ = self._exporter
-            exporter.export(await self.report())
-            closing.append(asyncio.to_thread(exporter.close, timeout_s))
+        if self.exporting.metrics:
+            self.exporting.metrics.export(await self.report())
+            closing.append(asyncio.to_thread(self.exporting.metrics.close, timeout_s))
+        if self.exporting.logs:
+            closing.append(asyncio.to_thread(self.exporting.logs.close, timeout_s))
         await asyncio.gather(*closing)
 
     async def _export(self, exporter: Otlp, interval_s: float) -> None:

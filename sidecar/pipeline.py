@@ -1,4 +1,4 @@
-"""Behind the request path: read and redacted, shown and stored, decoded, counted into the windows, in this order.
+"""Behind the request path: read and redacted, shown and stored, decoded, counted, judged, in this order.
 
 The work is done in slices of half a millisecond between requests, large bodies in a thread. The request path never
 waits for any of it; what does not fit the tap's buffer is dropped and counted there.
@@ -10,18 +10,21 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
 from types import TracebackType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from sidecar.errors import PayloadError
 from sidecar.exchange import Exchange, Message
 from sidecar.payload.assembling import assemble
 from sidecar.payload.decoding import Decoding, Rows
 from sidecar.payload.reading import Reader
-from sidecar.records import Body, Capture, Table
+from sidecar.ports import Watch
+from sidecar.records import Body, Capture, Sample, Table
 from sidecar.sinks.delivery import Delivery
 from sidecar.stats.window import Snapshot, Window
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 SLICE_S = 0.0005
 """Of reading and decoding before the loop is given back; a slice may overrun by one exchange that is not heavy."""
@@ -31,6 +34,9 @@ BATCH_EXCHANGES = 256
 
 BATCH_BYTES = 256 * 1024
 """Of bodies that wait to be counted together."""
+
+JUDGED_ROWS = 256
+"""Counted between two looks at what they say: a batch of requests with many rows each is looked at many times."""
 
 BATCH_S = 0.5
 """How long they wait for more."""
@@ -78,28 +84,40 @@ class Pipeline:
         parts: What they pass.
         make_window: Makes the rolling statistics of one variant's features or predictions.
         now_s: A clock that does not go back, for the windows.
+        wall_s: The time of day, Unix seconds, for what watches.
 
     Attributes:
+        watches: What follows the rows; others may be put there at any time.
         windows: By variant and kind: `features` or `predictions`.
         recent: The latest captures.
         captured: Captures read so far.
         rows: Rows decoded so far, by variant.
         failures: Bodies that could not be decoded, by reason; `internal` for a fault of ours.
+        surviving: Around work behind the request path: a fault of ours ends there, counted.
     """
 
     def __init__(
-        self, tap: Feed, parts: Parts, *, make_window: Callable[[], Window], now_s: Callable[[], float]
+        self,
+        tap: Feed,
+        parts: Parts,
+        *,
+        make_window: Callable[[], Window],
+        now_s: Callable[[], float],
+        wall_s: Callable[[], float],
     ) -> None:
         self._tap = tap
         self.parts = parts
         self._make_window = make_window
         self.now_s = now_s
+        self._wall_s = wall_s
+        self.watches: Sequence[Watch] = ()
         self.windows: dict[tuple[str, str], Window] = {}
         self.recent: deque[Capture] = deque(maxlen=RECENT)
         self.captured = 0
         self.rows: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
-        self._surviving = _Surviving(self.failures)
+        self.surviving = _Surviving(self.failures)
+        self._judging = asyncio.Lock()
         self._batch: list[tuple[Capture, Rows]] = []
         self._batch_bytes = 0
         self._batch_since_s = 0.0
@@ -121,7 +139,7 @@ class Pipeline:
         """Read for a moment; count what has been read when there is enough of it, or nothing more to read."""
         captures: list[Capture] = []
         end_s = perf_counter() + SLICE_S
-        with self._surviving:
+        with self.surviving:
             while perf_counter() < end_s and (exchange := self._tap.take()) is not None:
                 if is_heavy(exchange):
                     await asyncio.to_thread(self._read, exchange, captures)
@@ -167,16 +185,44 @@ class Pipeline:
         return found
 
     async def _count(self) -> None:
-        """Count the batch, in slices."""
+        """Count the batch, in slices, and see what it says."""
         batch, self._batch, self._batch_bytes = self._batch, [], 0
-        with self._surviving:
+        waiting = 0
+        with self.surviving:
             for sample in assemble(batch):
-                rows = len(sample.request_ids)
-                self.rows[sample.variant] += rows
-                for kind, table in (("features", sample.features), ("predictions", sample.predictions)):
-                    for piece in slices(table):
+                self.rows[sample.variant] += len(sample.request_ids)
+                for features, predictions in slices(sample):
+                    for kind, table in (("features", features), ("predictions", predictions)):
                         await asyncio.sleep(0)
-                        self._update(sample.variant, kind, piece)
+                        self._update(sample.variant, kind, table)
+                    await self._watch(sample, features, predictions)
+                    waiting += len(features.values)
+                    if waiting >= JUDGED_ROWS:
+                        await self._judge()
+                        waiting = 0
+        if waiting:
+            await self._judge()
+
+    async def _watch(self, sample: Sample, features: Table, predictions: Table) -> None:
+        for watch in self.watches:
+            await asyncio.sleep(0)
+            with self.surviving:
+                watch.count(sample.variant, sample.version, features, predictions)
+
+    async def _judge(self) -> None:
+        async with self._judging:
+            for watch in self.watches:
+                await asyncio.sleep(0)
+                with self.surviving:
+                    if watch.wide:
+                        await asyncio.to_thread(watch.judge, self._wall_s())
+                    else:
+                        watch.judge(self._wall_s())
+
+    async def between(self, work: Callable[[], T]) -> T:
+        """Do something in a thread while nothing is judged."""
+        async with self._judging:
+            return await asyncio.to_thread(work)
 
     def _update(self, variant: str, kind: str, table: Table) -> None:
         if not table.names:
@@ -197,15 +243,20 @@ def _is_heavy(message: Message) -> bool:
     return size > HEAVY_COMPRESSED_BYTES and (size > HEAVY_BYTES or bool(message.field(b"content-encoding")))
 
 
-def slices(table: Table) -> Iterator[Table]:
-    """The rows of a table, in tables of at most BATCH_CELLS cells or one row."""
-    step = max(1, BATCH_CELLS // max(1, len(table.names)))
-    if len(table.values) <= step:
-        yield table
+def slices(sample: Sample) -> Iterator[tuple[Table, Table]]:
+    """The rows of features and predictions, in tables of at most BATCH_CELLS cells together, or of one row."""
+    features, predictions = sample.features, sample.predictions
+    rows = len(features.values)
+    step = max(1, BATCH_CELLS // max(1, len(features.names) + len(predictions.names)))
+    if rows <= step:
+        yield features, predictions
         return
-    for start in range(0, len(table.values), step):
-        texts = {column: cells[start : start + step] for column, cells in table.texts.items()}
-        yield Table(table.names, table.values[start : start + step], texts)
+    for start in range(0, rows, step):
+        yield _part(features, start, start + step), _part(predictions, start, start + step)
+
+
+def _part(table: Table, start: int, end: int) -> Table:
+    return Table(table.names, table.values[start:end], {each: cells[start:end] for each, cells in table.texts.items()})
 
 
 def shortened(capture: Capture) -> Capture:

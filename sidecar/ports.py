@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from sidecar.records import JSON, Capture, Comparison, Notice
+from sidecar.records import JSON, Capture, Comparison, Finding, Notice, Table
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -50,6 +50,37 @@ class Detector(Protocol):
 
     def check(self, reference: "Tally", current: "Tally") -> Comparison:
         """What it says of each of the k features; NaN for those that it cannot judge."""
+        ...
+
+
+class Watch(Protocol):
+    """What becomes of the rows of all variants, behind their statistics."""
+
+    @property
+    def wide(self) -> bool:
+        """Whether judging takes longer than the loop can spare: then it is done in a thread."""
+        ...
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """What holds now, of all variants."""
+        ...
+
+    def count(self, variant: str, version: str, features: Table, predictions: Table) -> None:
+        """Count n rows of a variant, on the loop: at most a fraction of a millisecond.
+
+        Args:
+            version: The build that answered.
+            predictions: Of n rows too; without columns where the replies could not be read.
+        """
+        ...
+
+    def judge(self, now_s: float) -> None:
+        """Weigh what was counted since the last time; never at once with `count`.
+
+        Args:
+            now_s: Unix time.
+        """
         ...
 
 

@@ -133,6 +133,7 @@ class Carrier:
         threshold: What the number may reach.
         sentence: What happened to the column, for people.
         nats: The evidence, the logarithm of an e-value; None where the check has none.
+        needed_nats: The evidence that an alarm takes, within the budget of false alarms.
         p_value: None where the check has none.
         since_s: Unix time at which the change most likely began; None where the check cannot tell.
         rows: That the statistic was read from.
@@ -144,6 +145,7 @@ class Carrier:
     threshold: float
     sentence: str
     nats: float | None = None
+    needed_nats: float | None = None
     p_value: float | None = None
     since_s: float | None = None
     rows: int = 0

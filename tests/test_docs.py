@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 import sidecar
+from sidecar.alerts import CHANNELS
 from sidecar.cli.lazy import FAMILIES
 from sidecar.config.keys import table
 from sidecar.config.loading import Source
+from sidecar.detectors import DETECTORS
 from sidecar.instruments import INSTRUMENTS
+from sidecar.monitors import MONITORS
 from sidecar.payload import DECODERS
 from sidecar.sinks import SINKS
 
@@ -18,7 +21,7 @@ README = (PACKAGE.parent / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_key_of_the_configuration_is_in_the_readme() -> None:
-    assert table({"capture.sinks": FAMILIES["capture.sinks"]}) in README
+    assert table({path: FAMILIES[path] for path in FAMILIES if path != "payload.format"}) in README
 
 
 @pytest.mark.parametrize("name", INSTRUMENTS)
@@ -28,13 +31,13 @@ def test_every_metric_is_in_the_readme(name: str) -> None:
     assert f"| `{name}` | {instrument.kind} | {unit} | {instrument.description} |" in README
 
 
-def test_the_readmes_configuration_is_accepted(tmp_path: Path) -> None:
-    example = re.search(r"```yaml\n(.*?)```", README, re.DOTALL)
-    assert example
+@pytest.mark.parametrize("example", re.findall(r"```yaml\n(.*?)```", README, re.DOTALL))
+def test_the_readmes_configurations_are_accepted(tmp_path: Path, example: str) -> None:
     file = tmp_path / "sidecar.yaml"
-    file.write_text(example[1], encoding="utf-8")
-    config = Source(path=str(file)).load(FAMILIES)
-    assert list(config.variants) == ["champion", "challenger"]
+    file.write_text(example, encoding="utf-8")
+    flags = {} if "variants:" in example else {"upstream": "http://127.0.0.1:8081"}
+
+    Source(path=str(file), flags=flags).load(FAMILIES)
 
 
 def test_the_readmes_picture_shows_every_module() -> None:
@@ -50,6 +53,6 @@ def test_the_readmes_commands_come_first() -> None:
     assert commands[1].endswith("pytest")
 
 
-@pytest.mark.parametrize("family", [DECODERS, SINKS])
+@pytest.mark.parametrize("family", [CHANNELS, DECODERS, DETECTORS, MONITORS, SINKS])
 def test_every_registered_part_has_a_docstring(family: dict[str, type]) -> None:
     assert all((part.__doc__ or "").strip() for part in family.values())

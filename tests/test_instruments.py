@@ -1,7 +1,9 @@
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,14 +12,21 @@ from sidecar.instruments import (
     INSTRUMENTS,
     SHOWN_QUANTILES,
     CaptureCounts,
+    alert_metrics,
     capture_metrics,
     export_metrics,
     info_metrics,
     sink_metrics,
     traffic_metrics,
+    watch_metrics,
     window_metrics,
 )
-from sidecar.records import Attributes, Buckets, Metric
+from sidecar.monitors.data import Data, Following, WindowSize
+from sidecar.records import Alert, Attributes, Buckets, Carrier, Finding, Key, Metric, Severity, State, Table
+from sidecar.reference.checks import Check, Violation
+from sidecar.reference.constraints import suggested
+from sidecar.reference.folder import Reference
+from sidecar.reference.learning import Learner
 from sidecar.stats.summary import Summary
 from sidecar.stats.traffic import BYTES, OVERHEAD_SECONDS, SECONDS, Labels, Traffic
 from sidecar.stats.window import Window
@@ -70,6 +79,32 @@ def one(metric: Metric) -> Buckets:
 OK = Labels("champion", "3", "POST", "/infer", 200, "")
 
 
+BROKEN = Violation("amount", "completeness_check", 0.5, 0.9, "half of it is missing")
+
+
+def numbers(rows: int, shift: float, names: tuple[str, ...]) -> Table:
+    return Table(names, np.random.default_rng(rows).normal(shift, size=(rows, len(names))))
+
+
+def drifted(names: tuple[str, ...] = ("amount", "age"), variants: tuple[str, ...] = ("champion",)) -> Following:
+    """Variants whose first feature has moved by two standard deviations, and the others not."""
+    learner = Learner()
+    learner.update(numbers(1000, 0.0, names))
+    profiles = learner.profiles()
+    following = Data(window=WindowSize(rows=100, panes=1)).follow(Reference(profiles, suggested(profiles)))
+    moved = numbers(200, 0.0, names)
+    moved.values[:, 0] += 2.0
+    for variant in variants:
+        following.count(variant, "3", moved, Table((), np.empty((200, 0))))
+    following.judge(1e9)
+    return following
+
+
+def alert(state: State = "firing", severity: Severity = "warning") -> Alert:
+    finding = Finding(Key("data", "psi", "champion", "features"), "3", (Carrier("a", 1, 1, 1, ""),), 1, 1, "")
+    return Alert(id="a", state=state, severity=severity, finding=finding, pending_s=0.0)
+
+
 def every_metric() -> list[Metric]:
     way = Way("jsonl", 1, 2, 3)
     windows = {("champion", "features"): summary_of(), ("champion", "predictions"): summary_of()}
@@ -77,7 +112,9 @@ def every_metric() -> list[Metric]:
         *traffic_metrics(traffic_of((OK, 0.1)), scheme="http", upstreams=UPSTREAMS),
         *capture_metrics(COUNTS),
         *sink_metrics([way]),
-        *export_metrics(way),
+        *export_metrics([way]),
+        *watch_metrics(drifted(), {"champion": [BROKEN]}, max_series=100),
+        *alert_metrics([alert()], [way]),
         *window_metrics(windows, max_series=100),
         *info_metrics("1.2.3"),
     ]
@@ -249,12 +286,85 @@ def test_sinks_and_exports_are_told() -> None:
     sinks = by_name(sink_metrics([Way("jsonl", 1, 2, 3), Way("other", 4, 5, 6, 7)]))
     assert sinks["sidecar.sink.dropped"].points == [({"sidecar.sink": "jsonl"}, 2), ({"sidecar.sink": "other"}, 5)]
     assert sinks["sidecar.sink.deleted"].points == [({"sidecar.sink": "jsonl"}, 0), ({"sidecar.sink": "other"}, 7)]
-    exports = by_name(export_metrics(Way("otlp", 1, 2, 3)))
+    exports = by_name(export_metrics([Way("otlp", 1, 2, 3), Way("otlp_logs", 4, 5, 6)]))
+    one, other = {"sidecar.exporter": "otlp"}, {"sidecar.exporter": "otlp_logs"}
     assert {name: metric.points for name, metric in exports.items()} == {
-        "sidecar.export.delivered": [({}, 1)],
-        "sidecar.export.dropped": [({}, 2)],
-        "sidecar.export.failed": [({}, 3)],
+        "sidecar.export.delivered": [(one, 1), (other, 4)],
+        "sidecar.export.dropped": [(one, 2), (other, 5)],
+        "sidecar.export.failed": [(one, 3), (other, 6)],
     }
+
+
+def test_where_nobody_asked_for_exports_there_are_none() -> None:
+    assert all(metric.points == [] for metric in export_metrics([]))
+
+
+def test_drift_is_told_by_column() -> None:
+    names = ("amount", "age", "hour")
+    metrics = by_name(watch_metrics(drifted(names), {}, max_series=100))
+    champion = {"sidecar.variant": "champion"}
+    assert metrics["sidecar.drift.rows"].points == [(champion, 200)]
+    assert metrics["sidecar.drift.columns"].points == [
+        ({**champion, "sidecar.subject": "features"}, 1),
+        ({**champion, "sidecar.subject": "predictions"}, 0),
+    ]
+    assert attributes(metrics["sidecar.drift.evidence"]) == [{**champion, "sidecar.column": name} for name in names]
+    statistics = metrics["sidecar.drift.statistic"].points
+    assert [at for at, _ in statistics] == [
+        {**champion, "sidecar.column": name, "sidecar.detector": "psi"} for name in names
+    ]
+    assert [isinstance(value, float) and value > 0.25 for _, value in statistics] == [True, False, False]
+
+
+def test_where_nothing_is_watched_nothing_is_told_of_drift() -> None:
+    assert all(metric.points == [] for metric in watch_metrics(None, {}, max_series=100))
+
+
+@pytest.mark.parametrize(("limit", "told"), [(0, 0), (3, 3), (7, 7), (8, 8), (99, 8)])
+def test_drift_is_bounded_by_the_limit_of_series(limit: int, told: int) -> None:
+    following = drifted(("a", "b", "c", "d"), ("champion", "challenger"))
+    metrics = by_name(watch_metrics(following, {}, max_series=limit))
+    assert len(metrics["sidecar.drift.evidence"].points) == told
+    assert len(metrics["sidecar.drift.statistic"].points) == told
+    assert len(metrics["sidecar.drift.rows"].points) == 2
+
+
+def test_a_column_that_is_no_text_is_told_as_its_escape_and_what_is_no_number_is_left_out() -> None:
+    odd = ("\udc80", "b\ud800")
+    following = drifted(odd)
+    following.count("challenger", "", Table((), np.empty((5, 0))), Table((), np.empty((5, 0))))
+    metrics = by_name(watch_metrics(following, {}, max_series=99))
+    columns = {at["sidecar.column"] for at in attributes(metrics["sidecar.drift.evidence"])}
+    assert columns == {"\\udc80", "b\\ud800"}
+    values = [value for metric in metrics.values() for _, value in metric.points]
+    assert all(isinstance(value, int | float) and math.isfinite(value) for value in values)
+
+
+def test_violations_are_counted_by_check_and_those_that_are_mended_are_zero() -> None:
+    broken = {"champion": [BROKEN, BROKEN._replace(feature="age"), BROKEN._replace(check="range_check")], "b": []}
+    points = by_name(watch_metrics(None, broken, max_series=100))["sidecar.violations"].points
+    told = {(at["sidecar.variant"], at["sidecar.check"]): value for at, value in points}
+    assert set(told) == {(variant, check) for variant in broken for check in get_args(Check)}
+    assert {key: value for key, value in told.items() if value} == {
+        ("champion", "completeness_check"): 2,
+        ("champion", "range_check"): 1,
+    }
+
+
+def test_alerts_are_counted_by_state_and_severity_and_none_is_a_number_too() -> None:
+    alerts = [alert(), alert(), alert("pending", "critical"), alert("resolved", "critical")]
+    points = by_name(alert_metrics(alerts, []))["sidecar.alerts"].points
+    told = Counter({(at["sidecar.state"], at["sidecar.severity"]): int(str(value)) for at, value in points})
+    assert len(points) == 6
+    assert +told == {("firing", "warning"): 2, ("pending", "critical"): 1}
+
+
+def test_channels_are_told_by_name() -> None:
+    metrics = by_name(alert_metrics([], [Way("webhook[0]", 1, 2, 3), Way("slack[1]", 4, 5, 6)]))
+    one, other = {"sidecar.channel": "webhook[0]"}, {"sidecar.channel": "slack[1]"}
+    assert metrics["sidecar.alert.delivered"].points == [(one, 1), (other, 4)]
+    assert metrics["sidecar.alert.dropped"].points == [(one, 2), (other, 5)]
+    assert metrics["sidecar.alert.failed"].points == [(one, 3), (other, 6)]
 
 
 def test_what_runs_is_told() -> None:

@@ -31,7 +31,7 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "line"),
     [
         (["rnu"], "No such command 'rnu'."),
-        (["check", "--upstrem", "x"], "No such option '--upstrem'. Did you mean '--upstream'?"),
+        (["check", "--upstreams", "x"], "No such option '--upstreams'. Did you mean '--upstream'?"),
         (["check", "--upstream"], "Option '--upstream' requires an argument."),
         (["check", "x"], "Got unexpected extra argument (x)."),
     ],

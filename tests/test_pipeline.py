@@ -3,6 +3,7 @@ import gzip
 import itertools
 import json
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -13,8 +14,18 @@ from sidecar.exchange import Exchange, Message
 from sidecar.payload import DECODERS
 from sidecar.payload.decoding import Decoding
 from sidecar.payload.reading import Reader
-from sidecar.pipeline import BATCH_CELLS, DECODED_BYTES, RECENT, RECENT_BODY_BYTES, Parts, Pipeline, is_heavy, slices
-from sidecar.records import JSON, Capture, Table
+from sidecar.pipeline import (
+    BATCH_CELLS,
+    DECODED_BYTES,
+    JUDGED_ROWS,
+    RECENT,
+    RECENT_BODY_BYTES,
+    Parts,
+    Pipeline,
+    is_heavy,
+    slices,
+)
+from sidecar.records import JSON, Capture, Finding, Sample, Table
 from sidecar.sinks.delivery import Delivery
 from sidecar.stats.window import Window
 
@@ -80,7 +91,29 @@ def make_window() -> Window:
 
 def pipeline(waiting: Waiting, *deliveries: Delivery, window: Callable[[], Window] = make_window) -> Pipeline:
     parts = Parts(Reader(max_inflated_bytes=1 << 24), Decoding(DECODERS), deliveries)
-    return Pipeline(waiting, parts, make_window=window, now_s=itertools.count(1.0).__next__)
+    clock = itertools.count(1.0).__next__
+    return Pipeline(waiting, parts, make_window=window, now_s=clock, wall_s=lambda: 1e9)
+
+
+class Seen:
+    """A watch that keeps what it is given, or fails at it."""
+
+    findings: Sequence[Finding] = ()
+
+    def __init__(self, *, wide: bool = False, fails: bool = False) -> None:
+        self.wide = wide
+        self._fails = fails
+        self.rows: list[tuple[str, str, int, int]] = []
+        self.judged: list[tuple[int, str]] = []
+
+    def count(self, variant: str, version: str, features: Table, predictions: Table) -> None:
+        self.rows.append((variant, version, len(features.values), len(predictions.values)))
+        if self._fails:
+            raise RuntimeError("a fault of ours")
+
+    def judge(self, now_s: float) -> None:
+        assert now_s == 1e9
+        self.judged.append((sum(each[2] for each in self.rows), threading.current_thread().name))
 
 
 def test_every_row_of_every_exchange_is_counted(waiting: Waiting) -> None:
@@ -110,8 +143,8 @@ def test_texts_are_counted_with_their_rows_when_a_batch_is_counted_in_parts(wait
     ("rows", "columns", "slices_of"),
     [
         (3, 2, [3]),
-        (BATCH_CELLS // 4, 4, [BATCH_CELLS // 4]),
-        (BATCH_CELLS // 4 + 1, 4, [BATCH_CELLS // 4, 1]),
+        (BATCH_CELLS // 5, 4, [BATCH_CELLS // 5]),
+        (BATCH_CELLS // 5 + 1, 4, [BATCH_CELLS // 5, 1]),
         (2, BATCH_CELLS + 1, [1, 1]),
         (5, 0, [5]),
     ],
@@ -119,13 +152,70 @@ def test_texts_are_counted_with_their_rows_when_a_batch_is_counted_in_parts(wait
 def test_a_slice_has_a_bounded_number_of_cells_or_one_row(rows: int, columns: int, slices_of: list[int]) -> None:
     values = np.arange(rows * columns, dtype=np.float64).reshape(rows, columns)
     texts = {0: [str(row) for row in range(rows)]} if columns else {}
-    table = Table(tuple(map(str, range(columns))), values, texts)
+    features = Table(tuple(map(str, range(columns))), values, texts)
+    predictions = Table(("score",), np.arange(rows, dtype=np.float64)[:, None])
+    sample = Sample("champion", "3", [""] * rows, np.zeros(rows), features, predictions)
 
-    pieces = list(slices(table))
+    pieces = list(slices(sample))
 
-    assert [len(piece.values) for piece in pieces] == slices_of
-    np.testing.assert_array_equal(np.concatenate([piece.values for piece in pieces]), values)
-    assert [cell for piece in pieces for cell in piece.texts.get(0, ())] == list(texts.get(0, ()))
+    assert [(len(asked.values), len(answered.values)) for asked, answered in pieces] == [(n, n) for n in slices_of]
+    np.testing.assert_array_equal(np.concatenate([asked.values for asked, _ in pieces]), values)
+    np.testing.assert_array_equal(np.concatenate([answered.values for _, answered in pieces]), predictions.values)
+    assert [cell for asked, _ in pieces for cell in asked.texts.get(0, ())] == list(texts.get(0, ()))
+
+
+def test_what_watches_gets_every_row_and_judges_every_few_hundred(waiting: Waiting) -> None:
+    waiting.extend(exchange({"instances": batch}, [sum(row) for row in batch]) for batch in map(rows, (1, 5000, 2)))
+    line, watch = pipeline(waiting), Seen()
+    line.watches = [watch]
+    asyncio.run(line.drain())
+
+    assert {(variant, version) for variant, version, *_ in watch.rows} == {("champion", "3")}
+    assert all(asked == answered <= BATCH_CELLS // 3 for *_, asked, answered in watch.rows)
+    seen = [rows for rows, _ in watch.judged]
+    assert seen[-1] == sum(asked for *_, asked, _ in watch.rows) == 5003
+    assert all(later - earlier <= BATCH_CELLS // 3 + JUDGED_ROWS for earlier, later in itertools.pairwise([0, *seen]))
+
+
+def test_judging_many_columns_is_done_in_a_thread(waiting: Waiting) -> None:
+    waiting.append(exchange({"instances": rows(3)}))
+    line, watch = pipeline(waiting), Seen(wide=True)
+    line.watches = [watch]
+    asyncio.run(line.drain())
+
+    ((_, thread),) = watch.judged
+    assert thread != threading.current_thread().name
+
+
+def test_a_watch_that_fails_disturbs_no_other(waiting: Waiting) -> None:
+    waiting.append(exchange({"instances": rows(3)}))
+    line, watch = pipeline(waiting), Seen()
+    line.watches = [Seen(fails=True), watch]
+    asyncio.run(line.drain())
+
+    assert [row for *_, row, _ in watch.rows] == [3]
+    assert line.failures["internal"] == 1
+    assert line.rows["champion"] == 3
+
+
+def test_nothing_is_judged_while_something_is_done_in_between(waiting: Waiting) -> None:
+    waiting.append(exchange({"instances": rows(3)}))
+    line, watch, go_on = pipeline(waiting), Seen(), threading.Event()
+    line.watches = [watch]
+
+    async def work() -> int:
+        doing = asyncio.ensure_future(line.between(lambda: go_on.wait(60) and len(watch.judged)))
+        await asyncio.sleep(0)
+        draining = asyncio.ensure_future(line.drain())
+        while not watch.rows:  # noqa: ASYNC110  (nobody else would say so)
+            await asyncio.sleep(0)
+        go_on.set()
+        judged = await doing
+        await draining
+        return judged
+
+    assert asyncio.run(work()) == 0
+    assert len(watch.judged) == 1
 
 
 def test_a_body_that_cannot_be_read_is_stored_and_counted_by_reason(waiting: Waiting) -> None:

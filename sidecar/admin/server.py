@@ -6,24 +6,29 @@ Importing this takes 0.3 s; who serves first imports it afterwards.
 import asyncio
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from typing import Annotated, get_args
 
 import orjson
 from aiohttp import web, web_response
 from aiohttp.typedefs import Middleware
+from msgspec import Meta, Struct
 
+from sidecar.admin.changing import body
 from sidecar.admin.columns import columns
+from sidecar.admin.drift import drift
 from sidecar.admin.guard import loopback_guard, replies, token_guard
 from sidecar.admin.prometheus import CONTENT_TYPE, render
 from sidecar.admin.rates import Rates
 from sidecar.admin.recent import recent
-from sidecar.admin.status import routes, status
+from sidecar.admin.status import reference, routes, status
 from sidecar.admin.view import View
 from sidecar.config.addresses import Address, SocketAddress
-from sidecar.records import JSON
-from sidecar.reference.checks import violations, write_violations
-from sidecar.reference.constraints import Constraints
+from sidecar.config.schema import LONGEST_S
+from sidecar.instruments import readable
+from sidecar.records import JSON, State
+from sidecar.reference.checks import Violation, write_violations
 from sidecar.stats.window import Snapshot
 
 SHUTDOWN_S = 1.0
@@ -32,6 +37,24 @@ SHUTDOWN_S = 1.0
 LIMIT = 20
 MAX_LIMIT = 100
 """Of captures in one reply."""
+
+
+class _Learn(Struct, forbid_unknown_fields=True):
+    """Of `POST /v1/reference`: how much to learn from, and whose rows; as `reference.learn_rows` has it."""
+
+    rows: Annotated[int, Meta(ge=100, le=10_000_000)] | None = 2000
+    seconds: Annotated[float, Meta(gt=0, le=LONGEST_S)] | None = None
+    variant: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.rows is None and self.seconds is None:
+            raise ValueError("rows and seconds are both null, expected one of them")  # or it would never be enough
+
+
+class _Silence(Struct, forbid_unknown_fields=True):
+    """Of `POST /v1/alerts/{id}/silence`."""
+
+    seconds: Annotated[float, Meta(ge=0, le=10 * 366 * 86_400)]
 
 
 def application(view: View, *, token: str | None, address: Address) -> web.Application:
@@ -88,11 +111,17 @@ class _Pages:
             "/v1/status": self.status,
             "/v1/features": self.features,
             "/v1/violations": self.violations,
+            "/v1/drift": self.drift,
+            "/v1/reference": self.reference,
+            "/v1/alerts": self.alerts,
+            "/v1/alerts/{id}": self.alert,
             "/v1/routes": self.routes,
             "/v1/captures": self.captures,
         }
         for path, handle in pages.items():
             app.router.add_get(path, handle)
+        app.router.add_post("/v1/reference", self.learn)
+        app.router.add_post("/v1/alerts/{id}/silence", self.silence)
 
     async def start(self, _: web.Request) -> web.Response:
         return web.Response(body=self._start, content_type="text/html", charset="utf-8")
@@ -121,11 +150,51 @@ class _Pages:
             return await asyncio.to_thread(_features, await self._view.snapshots(), self._view.clock())
 
     async def violations(self, _: web.Request) -> web.Response:
-        constraints = self._view.constraints
-        if constraints is None:
-            raise web.HTTPNotFound(text="no reference: expected reference.path in the configuration")
+        if self._view.watching.following is None:
+            raise web.HTTPNotFound(text="no reference: expected reference.path or reference.learn_rows")
         async with self._aside:
-            return await asyncio.to_thread(_violations, constraints, await self._view.snapshots(), self._view.clock())
+            found = await self._view.watching.violations()
+            return await asyncio.to_thread(_violations, found)
+
+    async def drift(self, _: web.Request) -> web.Response:
+        async with self._aside:
+            return await asyncio.to_thread(lambda: _json(drift(self._view.watching.following)))
+
+    async def reference(self, _: web.Request) -> web.Response:
+        return _json(reference(self._view.watching))
+
+    async def learn(self, request: web.Request) -> web.Response:
+        """Begin to learn another reference."""
+        asked = await body(request, _Learn)
+        if not self._view.watching.watches:
+            raise web.HTTPConflict(text="nothing is watched: expected a monitor of kind data in the configuration")
+        if asked.variant is not None and asked.variant not in {variant.name for variant in self._view.variants()}:
+            raise web.HTTPBadRequest(text=f"variant: {asked.variant[:63]!r} is none, expected a variant's name")
+        self._view.watching.learn(asked.rows, asked.seconds, asked.variant)
+        return _json(reference(self._view.watching), 202)
+
+    async def alerts(self, request: web.Request) -> web.Response:
+        state = request.query.get("state")
+        if state is not None and state not in get_args(State):
+            raise web.HTTPBadRequest(text=f"state: expected {', '.join(get_args(State))}, got {state[:20]!r}")
+        # Those of a thousand alerts take a second.
+        async with self._aside:
+            return await asyncio.to_thread(lambda: _json({"alerts": self._view.watching.alerting.documents(state)}))
+
+    async def alert(self, request: web.Request) -> web.Response:
+        alerting, wanted = self._view.watching.alerting, request.match_info["id"]
+        found = next((alert for alert in alerting.alerts if alert.id == wanted), None)
+        if found is None:
+            raise _no_alert(wanted)
+        return _json(alerting.document(found))
+
+    async def silence(self, request: web.Request) -> web.Response:
+        """Tell nothing of an alert for a while; 0 seconds end its silence."""
+        asked, alerting, wanted = await body(request, _Silence), self._view.watching.alerting, request.match_info["id"]
+        silenced = await alerting.silence(wanted, self._view.wall_s() + asked.seconds if asked.seconds else 0.0)
+        if silenced is None:
+            raise _no_alert(wanted)
+        return _json(alerting.document(silenced))
 
     async def routes(self, _: web.Request) -> web.Response:
         return _json(routes(self._view))
@@ -145,16 +214,17 @@ def _features(snapshots: Mapping[tuple[str, str], Snapshot], now_s: float) -> we
     return _json({"variants": list(told.values())})
 
 
-def _violations(constraints: Constraints, snapshots: Mapping[tuple[str, str], Snapshot], now_s: float) -> web.Response:
-    current = {key: snapshot.current(now_s) for key, snapshot in snapshots.items()}
-    found = [
-        (variant, violation)
-        for variant in dict.fromkeys(variant for variant, _ in current)
-        for violation in violations(
-            constraints, current.get((variant, "features")), current.get((variant, "predictions"))
-        )
+def _violations(found: Mapping[str, Sequence[Violation]]) -> web.Response:
+    told = [
+        (variant, each._replace(feature=readable(each.feature), description=readable(each.description)))
+        for variant, those in found.items()
+        for each in those
     ]
-    return web.Response(body=write_violations(found), content_type="application/json")
+    return web.Response(body=write_violations(told), content_type="application/json")
+
+
+def _no_alert(wanted: str) -> web.HTTPNotFound:
+    return web.HTTPNotFound(text=f"no alert {wanted[:32]!r}, expected an id of /v1/alerts")
 
 
 def _json(document: JSON, status: int = 200) -> web.Response:

@@ -5,8 +5,9 @@ from collections.abc import Hashable, Iterable, Mapping
 from typing import TypeVar
 
 from sidecar.admin.rates import Rates, Tally
-from sidecar.admin.view import VariantView, View
-from sidecar.instruments import Outlet
+from sidecar.admin.view import VariantView, View, Watched
+from sidecar.alerts.alerting import Alerting
+from sidecar.instruments import Outlet, readable
 from sidecar.records import JSON
 from sidecar.stats.traffic import Histogram, Labels, Series
 
@@ -89,8 +90,31 @@ def status(view: View, rates: Rates) -> JSON:
         ],
         "captures": _captures(view),
         "sinks": [_outlet(sink) for sink in view.sinks()],
-        "exporter": None if view.exporter is None else _outlet(view.exporter),
+        "exporters": [_outlet(exporter) for exporter in view.exporters],
+        "reference": reference(view.watching),
+        "alerts": alerts(view.watching.alerting),
         "config": {"revision": config.revision, "loaded_s": config.loaded_s, "error": config.error},
+    }
+
+
+def reference(watching: Watched) -> JSON:
+    """What rows are compared with, and how far another reference has been learned."""
+    known, learning = watching.reference, watching.learning
+    return {
+        "rows": known.profiles.rows if known else 0,
+        "features": [readable(profile.name) for profile in known.profiles.features] if known else [],
+        "learning": {"rows": learning.learner.rows, "of": learning.enough} if learning else None,
+    }
+
+
+def alerts(alerting: Alerting) -> JSON:
+    """How many there are, and how their channels do."""
+    states = Counter(alert.state for alert in alerting.alerts)
+    return {
+        "pending": states["pending"],
+        "firing": states["firing"],
+        "dropped": alerting.dropped,
+        "channels": [{**_outlet(each), "waiting": each.waiting} for each in alerting.outlets],
     }
 
 

@@ -2,11 +2,15 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+from sidecar.alerts.alerting import Alerting
 from sidecar.instruments import CaptureCounts, Outlet
+from sidecar.monitors.data import Following
+from sidecar.monitors.learning import Learning
 from sidecar.records import Capture, Report
-from sidecar.reference.constraints import Constraints
+from sidecar.reference.checks import Violation
+from sidecar.reference.folder import Reference
 from sidecar.stats.traffic import Traffic
 from sidecar.stats.window import Snapshot
 
@@ -23,6 +27,43 @@ class VariantView(NamedTuple):
     version: str
     weight: float
     upstream: str
+
+
+class Watched(Protocol):
+    """What watches the rows."""
+
+    @property
+    def watches(self) -> bool:
+        """Whether there is a monitor at all."""
+        ...
+
+    @property
+    def reference(self) -> Reference | None:
+        """In force; None before there is one."""
+        ...
+
+    @property
+    def following(self) -> Following | None:
+        """The data monitor; None where nothing is watched."""
+        ...
+
+    @property
+    def learning(self) -> Learning | None:
+        """What learns the next reference; None when nothing does."""
+        ...
+
+    @property
+    def alerting(self) -> Alerting:
+        """What becomes of findings."""
+        ...
+
+    def learn(self, rows: int | None, seconds: float | None, variant: str | None) -> None:
+        """Learn another reference from now on; the one in force stays until then."""
+        ...
+
+    async def violations(self) -> Mapping[str, Sequence[Violation]]:
+        """What the current windows break of the constraints, by variant."""
+        ...
 
 
 class ConfigView(NamedTuple):
@@ -52,11 +93,11 @@ class View:
         report: All metrics, now.
         variants: In the table's order.
         snapshots: The windows by variant and kind, `features` or `predictions`.
-        constraints: What the data ought to be; None without a reference.
+        watching: What the rows are compared with, and what that says.
         recent: The latest captures, oldest first.
         counts: What became of exchanges.
         sinks: Where captures go.
-        exporter: Where metrics go, besides here; None when nowhere.
+        exporters: Where metrics and events go, besides here.
         config: What became of the configuration.
     """
 
@@ -69,9 +110,9 @@ class View:
     traffic: Traffic
     variants: Callable[[], Sequence[VariantView]]
     snapshots: Callable[[], Awaitable[Mapping[tuple[str, str], Snapshot]]]
-    constraints: Constraints | None
+    watching: Watched
     recent: Sequence[Capture]
     counts: Callable[[], CaptureCounts]
     sinks: Callable[[], Sequence[Outlet]]
-    exporter: Outlet | None
+    exporters: Sequence[Outlet]
     config: Callable[[], ConfigView]

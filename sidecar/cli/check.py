@@ -1,4 +1,8 @@
-"""`sidecar check`: reads the configuration as `sidecar run` would, and does nothing else."""
+"""`sidecar check`: reads the configuration as `sidecar run` would, with the files that it names, and does no more."""
+
+import os
+from collections.abc import Iterator
+from typing import get_args
 
 import click
 import msgspec
@@ -7,7 +11,10 @@ from sidecar import build
 from sidecar.cli.lazy import FAMILIES
 from sidecar.cli.options import sourced
 from sidecar.config.json_schema import schema
+from sidecar.config.keys import Family, options, shape
 from sidecar.config.loading import Source
+from sidecar.config.schema import File, Part
+from sidecar.errors import ConfigError, Fault
 
 
 def _check(source: Source, *, print_schema: bool) -> int:
@@ -15,9 +22,32 @@ def _check(source: Source, *, print_schema: bool) -> int:
         click.echo(msgspec.json.format(msgspec.json.encode(schema(FAMILIES)), indent=2))
         return 0
     config = source.load(FAMILIES)
-    build.constraints(config.reference.path)
+    build.reference(config.reference)
+    build.admin_token(config.admin_token, config.admin_token_file)
+    build.listener_tls(config.tls)
+    if faults := [
+        fault
+        for place, part in enumerate(config.alerts.channels)
+        for fault in _absent(part, FAMILIES["alerts.channels"], f"alerts.channels[{place}]")
+    ]:
+        raise ConfigError(*faults)
     click.echo("ok")
     return 0
+
+
+def _absent(part: Part, family: Family, path: str) -> Iterator[Fault]:
+    """The files of a part that cannot be read now. When `sidecar run` starts they need not be there yet."""
+    for option in options(family[part.kind]):
+        file = part.options.get(option.name)
+        if isinstance(file, str) and get_args(File)[1] in shape(option.annotation).notes and not _readable(file):
+            yield Fault(f"{path}.{option.name}", f"expected a file that can be read, got {file}")
+
+
+def _readable(file: str) -> bool:
+    try:
+        return os.access(file, os.R_OK)
+    except ValueError:
+        return False
 
 
 check = sourced(

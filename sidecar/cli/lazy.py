@@ -74,5 +74,13 @@ class Registries(Mapping[str, Family]):
         return len(self._places)
 
 
-FAMILIES = Registries({"capture.sinks": "sidecar.sinks:SINKS", "payload.format": "sidecar.payload:DECODERS"})
+FAMILIES = Registries(
+    {
+        "capture.sinks": "sidecar.sinks:SINKS",
+        "payload.format": "sidecar.payload:DECODERS",
+        "monitors": "sidecar.monitors:MONITORS",
+        "monitors[].detectors": "sidecar.detectors:DETECTORS",
+        "alerts.channels": "sidecar.alerts:CHANNELS",
+    }
+)
 """The families whose parts a configuration may name."""

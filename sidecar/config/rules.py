@@ -1,5 +1,7 @@
 """What must hold between keys, and between a key and this machine."""
 
+import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
@@ -9,6 +11,9 @@ from sidecar.config.schema import Config, UpstreamTls
 from sidecar.errors import Fault
 
 Rule = Callable[[Config], Iterator[Fault]]
+
+# Visible ASCII: no spaces, nothing that would be a user, a query or a fragment, nothing that ends a link in a text.
+_BASE = re.compile(r"https?://[A-Za-z0-9._~:\[\]%-]+(/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?")
 
 
 def broken_rules(config: Config, faults: list[Fault]) -> list[Fault]:
@@ -112,6 +117,33 @@ def _loops(config: Config) -> Iterator[Fault]:
             yield Fault(path, f"{url} is where the sidecar itself listens; expected the model server's address")
 
 
+def _monitors(config: Config) -> Iterator[Fault]:
+    kinds = [part.kind for part in config.monitors]
+    for place, kind in enumerate(kinds):
+        if kind in kinds[:place]:
+            yield Fault(f"monitors[{place}].kind", f"{kind} a second time, expected each once")
+
+
+def _state(config: Config) -> Iterator[Fault]:
+    if config.state is not None and (problem := _unwritable(Path(config.state))):
+        yield Fault("state", f"expected a folder to write in, got {config.state}: {problem}")
+
+
+def _unwritable(folder: Path) -> str:
+    """Why nothing can be written there; a folder that is not there yet can be made where the one above is writable."""
+    if "\0" in str(folder):
+        return "embedded null byte"
+    found = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
+    if not found.is_dir():
+        return "it is no folder" if found == folder else f"{found} is no folder"
+    return "" if os.access(found, os.W_OK | os.X_OK) else f"{found} is not writable"
+
+
+def _link(config: Config) -> Iterator[Fault]:
+    if config.alerts.link is not None and not _BASE.fullmatch(config.alerts.link):
+        yield Fault("alerts.link", "expected http://host or https://host, and no more behind it than a path")
+
+
 def _at_most(small: str, large: str) -> tuple[tuple[str, ...], Rule]:
     less, most = attrgetter(small), attrgetter(large)
 
@@ -133,5 +165,8 @@ RULES: Sequence[tuple[tuple[str, ...], Rule]] = (
     _at_most("capture.max_body_bytes", "capture.buffer_bytes"),
     _at_most("limits.target_bytes", "limits.head_bytes"),
     _at_most("statistics.panes", "statistics.rows"),
+    (("monitors",), _monitors),
+    (("state",), _state),
+    (("alerts",), _link),
 )
 """Each rule with the keys that it is about."""

@@ -8,7 +8,9 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from sidecar.records import Subject
 from sidecar.reference.constraints import Constraint, Constraints
+from sidecar.stats.categories import MAX_KEY
 from sidecar.stats.summary import Summary
 
 Check = Literal[
@@ -17,9 +19,11 @@ Check = Literal[
     "missing_column_check",
     "extra_column_check",
     "categorical_values_check",
+    "baseline_drift_check",
     "non_negative_check",
+    "range_check",
 ]
-"""SageMaker's without its drift check, and one of ours: its constraints know the sign, its violations do not."""
+"""SageMaker's six, and two of ours: its constraints know the sign, its violations do not; a range is ours alone."""
 
 
 class Violation(NamedTuple):
@@ -28,6 +32,7 @@ class Violation(NamedTuple):
     Args:
         value: What was observed.
         limit: What it may be.
+        rows: Of the window.
     """
 
     feature: str
@@ -35,20 +40,24 @@ class Violation(NamedTuple):
     value: float
     limit: float
     description: str
+    subject: Subject = "features"
+    rows: int = 0
 
 
 def violations(constraints: Constraints, features: Summary | None, predictions: Summary | None) -> list[Violation]:
     """What the current windows of one variant break.
 
     A reference from captured traffic has predictions among its columns, one from training data has not: what the
-    variant predicts is checked where it has constraints, and is no extra column.
+    variant predicts is checked where it has constraints, and is no extra column. A name that features and predictions
+    share is the feature's.
     """
-    answered = set(predictions.names) if predictions else set()
+    answered = set(predictions.names if predictions else ()) - set(features.names if features else ())
     asked = Constraints([each for each in constraints.features if each.name not in answered], constraints.monitoring)
     rest = Constraints([each for each in constraints.features if each.name in answered], constraints.monitoring)
     found = of_window(asked, features) if features else []
     if predictions:
-        found += [each for each in of_window(rest, predictions) if each.check != "extra_column_check"]
+        answers = of_window(rest, predictions)
+        found += [each._replace(subject="predictions") for each in answers if each.check != "extra_column_check"]
     return found
 
 
@@ -67,12 +76,14 @@ def of_window(constraints: Constraints, window: Summary) -> list[Violation]:
             found.append(Violation(feature.name, "missing_column_check", 0, 1, "no row has the column"))
             continue
         column = columns[feature.name]
-        found += filter(None, (check(feature, window, column) for check in (_completeness, _type, _sign, _domain)))
-    return found
+        found += filter(
+            None, (check(feature, window, column) for check in (_completeness, _type, _sign, _range, _domain))
+        )
+    return [each._replace(rows=window.rows) for each in found]
 
 
 def write_violations(found: Iterable[tuple[str, Violation]]) -> bytes:
-    """constraint_violations.json, in SageMaker's shape and with three fields more: variant, value and limit."""
+    """constraint_violations.json, in SageMaker's shape and with four fields more."""
     document = {
         "violations": [
             {
@@ -80,6 +91,7 @@ def write_violations(found: Iterable[tuple[str, Violation]]) -> bytes:
                 "constraint_check_type": each.check,
                 "description": each.description,
                 "variant": variant,
+                "subject": each.subject,
                 "value": each.value,
                 "limit": each.limit,
             }
@@ -118,12 +130,24 @@ def _sign(feature: Constraint, window: Summary, column: int) -> Violation | None
     return Violation(feature.name, "non_negative_check", least, 0, f"the least is {least:g}, expected none below 0")
 
 
+def _range(feature: Constraint, window: Summary, column: int) -> Violation | None:
+    least, most = float(window.minimum[column]), float(window.maximum[column])
+    if feature.minimum is not None and least < feature.minimum:
+        told = f"the least is {least:g}, expected none below {feature.minimum:g}"
+        return Violation(feature.name, "range_check", least, feature.minimum, told)
+    if feature.maximum is not None and most > feature.maximum:
+        told = f"the greatest is {most:g}, expected none above {feature.maximum:g}"
+        return Violation(feature.name, "range_check", most, feature.maximum, told)
+    return None
+
+
 def _domain(feature: Constraint, window: Summary, column: int) -> Violation | None:
     """Texts that were folded into `other` are taken for unknown ones."""
     texts = window.texts.get(column)
     if feature.domain is None or texts is None or not texts.rows:
         return None
-    domain, limit = frozenset(feature.domain), feature.monitoring.domain_threshold
+    # Cut as the texts of the window are.
+    domain, limit = {text[:MAX_KEY] for text in feature.domain}, feature.monitoring.domain_threshold
     share = sum(count for text, count in texts.top if text in domain) / texts.rows
     if share >= limit:
         return None

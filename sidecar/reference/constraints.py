@@ -48,6 +48,8 @@ class Constraint:
         non_negative: No number is below zero.
         domain: The texts that may occur; None where any may.
         monitoring: How strict its checks are.
+        minimum: The least number that may occur; None where any may, and never suggested: SageMaker has no such field.
+        maximum: Likewise the greatest.
     """
 
     name: str
@@ -56,6 +58,8 @@ class Constraint:
     non_negative: bool
     domain: Sequence[str] | None
     monitoring: Monitoring
+    minimum: float | None = None
+    maximum: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +77,19 @@ GENERATED = Monitoring(datatype_threshold=1.0, domain_threshold=1.0)
 """What SageMaker writes into the constraints that it suggests."""
 
 
-def suggested(profiles: Profiles) -> Constraints:
-    """The constraints that the data themselves keep, as SageMaker suggests them."""
-    return Constraints([_suggested(profile) for profile in profiles.features], GENERATED)
+def suggested(profiles: Profiles, earlier: Constraints | None = None) -> Constraints:
+    """The constraints that the data themselves keep, as SageMaker suggests them.
+
+    Args:
+        earlier: What somebody has chosen holds on: how strict checks are, as a whole and by feature, and the ranges of
+            numbers. None for what SageMaker writes.
+    """
+    strict = earlier.monitoring if earlier else GENERATED
+    own = {feature.name: feature for feature in earlier.features} if earlier else {}
+    return Constraints([_suggested(profile, own.get(profile.name), strict) for profile in profiles.features], strict)
 
 
-def _suggested(profile: Profile) -> Constraint:
+def _suggested(profile: Profile, earlier: Constraint | None, strict: Monitoring) -> Constraint:
     categories = profile.categories
     closed = categories is not None and len(categories.counts) == categories.distinct <= MAX_DOMAIN
     return Constraint(
@@ -87,5 +98,7 @@ def _suggested(profile: Profile) -> Constraint:
         completeness=profile.completeness,
         non_negative=profile.numbers is not None and profile.numbers.minimum >= 0,
         domain=list(categories.counts) if categories is not None and closed else None,
-        monitoring=GENERATED,
+        monitoring=earlier.monitoring if earlier else strict,
+        minimum=earlier.minimum if earlier else None,
+        maximum=earlier.maximum if earlier else None,
     )

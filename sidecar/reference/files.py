@@ -1,7 +1,8 @@
 """SageMaker's two files: statistics.json and constraints.json, read from whoever made them, and written.
 
-What we do not know in them is passed over; what is missing has SageMaker's default. Both spellings that are about are
-read: `monitoringConfigOverrides` and `monitoring_config_overrides`, beside the feature or among its string constraints.
+What we do not know in them is passed over, and stays when they are written again; what is missing has SageMaker's
+default. Both spellings that are about are read, `monitoringConfigOverrides` and `monitoring_config_overrides`, beside
+the feature or among its string constraints.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-byoc-statistics.html
 https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-byoc-constraints.html
@@ -10,12 +11,13 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-byoc-constraints.h
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from sidecar.errors import ConfigError, Fault
+from sidecar.records import JSON
 from sidecar.reference.constraints import CategoricalMethod, Constraint, Constraints, Method, Monitoring
 from sidecar.reference.profile import Categories, Kind, Numbers, Profile, Profiles
 from sidecar.reference.sketch import Sketch
@@ -23,8 +25,11 @@ from sidecar.reference.sketch import Sketch
 F = TypeVar("F", bound=Struct)
 Switch = Literal["Enabled", "Disabled"]
 Count = Annotated[int, Meta(ge=0)]
-Number = float | Literal["NaN", "Infinity", "-Infinity"]
+Word = Literal["NaN", "Infinity", "-Infinity"]
+Number = float | Word
 """Java's JSON writers put in words what JSON has no number for."""
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises: it is not JSON of the kind that is wanted, not UTF-8, or nested too deeply."""
 MAX_LEVELS = 48
 """Of a sketch: an item of the last one stands for 2^47 numbers."""
 
@@ -49,6 +54,8 @@ class _Monitoring(Struct):
 
 class _NumberConstraints(Struct):
     is_non_negative: bool = False
+    minimum: float | UnsetType | None = UNSET  # ours, as the next
+    maximum: float | UnsetType | None = UNSET
 
 
 class _TextConstraints(Struct):
@@ -184,10 +191,48 @@ def write_constraints(constraints: Constraints) -> bytes:
     return _encode(_ConstraintsFile(features=features, monitoring_config=_written(constraints.monitoring, None)))
 
 
+def keeping(new: bytes, old: bytes) -> bytes:
+    """The new file, with the fields of the old one that we do not know: somebody else's, who misses them.
+
+    Args:
+        new: As `write_statistics` or `write_constraints` has it.
+        old: The file in its place; passed over where it is no such file.
+    """
+    try:
+        earlier = msgspec.json.decode(old)
+    except UNREADABLE:
+        return new
+    document = msgspec.json.decode(new)
+    return _encode(_kept(document, earlier, _StatisticsFile if "dataset" in document else _ConstraintsFile))
+
+
+def _kept(new: JSON, old: JSON, kind: object) -> JSON:
+    """A node of the new file, with what the old one's has and `kind`, a Struct, does not name."""
+    if isinstance(kind, type) and issubclass(kind, Struct) and isinstance(old, dict) and isinstance(new, dict):
+        known = {each.encode_name: each.type for each in msgspec.structs.fields(kind)}
+        strange = {name: value for name, value in old.items() if name not in known}
+        inner = {name: _kept(value, old.get(name), _struct_in(known[name])) for name, value in new.items()}
+        return {**inner, **strange}
+    if isinstance(new, list) and isinstance(old, list):
+        named = {each["name"]: each for each in old if isinstance(each, dict) and isinstance(each.get("name"), str)}
+        return [
+            _kept(each, named.get(each["name"]), kind) if isinstance(each, dict) and "name" in each else each
+            for each in new
+        ]
+    return new
+
+
+def _struct_in(annotation: object) -> object:
+    """The Struct among the types of a field, or of a list's members; None where there is none."""
+    if isinstance(annotation, type) and issubclass(annotation, Struct):
+        return annotation
+    return next((found for each in get_args(annotation) if (found := _struct_in(each))), None)
+
+
 def _decode(data: bytes, where: str, kind: type[F]) -> F:
     try:
         return msgspec.json.decode(data, type=kind)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise ConfigError(Fault(where, f"{error}, in a file of SageMaker's")) from None
 
 
@@ -262,13 +307,20 @@ def _number_statistics(numbers: Numbers, common: _Common) -> _NumberStatistics:
         kll = _Kll([_Bucket(*pair) for pair in pairs], _Sketch(_SketchParameters(sketch.c, sketch.k), levels))
     return _NumberStatistics(
         common,
-        mean=numbers.mean,
-        sum=numbers.total,
-        std_dev=numbers.std,
-        min=numbers.minimum,
-        max=numbers.maximum,
+        mean=_in_words(numbers.mean),
+        sum=_in_words(numbers.total),
+        std_dev=_in_words(numbers.std),
+        min=_in_words(numbers.minimum),
+        max=_in_words(numbers.maximum),
         distribution=_NumberDistribution(kll),
     )
+
+
+def _in_words(number: float) -> Number:
+    """The number; in words where JSON has none for it: the sum of many large ones."""
+    if math.isfinite(number):
+        return number
+    return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
 
 
 # constraints.json
@@ -289,6 +341,8 @@ def _constraint(feature: _FeatureConstraints, monitoring: Monitoring) -> Constra
         numbers.is_non_negative if numbers else False,
         texts.domains if texts and texts.domains is not UNSET else None,
         monitoring,
+        minimum=_given(numbers.minimum) if numbers else None,
+        maximum=_given(numbers.maximum) if numbers else None,
     )
 
 
@@ -310,6 +364,10 @@ def _monitoring(given: _Monitoring, default: Monitoring) -> Monitoring:
     return replace(default, **{name: value for name, value in found.items() if value is not UNSET})  # type: ignore[arg-type]
 
 
+def _given(number: float | UnsetType | None) -> float | None:
+    return None if number is UNSET else number
+
+
 def _switched(switch: Switch | UnsetType) -> bool | UnsetType:
     return UNSET if switch is UNSET else switch == "Enabled"
 
@@ -324,10 +382,15 @@ def _feature_constraints(feature: Constraint, whole: Monitoring) -> _FeatureCons
         feature.name,
         feature.kind,
         feature.completeness,
-        num_constraints=_NumberConstraints(feature.non_negative) if numeric else UNSET,
+        num_constraints=_number_constraints(feature) if numeric else UNSET,
         string_constraints=_TextConstraints(list(feature.domain)) if feature.domain is not None else UNSET,
         camel_overrides=_written(feature.monitoring, whole) if feature.monitoring != whole else UNSET,
     )
+
+
+def _number_constraints(feature: Constraint) -> _NumberConstraints:
+    low, high = (UNSET if bound is None else bound for bound in (feature.minimum, feature.maximum))
+    return _NumberConstraints(feature.non_negative, low, high)
 
 
 def _written(monitoring: Monitoring, whole: Monitoring | None) -> _Monitoring:

@@ -1,6 +1,7 @@
 """The rows of a window by bin, k features at once, and how far two of them are apart."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -33,7 +34,7 @@ class Counted(NamedTuple):
             return Counted(self.counts + other.counts, self.sums + other.sums)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tally:
     """The rows of one window, and of the bins what two windows have in common.
 
@@ -55,25 +56,25 @@ class Tally:
     edges: Floats
     std: Floats
 
-    @property
+    @cached_property
     def n(self) -> Counts:
         """Rows with a value, shape (k,)."""
         rows: Counts = self.counts.sum(axis=1)
         return rows
 
-    @property
+    @cached_property
     def shares(self) -> Floats:
         """The share of the rows with a value in each bin, shape (k, B); NaN where there are no such rows."""
         return share(self.counts, self.n[:, None])
 
-    @property
+    @cached_property
     def mean(self) -> Floats:
         """Of the numbers, shape (k,); NaN where there are none, and for texts."""
         with np.errstate(over="ignore", invalid="ignore"):
             mean: Floats = np.where(self.ordered, share(self.sums.sum(axis=1), self.n), np.nan)
         return mean
 
-    @property
+    @cached_property
     def unit(self) -> Floats:
         """The standard deviation to measure shifts in, shape (k,); NaN where it is not known, or 0 but for rounding."""
         known = np.isfinite(self.std) & (self.std > RESOLUTION * np.abs(self.mean))

@@ -1,9 +1,10 @@
 import asyncio
 import http.client
 import socket
+import weakref
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -11,12 +12,25 @@ import orjson
 
 from sidecar.admin.server import application, start
 from sidecar.admin.view import ConfigView, VariantView, View
+from sidecar.alerts.alerting import Alerting
+from sidecar.alerts.delivery import Deliveries
+from sidecar.alerts.rules import Rule
+from sidecar.alerts.store import Store
 from sidecar.config.addresses import Address, SocketAddress
+from sidecar.exchange import Exchange
 from sidecar.instruments import CaptureCounts
-from sidecar.records import JSON, Body, Capture, Metric, Report
-from sidecar.reference.constraints import Constraints
+from sidecar.monitors.data import Data, Following, WindowSize
+from sidecar.payload.decoding import Decoding
+from sidecar.payload.reading import Reader
+from sidecar.pipeline import Parts, Pipeline
+from sidecar.ports import Channel
+from sidecar.records import JSON, Alert, Body, Capture, Carrier, Finding, Key, Metric, Report, Table
+from sidecar.reference.constraints import suggested
+from sidecar.reference.folder import Reference
+from sidecar.reference.learning import Learner
 from sidecar.stats.traffic import Labels, Traffic
-from sidecar.stats.window import Snapshot, Window
+from sidecar.stats.window import Window
+from sidecar.watching import Watching
 
 T = TypeVar("T")
 
@@ -84,39 +98,108 @@ async def one_metric() -> Report:
     return Report(0.0, 1.0, [Metric("m", "s", "What", "counter", [({"a": "b"}, 3)])])
 
 
-@dataclass
+NAMES = ("amount", "country")
+WATCHED = Data(window=WindowSize(rows=100, panes=1))
+
+
+def table(rows: int, *, shift: float = 0.0, names: tuple[str, ...] = NAMES) -> Table:
+    """Rows of a number around `shift` and of a text."""
+    values = np.full((rows, 2), np.nan)
+    values[:, 0] = np.random.default_rng(rows).normal(shift, size=rows)
+    return Table(names, values, {1: ["de", "fr"] * (rows // 2)})
+
+
+def learned(names: tuple[str, ...] = NAMES) -> Reference:
+    """Of a thousand rows."""
+    learner = Learner()
+    learner.update(table(1000, names=names))
+    profiles = learner.profiles()
+    return Reference(profiles, suggested(profiles))
+
+
+def follow(following: Following, rows: int, *, shift: float = 0.0, names: tuple[str, ...] = NAMES) -> None:
+    """Have some rows of the champion followed."""
+    following.count("champion", "3", table(rows, shift=shift, names=names), Table((), np.empty((rows, 0))))
+    following.judge(STARTED_S)
+
+
+def alert(name: str = "0123456789abcdef", **changes: object) -> Alert:
+    carrier = Carrier("amount", 1.0, 0.31, 0.25, "above 2 1 % → 40 %", nats=15.0, needed_nats=13.8, rows=200)
+    finding = Finding(Key("data", "sequential", "champion", "features"), "3", (carrier,), 200, 1000, "it has drifted")
+    told = {"id": name, "state": "firing", "severity": "warning", "finding": finding, "pending_s": STARTED_S, **changes}
+    return Alert(**told)  # type: ignore[arg-type]  # of whatever field
+
+
+class Nothing(deque[Exchange]):
+    """A tap that nothing has passed."""
+
+    def take(self) -> Exchange | None:
+        return None
+
+
 class Sidecar:
-    """The state behind the admin side, as a test sets it."""
+    """The state behind the admin side, as a test sets it: real parts, and counts that nothing has counted."""
 
-    now_s: float = 10.0
-    reasons: list[str] = field(default_factory=list)
-    recent: deque[Capture] = field(default_factory=lambda: deque(maxlen=50))
-    variants: list[VariantView] = field(default_factory=lambda: [VariantView("champion", "3", 9.0, "http://a:1")])
-    exporter: Way | None = None
-    traffic: Traffic = field(default_factory=lambda: Traffic(max_series=10))
-    windows: dict[tuple[str, str], Window] = field(default_factory=dict)
-    constraints: Constraints | None = None
-    report: Callable[[], Awaitable[Report]] = one_metric
+    def __init__(
+        self,
+        *,
+        reasons: Sequence[str] = (),
+        report: Callable[[], Awaitable[Report]] = one_metric,
+        monitor: Data | None = WATCHED,
+        channels: Mapping[str, Channel] | None = None,
+    ) -> None:
+        self.now_s = 10.0
+        self.reasons = reasons
+        self.recent: deque[Capture] = deque(maxlen=50)
+        self.variants = [VariantView("champion", "3", 9.0, "http://a:1")]
+        self.exporters: list[Way] = []
+        self.traffic = Traffic(max_series=10)
+        self.report = report
+        parts = Parts(Reader(max_inflated_bytes=1 << 20), Decoding({}), ())
+        self.pipeline = Pipeline(Nothing(), parts, make_window=window, now_s=self.clock, wall_s=self.wall_s)
+        self.store = Store(None)
+        weakref.finalize(self, self.store.close)
+        self.deliveries = Deliveries(self.store, channels or {}, now_s=self.wall_s, chance=lambda: 0.5)
+        self.alerting = Alerting(
+            [Rule()],
+            store=self.store,
+            deliveries=self.deliveries,
+            link="http://here",
+            wall_s=self.wall_s,
+            tell=lambda _: None,
+        )
+        self.watching = Watching(
+            self.pipeline, self.alerting, data=monitor, folder=None, wall_s=self.wall_s, tell=lambda _: None
+        )
 
-    async def snapshots(self) -> dict[tuple[str, str], Snapshot]:
-        return {key: window.snapshot() for key, window in self.windows.items()}
+    def clock(self) -> float:
+        return self.now_s
+
+    def wall_s(self) -> float:
+        return STARTED_S + self.now_s
+
+    def watch(self, reference: Reference) -> Following:
+        """Compare with this from now on."""
+        following = self.watching.following = WATCHED.follow(reference)
+        self.watching.reference = reference
+        return following
 
     def view(self) -> View:
         return View(
             version="1.2.3",
             started_s=STARTED_S,
-            wall_s=lambda: STARTED_S + self.now_s,
-            clock=lambda: self.now_s,
+            wall_s=self.wall_s,
+            clock=self.clock,
             not_ready=lambda: self.reasons,
             report=self.report,
             traffic=self.traffic,
             variants=lambda: self.variants,
-            snapshots=self.snapshots,
-            constraints=self.constraints,
+            snapshots=self.pipeline.snapshots,
+            watching=self.watching,
             recent=self.recent,
             counts=lambda: CaptureCounts(5, 4, Counter(buffer_full=1), 2048, 1, Counter(champion=40), Counter(json=2)),
             sinks=lambda: [Way("jsonl", 3, 1, 2, "full")],
-            exporter=self.exporter,
+            exporters=self.exporters,
             config=lambda: ConfigView(2, STARTED_S + 5, ""),
         )
 
@@ -142,20 +225,41 @@ class Client:
 
     async def get(self, path: str, method: str = "GET", **headers: str) -> Answer:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return await asyncio.to_thread(self._get, path, method, named)
+        return await asyncio.to_thread(self._ask, path, method, named)
 
-    async def raw(self, data: bytes) -> bytes:
+    async def post(self, path: str, document: JSON = None, body: bytes | None = None, **headers: str) -> Answer:
+        named = {"Content-Type": "application/json", **{name.replace("_", "-"): each for name, each in headers.items()}}
+        data = orjson.dumps(document) if body is None else body
+        return await asyncio.to_thread(self._ask, path, "POST", named, data)
+
+    async def raw(self, *pieces: bytes) -> bytes:
+        """Each piece is sent when the one before has had time to be read."""
         reader, writer = await asyncio.open_connection(self._host, self._port)
-        writer.write(data)
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            for _ in range(10):
+                await asyncio.sleep(0)
         answer = await reader.read()
         writer.close()
         await writer.wait_closed()
         return answer
 
-    def _get(self, path: str, method: str, headers: dict[str, str]) -> Answer:
+    async def leave(self, data: bytes) -> None:
+        """Send this, and go away once it has had time to be read."""
+        _, writer = await asyncio.open_connection(self._host, self._port)
+        writer.write(data)
+        await writer.drain()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        writer.transport.abort()
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+    def _ask(self, path: str, method: str, headers: dict[str, str], body: bytes | None = None) -> Answer:
         connection = http.client.HTTPConnection(self._host, self._port, timeout=30)
         try:
-            connection.request(method, path, headers=headers)
+            connection.request(method, path, body, headers)
             reply = connection.getresponse()
             return Answer(reply.status, {name.lower(): value for name, value in reply.getheaders()}, reply.read())
         finally:
@@ -180,6 +284,8 @@ def asking(
 
 def busy_sidecar() -> Sidecar:
     """One that has served, counted and captured."""
-    traffic, windows = busy()
-    variants = [VariantView("champion", "3", 9.0, "http://a:1"), VariantView("challenger", "", 1.0, "unix:/b")]
-    return Sidecar(traffic=traffic, windows=windows, variants=variants, recent=deque([capture("r1"), capture("r2")]))
+    sidecar = Sidecar()
+    sidecar.traffic, sidecar.pipeline.windows = busy()
+    sidecar.variants = [VariantView("champion", "3", 9.0, "http://a:1"), VariantView("challenger", "", 1.0, "unix:/b")]
+    sidecar.recent.extend([capture("r1"), capture("r2")])
+    return sidecar

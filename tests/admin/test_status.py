@@ -1,13 +1,23 @@
+import asyncio
 import math
 
 import pytest
+from aiohttp import ClientSession
 
 from sidecar.admin.rates import Rates
 from sidecar.admin.status import routes, status
 from sidecar.admin.view import VariantView
-from sidecar.records import JSON
+from sidecar.errors import DeliveryError
+from sidecar.records import JSON, Notice
 from sidecar.stats.traffic import Labels
-from tests.admin.rig import STARTED_S, Sidecar, Way, busy_sidecar
+from tests.admin.rig import STARTED_S, Sidecar, Way, alert, busy_sidecar, learned, table
+
+
+class Deaf:
+    """A channel that takes nothing."""
+
+    async def send(self, notice: Notice, http: ClientSession) -> None:
+        raise DeliveryError(f"{notice.id}: deaf" if not http.closed else "")
 
 
 def told(sidecar: Sidecar) -> JSON:
@@ -60,7 +70,7 @@ def test_a_removed_variant_is_still_to_be_seen() -> None:
 def test_readiness_captures_sinks_and_configuration_are_told() -> None:
     sidecar = busy_sidecar()
     sidecar.reasons = ["draining"]
-    sidecar.exporter = Way("otlp", failed=3, last_error="refused")
+    sidecar.exporters = [Way("otlp", failed=3, last_error="refused")]
     document = told(sidecar)
     assert (document["ready"], document["not_ready"]) == (False, ["draining"])
     assert document["captures"] == {
@@ -73,13 +83,60 @@ def test_readiness_captures_sinks_and_configuration_are_told() -> None:
         "failures": {"json": 2},
     }
     assert document["sinks"] == [{"name": "jsonl", "delivered": 3, "dropped": 1, "failed": 2, "last_error": "full"}]
-    assert document["exporter"]["last_error"] == "refused"
+    assert [each["last_error"] for each in document["exporters"]] == ["refused"]
     assert document["config"] == {"revision": 2, "loaded_s": STARTED_S + 5, "error": ""}
     assert document["tunnels"] == {"websocket": 2}
 
 
-def test_without_an_exporter_there_is_none() -> None:
-    assert told(Sidecar())["exporter"] is None
+def test_what_there_is_not_is_told_as_nothing() -> None:
+    document = told(Sidecar())
+    assert document["exporters"] == []
+    assert document["reference"] == {"rows": 0, "features": [], "learning": None}
+    assert document["alerts"] == {"pending": 0, "firing": 0, "dropped": 0, "channels": []}
+
+
+def test_the_reference_is_told_and_what_is_learned_beside_it() -> None:
+    sidecar = Sidecar()
+    sidecar.watch(learned(("amount", "a\udc80")))
+    sidecar.watching.learn(500, None)
+    assert sidecar.watching.learning
+    sidecar.watching.learning.learner.update(table(20))
+    assert told(sidecar)["reference"] == {
+        "rows": 1000,
+        "features": ["amount", "a\\udc80"],
+        "learning": {"rows": 20, "of": 500},
+    }
+
+
+def test_alerts_are_counted_by_state() -> None:
+    sidecar = Sidecar()
+    sidecar.alerting.alerts = [alert("a"), alert("b"), alert("c", state="pending"), alert("d", state="resolved")]
+    sidecar.alerting.dropped = 3
+    assert told(sidecar)["alerts"] == {"pending": 1, "firing": 2, "dropped": 3, "channels": []}
+
+
+def test_a_channel_is_told_with_what_waits_for_it() -> None:
+    sidecar = Sidecar(channels={"hook[0]": Deaf()})
+    before = alert()
+    sidecar.store.commit([before], [Notice("a-1", before, STARTED_S, "", 60.0)], ["hook[0]"], STARTED_S)
+
+    async def channels() -> JSON:
+        await sidecar.alerting.start()
+        (courier,) = sidecar.alerting.outlets
+        while not courier.failed:  # noqa: ASYNC110  # the store's thread is waited for
+            await asyncio.sleep(0)
+        found = told(sidecar)["alerts"]
+        await sidecar.deliveries.close(0)
+        return found
+
+    assert asyncio.run(channels()) == {
+        "pending": 0,
+        "firing": 1,
+        "dropped": 0,
+        "channels": [
+            {"name": "hook[0]", "delivered": 0, "dropped": 0, "failed": 1, "last_error": "a-1: deaf", "waiting": 1}
+        ],
+    }
 
 
 def test_routes_add_up_statuses() -> None:

@@ -32,6 +32,44 @@ def test_faults_are_told_one_per_line(tmp_path: Path, capsys: pytest.CaptureFixt
     ]  # fmt: skip
 
 
+def test_files_that_would_be_missed_later_are_missed_now(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    there, gone = tmp_path / "secret", tmp_path / "gone"
+    there.write_text("whsec_")
+    channels = [
+        {"kind": "webhook", "url": "http://a", "secret_file": str(there)},
+        {"kind": "webhook", "url": "http://a", "secret_file": str(gone)},
+        {"kind": "kubernetes_job", "template": str(gone), "credentials": str(tmp_path)},
+        {"kind": "kubernetes_job", "template": "a\0b"},
+    ]
+    path = tmp_path / "sidecar.yaml"
+    path.write_text(json.dumps({"upstream": "http://model:8081", "alerts": {"channels": channels}}))
+
+    assert main(["check", "--config", str(path)]) == 64
+    assert capsys.readouterr().err.splitlines() == [
+        f"alerts.channels[1].secret_file: expected a file that can be read, got {gone}",
+        f"alerts.channels[2].template: expected a file that can be read, got {gone}",
+        "alerts.channels[3].template: expected a file that can be read, got a\0b",
+    ]
+
+
+def test_a_reference_and_a_token_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    blank = tmp_path / "token"
+    blank.write_text("\n")
+    bare = ["check", "--upstream", "http://model:8081"]
+
+    assert main([*bare, "--reference", str(tmp_path)]) == 64
+    assert capsys.readouterr().err.startswith("reference.path: expected a folder with statistics.json")
+    assert main([*bare, "--admin-token-file", str(blank)]) == 64
+    assert capsys.readouterr().err == f"admin_token_file: {blank} is blank; expected a token\n"
+    assert main([*bare, "--reference", str(tmp_path), "--reference-learn-rows", "1000"]) == 0
+
+
+def test_nothing_is_written(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    assert main(["check", "--upstream", "http://model:8081", "--state", str(state)]) == 0
+    assert not state.exists()
+
+
 def test_a_variable_names_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,10 +6,13 @@ from msgspec.structs import replace
 
 from sidecar.config.rules import broken_rules
 from sidecar.config.schema import (
+    Alerts,
     Capture,
     Config,
     Limits,
     ListenerTls,
+    Part,
+    Reference,
     Statistics,
     UpstreamTls,
     Variant,
@@ -100,7 +103,70 @@ CASES: list[tuple[Config, list[str]]] = [
             "statistics.panes: expected at most statistics.rows, 10, got 11",
         ],
     ),
+    (replace(GOOD, monitors=()), []),
+    (replace(GOOD, monitors=(Part(kind="data"), Part(kind="quality"))), []),
+    (
+        replace(GOOD, monitors=(Part(kind="data"), Part(kind="quality"), Part(kind="data"))),
+        ["monitors[2].kind: data a second time, expected each once"],
+    ),
+    (replace(GOOD, reference=Reference(path="/reference", learn_rows=1000)), []),
+    (replace(GOOD, state="/tmp"), []),
+    (replace(GOOD, state="/tmp/not/yet/there"), []),
+    (replace(GOOD, state="not/yet/there"), []),
+    (
+        replace(GOOD, state=__file__),
+        [f"state: expected a folder to write in, got {__file__}: it is no folder"],
+    ),
+    (
+        replace(GOOD, state=f"{__file__}/below/it"),
+        [f"state: expected a folder to write in, got {__file__}/below/it: {__file__} is no folder"],
+    ),
+    (
+        replace(GOOD, state="/proc/self/state"),
+        ["state: expected a folder to write in, got /proc/self/state: /proc/self is not writable"],
+    ),
+    (replace(GOOD, state="a\0b"), ["state: expected a folder to write in, got a\0b: embedded null byte"]),
 ]
+
+BAD_LINK = "alerts.link: expected http://host or https://host, and no more behind it than a path"
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "http://a",
+        "https://ops.example:8443/sidecars/fraud/",
+        "http://[::1]:9901",
+        "http://10.0.0.7/",
+        "https://a/%7Eb/@c;d=e,f",
+    ],
+)
+def test_a_link_is_where_a_browser_gets(link: str) -> None:
+    assert broken_rules(replace(GOOD, alerts=Alerts(link=link)), []) == []
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "",
+        "a.example",
+        "//a.example",
+        "ftp://a",
+        "javascript:alert(1)",
+        "http://",
+        "http:///path",
+        "http://user:secret@a",
+        "http://a?tab=alerts",
+        "http://a/#",
+        "http://a b",
+        "http://a/|<b>",
+        "http://a\n",
+        "http://größe",
+        "HTTP//a",
+    ],
+)
+def test_what_is_no_link_is_refused(link: str) -> None:
+    assert [str(fault) for fault in broken_rules(replace(GOOD, alerts=Alerts(link=link)), [])] == [BAD_LINK]
 
 
 @pytest.mark.parametrize(("config", "messages"), CASES)

@@ -65,7 +65,7 @@ def test_metrics_arrive_with_exact_counts(collector: Collector, first: Model, pr
             r".*http\.route: Str\(/v1/models/\{model\}:predict\)\n(?:(?!-> Name).*\n)*?"
             rf"Count: {COUNT}$"
         )
-        status = until(lambda: (found := exporting.told("exporter"))["delivered"] and found)
+        status = until(lambda: (found := exporting.told("exporters", 0))["delivered"] and found)
     last = collector.process.said
 
     assert (status["failed"], status["last_error"]) == (0, "")
@@ -108,6 +108,6 @@ def test_what_was_counted_last_is_exported_on_the_way_out(collector: Collector, 
     with sidecar("--upstream", first.url, variables=variables) as exporting:
         predict_many(exporting.url, COUNT)
         exporting.ready()
-        assert exporting.told("exporter", "delivered") == 0
+        assert exporting.told("exporters", 0, "delivered") == 0
 
     collector.process.says(rf"-> Name: http\.server\.request\.duration\n(?:(?!-> Name).*\n)*?Count: {COUNT}$")

@@ -50,7 +50,7 @@ def test_bad_flags_are_refused_before_any_port_is_bound(arguments: list[str], wo
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (None, "expected a folder with constraints.json"),
+        (None, "expected a folder with statistics.json and constraints.json"),
         ('{"features": [{"name": 3}]}', "$.features[0].name"),
     ],
     ids=["none", "broken"],

@@ -220,7 +220,7 @@ def test_a_collector_that_is_away(first: Model, protocol: str) -> None:
 
     with sidecar("--upstream", first.url, variables=variables) as running:
         predict_many(running.url)
-        exporter = until(lambda: (found := running.told("exporter"))["failed"] and found)
+        exporter = until(lambda: (found := running.told("exporters", 0))["failed"] and found)
         predict_many(running.url)
 
     assert exporter["delivered"] == 0
@@ -238,7 +238,7 @@ def test_a_collector_that_hangs(first: Model) -> None:
         sidecar("--upstream", first.url, variables=exporting(address, "http/protobuf")) as running,
         predicting(running.url),
     ):
-        exporter = until(lambda: (found := running.told("exporter"))["dropped"] and found)
+        exporter = until(lambda: (found := running.told("exporters", 0))["dropped"] and found)
 
     assert exporter["delivered"] == 0
 

@@ -89,27 +89,45 @@ def digest(body: bytes) -> str:
 def model(
     name: str = "first", *, tls: ssl.SSLContext | None = None, path: Path | None = None, port: int = 0
 ) -> Iterator[Model]:
-    """A model server in a thread of its own.
+    """A model server in a thread of its own; the arguments are those of `served`."""
+    found = Model(name)
+    with served(found.application, tls=tls, path=path, port=port) as url:
+        found.url = url
+        try:
+            yield found
+        finally:
+            found.go_on.set()
+
+
+@contextmanager
+def served(
+    application: Callable[[], web.Application],
+    *,
+    tls: ssl.SSLContext | None = None,
+    path: Path | None = None,
+    port: int = 0,
+) -> Iterator[str]:
+    """The URL of an application that runs in a thread of its own.
 
     Args:
         tls: Serve HTTPS.
         path: Listen on a Unix socket.
         port: Listen on this one.
     """
-    found = Model(name)
     started = threading.Event()
     loop = asyncio.new_event_loop()
+    urls: list[str] = []
 
     async def start() -> web.AppRunner:
         # Compressed bodies are the model's affair here: the sidecar must not have touched them.
-        runner = web.AppRunner(found.application(), access_log=None, auto_decompress=False, shutdown_timeout=0.0)
+        runner = web.AppRunner(application(), access_log=None, auto_decompress=False, shutdown_timeout=0.0)
         await runner.setup()
         if path is None:
             await web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls).start()
-            found.url = f"http{'s' if tls else ''}://127.0.0.1:{runner.addresses[0][1]}"
+            urls.append(f"http{'s' if tls else ''}://127.0.0.1:{runner.addresses[0][1]}")
         else:
             await web.UnixSite(runner, str(path)).start()
-            found.url = f"unix:{path}"
+            urls.append(f"unix:{path}")
         return runner
 
     def serve() -> None:
@@ -117,18 +135,16 @@ def model(
         runner = loop.run_until_complete(start())
         started.set()
         loop.run_forever()
-        found.go_on.set()
         loop.run_until_complete(runner.cleanup())
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
 
-    thread = threading.Thread(target=serve, name=name, daemon=True)
+    thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     assert started.wait(PATIENCE_S)
     try:
-        yield found
+        yield urls[0]
     finally:
-        found.go_on.set()
         loop.call_soon_threadsafe(loop.stop)
         thread.join(PATIENCE_S)
 

@@ -1,4 +1,4 @@
-from sidecar.reference.constraints import GENERATED, MAX_DOMAIN, suggested
+from sidecar.reference.constraints import GENERATED, MAX_DOMAIN, Constraint, Constraints, Monitoring, suggested
 from sidecar.reference.profile import Categories, Numbers, Profile, Profiles
 
 
@@ -33,3 +33,36 @@ def test_what_is_suggested_holds_for_the_data() -> None:
         ("empty", 0.0, False, None),
     ]
     assert constraints.monitoring == GENERATED
+
+
+def test_what_somebody_has_chosen_holds_on() -> None:
+    """How strict the checks are, and the ranges; what the data say is learned anew."""
+    whole, own = Monitoring(emits=False), Monitoring(comparison_threshold=0.3)
+    earlier = Constraints(
+        [
+            Constraint(
+                "amount", "Integral", 1.0, non_negative=True, domain=None, monitoring=own, minimum=-5, maximum=9
+            ),
+            Constraint("gone", "Integral", 1.0, non_negative=True, domain=None, monitoring=own),
+        ],
+        whole,
+    )
+    profiles = Profiles(
+        4,
+        [
+            Profile("amount", "Fractional", 3, 1, numbers=numbers(-2.0)),
+            Profile("new", "Fractional", 4, 0, numbers=numbers(0.0)),
+        ],
+    )
+
+    amount, new = suggested(profiles, earlier).features
+
+    assert suggested(profiles, earlier).monitoring == whole
+    assert amount == Constraint(
+        "amount", "Fractional", 0.75, non_negative=False, domain=None, monitoring=own, minimum=-5, maximum=9
+    )
+    assert new == Constraint("new", "Fractional", 1.0, non_negative=True, domain=None, monitoring=whole)
+
+
+def test_nothing_is_suggested_for_data_without_columns() -> None:
+    assert suggested(Profiles(0, ())) == Constraints([], GENERATED)

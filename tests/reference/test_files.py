@@ -1,4 +1,5 @@
 import json
+import sys
 from typing import Any
 
 import numpy as np
@@ -7,9 +8,9 @@ import pytest
 from sidecar.errors import ConfigError
 from sidecar.records import Table
 from sidecar.reference.constraints import Constraint, Constraints, Monitoring, suggested
-from sidecar.reference.files import parse_constraints, parse_statistics, write_constraints, write_statistics
+from sidecar.reference.files import keeping, parse_constraints, parse_statistics, write_constraints, write_statistics
 from sidecar.reference.learning import Learner
-from sidecar.reference.profile import Profiles
+from sidecar.reference.profile import Numbers, Profile, Profiles
 
 # As SageMaker lays it out: fields that we do not know, numbers in words, a sketch of three levels.
 STATISTICS = {
@@ -221,6 +222,14 @@ def test_a_feature_s_override_says_what_differs() -> None:
             dumped({"features": [{"name": "a"}, {"name": "a"}]}),
             "f.json: $.features[1].name: 'a' a second time, expected each name once",
         ),
+        (
+            b'{"features": [{"name": "\xff"}]}',
+            "f.json: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte, in a file of SageMaker's",
+        ),
+        (
+            b'{"features": [], "x": ' + b"[" * 100_000,
+            "f.json: maximum recursion depth exceeded while deserializing an object, in a file of SageMaker's",
+        ),
     ],
 )
 def test_a_broken_file_is_named_with_the_field(data: bytes, message: str) -> None:
@@ -250,3 +259,134 @@ def test_a_number_that_cannot_be_is_refused_by_its_field(data: bytes, field: str
 
     assert str(raised.value).startswith("s.json: ")
     assert field in str(raised.value)
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+def test_what_json_has_no_number_for_is_written_in_words(word: str) -> None:
+    """The sum of numbers that are large enough is infinite; null would not be read back."""
+    number = float(word)
+    numbers = Numbers(mean=number, total=number, std=number, minimum=1.0, maximum=1.0, sketch=None)
+    written = write_statistics(Profiles(2, [Profile("a", "Fractional", 2, 0, numbers=numbers)]))
+
+    (feature,) = parse_statistics(written, "").features
+    assert json.loads(written)["features"][0]["numerical_statistics"]["sum"] == word
+    assert feature.numbers is not None
+    np.testing.assert_equal([feature.numbers.mean, feature.numbers.total, feature.numbers.std], [number] * 3)
+
+
+def test_the_largest_numbers_are_learned_written_and_read_back() -> None:
+    learner = Learner()
+    learner.update(Table(("a",), np.full((10, 1), sys.float_info.max)))
+
+    (feature,) = parse_statistics(write_statistics(learner.profiles()), "").features
+    assert feature.numbers is not None
+    assert feature.numbers.total == np.inf
+
+
+@pytest.mark.parametrize("numbers", [{}, {"minimum": None, "maximum": None}, {"minimum": -1.5}, {"maximum": 3}])
+def test_ranges_are_read_and_written(numbers: dict[str, float | None]) -> None:
+    fields = {"inferred_type": "Integral", "num_constraints": {"is_non_negative": False, **numbers}}
+    constraints = parse_constraints(one_feature(**fields), "")
+
+    (feature,) = constraints.features
+    assert (feature.minimum, feature.maximum) == (numbers.get("minimum"), numbers.get("maximum"))
+    assert parse_constraints(write_constraints(constraints), "") == constraints
+    (written,) = json.loads(write_constraints(constraints))["features"]
+    given = {name: bound for name, bound in numbers.items() if bound is not None}
+    assert written["num_constraints"] == {"is_non_negative": False, **given}
+
+
+THEIRS = {"since": [1, None, {"a": 2.5}]}
+
+
+def extended(node: object, *, nameless: bool) -> object:
+    """The document with a field of somebody else's in every object.
+
+    Args:
+        nameless: In members of lists that have no name too.
+    """
+    if isinstance(node, list):
+        named = [nameless or not isinstance(each, dict) or "name" in each for each in node]
+        return [extended(each, nameless=nameless) if ours else each for each, ours in zip(node, named, strict=True)]
+    if isinstance(node, dict):
+        return {**{name: extended(each, nameless=nameless) for name, each in node.items()}, "theirs": THEIRS}
+    return node
+
+
+def every_field() -> Constraints:
+    whole = Monitoring(categorical_threshold=0.2)
+    own = Monitoring(comparison_threshold=0.3, evaluates=False)
+    return Constraints(
+        [
+            Constraint("n", "Integral", 1.0, non_negative=True, domain=None, monitoring=own, minimum=1, maximum=2),
+            Constraint("s", "String", 0.5, non_negative=False, domain=["name", "x"], monitoring=whole),
+        ],
+        whole,
+    )
+
+
+def bare(*names: str) -> bytes:
+    features = [
+        Constraint(name, "Unknown", 0.0, non_negative=False, domain=None, monitoring=Monitoring()) for name in names
+    ]
+    return write_constraints(Constraints(features))
+
+
+@pytest.mark.parametrize("new", [write_statistics(learned()), write_constraints(every_field())])
+def test_what_we_do_not_know_is_kept_in_every_object_that_has_a_place(new: bytes) -> None:
+    """A bucket has none: it has no name to be known by."""
+    document = json.loads(new)
+
+    kept = keeping(new, dumped(extended(document, nameless=True)))
+
+    assert json.loads(kept) == extended(document, nameless=False)
+
+
+@pytest.mark.parametrize("new", [write_statistics(learned()), write_constraints(every_field())])
+def test_a_file_over_itself_is_itself(new: bytes) -> None:
+    assert keeping(new, new) == new
+
+
+def test_a_field_that_we_know_and_have_left_out_is_not_revived() -> None:
+    older = json.loads(write_constraints(every_field()))
+    older["features"][0]["monitoring_config_overrides"] = {"emit_metrics": "Disabled"}
+    older["monitoring_config"] |= {"min_domain_mass": 0.5, "enable_comparisons": False}
+    new = bare("n", "s")
+
+    assert keeping(new, dumped(older)) == new
+
+
+def test_a_feature_keeps_its_fields_wherever_it_stands_and_takes_them_along_when_it_goes() -> None:
+    old = {"features": [{"name": "a", "note": 1}, {"name": "b", "note": 2}, 3, {"name": ["c"]}]}
+
+    kept = json.loads(keeping(bare("b", "d", "c"), dumped(old)))
+
+    assert [(each["name"], each.get("note")) for each in kept["features"]] == [("b", 2), ("d", None), ("c", None)]
+
+
+def test_a_feature_may_be_called_as_a_field() -> None:
+    new = bare("item_count", "dataset", "name", "features")
+    old = json.loads(new)
+    old["monitoring_config"]["emit_metrics"] = "Disabled"
+
+    assert keeping(new, dumped(old)) == new
+
+
+@pytest.mark.parametrize(
+    "old",
+    [
+        b"",
+        b"[1]",
+        b'"x"',
+        b"\xff",
+        b'{"x": "\xff"}',
+        b'{"x": NaN}',
+        b"[" * 100_000,
+        b'{"features": {"name": 1}, "monitoring_config": 3}',
+        b'{"features": [1, null, [], {"name": null}]}',
+    ],
+)
+def test_what_is_no_such_file_is_passed_over(old: bytes) -> None:
+    new = write_constraints(every_field())
+
+    assert keeping(new, old) == new

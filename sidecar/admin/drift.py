@@ -1,0 +1,54 @@
+"""What `/v1/drift` answers: every column of the reference, and what the detectors say of it."""
+
+import math
+
+from sidecar.instruments import readable
+from sidecar.monitors.data import Following
+from sidecar.monitors.drift import Drifting
+from sidecar.monitors.followed import Column
+from sidecar.records import JSON
+
+
+def drift(following: Following | None) -> JSON:
+    """By variant; empty where nothing is watched."""
+    # In a thread, while variants may come: the copy is made in one step.
+    variants = dict(following.variants) if following else {}
+    return {
+        "variants": [
+            {
+                "name": variant,
+                "version": followed.version,
+                "rows": followed.rows,
+                "findings": [readable(finding.sentence) for finding in followed.findings],
+                "columns": [_column(column) for column in followed.columns()],
+            }
+            for variant, followed in variants.items()
+        ]
+    }
+
+
+def _column(column: Column) -> JSON:
+    nats = column.nats
+    return {
+        "name": readable(column.name),
+        "subject": column.subject,
+        "seen": column.seen,
+        "evidence_nats": nats if nats is not None and math.isfinite(nats) else None,
+        "drift": _drifting(column.drifting) if column.drifting else None,
+        "statistics": {kind: said._asdict() for kind, said in column.statistics.items()},
+        "bins": [readable(label) for label in column.labels],
+        "reference": list(column.reference),
+        "current": None if column.current is None else list(column.current),
+    }
+
+
+def _drifting(drifting: Drifting) -> JSON:
+    return {
+        "text": readable(drifting.sentence),
+        "moved_ratio": drifting.moved,
+        "information_nats": drifting.information,
+        "evidence_nats": drifting.nats,
+        "needed_nats": drifting.needed,
+        "since_s": drifting.since_s,
+        "rows": drifting.rows,
+    }

@@ -1,0 +1,101 @@
+"""SageMaker's `baseline_drift_check`, by the methods and thresholds of constraints.json, and violations as findings."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import get_args
+
+from sidecar.detectors.chi_squared import ChiSquared
+from sidecar.detectors.distance import LInfinity
+from sidecar.monitors.telling import NAMED, shown
+from sidecar.ports import Detector
+from sidecar.records import Carrier, Comparison, Event, Finding, Key
+from sidecar.reference.checks import Violation
+from sidecar.reference.constraints import CategoricalMethod, Constraint, Constraints
+from sidecar.stats.tally import Tally
+
+MONITOR = "data"
+
+METHODS: Mapping[str, Detector] = {
+    "Simple": LInfinity(method="Simple"),
+    "Robust": LInfinity(method="Robust"),
+    "LInfinity": LInfinity(method="Simple"),
+    "ChiSquared": ChiSquared(),
+}
+"""SageMaker's `comparison_method` of numbers and `categorical_drift_method`; what nobody asks for costs nothing."""
+
+
+def drift_violations(
+    constraints: Constraints, names: Sequence[str], reference: Tally, current: Tally
+) -> list[Violation]:
+    """The features whose distribution is farther from the reference's than their constraint allows.
+
+    Args:
+        names: Of the k features of both tallies.
+        current: A whole window.
+    """
+    columns = {name: column for column, name in enumerate(names)}
+    asked = [
+        (feature, columns[feature.name], _method(feature, ordered=bool(reference.ordered[columns[feature.name]])))
+        for feature in constraints.features
+        if feature.name in columns and feature.monitoring.evaluates and feature.monitoring.compares
+    ]
+    compared = {method: METHODS[method].check(reference, current) for method in {method for *_, method in asked}}
+    found = (_check(feature, column, method, compared[method]) for feature, column, method in asked)
+    rows = (current.n + current.missing).tolist()
+    return [each._replace(rows=rows[columns[each.feature]]) for each in found if each is not None]
+
+
+def findings(violations: Iterable[Violation], *, variant: str, version: str) -> list[Finding]:
+    """One finding for each check that some features of a variant break."""
+    broken: dict[Key, list[Violation]] = {}
+    for each in violations:
+        broken.setdefault(Key(MONITOR, each.check, variant, each.subject), []).append(each)
+    return [_finding(key, version, those) for key, those in broken.items()]
+
+
+def violation_event(variant: str, violation: Violation, now_s: float) -> Event:
+    """A violation as a log record."""
+    name = shown(violation.feature)
+    attributes: dict[str, str | int | float | bool] = {
+        "sidecar.variant": variant,
+        "sidecar.check": violation.check,
+        "sidecar.column": name,
+        "sidecar.value": violation.value,
+        "sidecar.limit": violation.limit,
+        "sidecar.rows": violation.rows,
+    }
+    body = f"{variant}: {name} breaks {violation.check}: {violation.description}"
+    return Event("sidecar.violation", now_s, "warning", body, attributes)
+
+
+def _finding(key: Key, version: str, those: Sequence[Violation]) -> Finding:
+    told = [f"{shown(each.feature)}: {each.description}" for each in those[:NAMED]]
+    more = [f"{len(those) - NAMED} more"] if len(those) > NAMED else []
+    return Finding(
+        key,
+        version,
+        tuple(
+            Carrier(each.feature, 1 / len(those), each.value, each.limit, each.description, rows=each.rows)
+            for each in those
+        ),
+        rows=max(each.rows for each in those),
+        reference_rows=0,
+        sentence=f"{key.subject} of {key.variant} break {key.check}: {'; '.join(told + more)}",
+    )
+
+
+def _method(feature: Constraint, *, ordered: bool) -> str:
+    return feature.monitoring.comparison_method if ordered else feature.monitoring.categorical_method
+
+
+def _check(feature: Constraint, column: int, method: str, compared: Comparison) -> Violation | None:
+    monitoring = feature.monitoring
+    limit = monitoring.comparison_threshold
+    if method in get_args(CategoricalMethod) and monitoring.categorical_threshold is not None:
+        limit = monitoring.categorical_threshold
+    if method == "ChiSquared":
+        value = float(compared.p_value[column])
+        broken, told = value < limit, f"the p-value of chi-squared is {value:.3g}, expected at least {limit:g}"
+    else:
+        value = float(compared.statistic[column])
+        broken, told = value > limit, f"the distance ({method}) is {value:.3g}, expected at most {limit:g}"
+    return Violation(feature.name, "baseline_drift_check", value, limit, told) if broken else None

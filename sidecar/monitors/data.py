@@ -1,0 +1,202 @@
+"""The data monitor: what comes in, and what the model says to it, against the reference."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from io import BytesIO
+from typing import Annotated
+
+import msgspec
+import numpy as np
+import zstandard
+from msgspec import Meta, Struct
+
+from sidecar.config.schema import Part
+from sidecar.detectors import DETECTORS
+from sidecar.errors import ConfigError, Fault
+from sidecar.monitors.association import Association
+from sidecar.monitors.drift import Drift
+from sidecar.monitors.followed import Column, Followed
+from sidecar.monitors.keeping import Array, below
+from sidecar.monitors.placing import Rows, placement
+from sidecar.monitors.windows import Windows
+from sidecar.records import Finding, Table
+from sidecar.reference.binning import bins_of
+from sidecar.reference.checks import Violation, violations
+from sidecar.reference.folder import Reference
+from sidecar.stats.summary import Summary
+
+WIDE = 40
+"""Features from which on judging takes longer than a slice: 0.5 ms for 30 of them, 10 ms for 1,000."""
+
+PAIRS_SHARE = 0.1
+"""Of the budget of false alarms that goes to pairs of features: 2.3 nats more for them, 0.1 for the features."""
+
+
+class WindowSize(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The windows that detectors of two windows compare with the reference."""
+
+    # A tenth of a share is known to 0.7 % of the rows (one standard deviation).
+    rows: Annotated[int, Meta(ge=10, le=10_000_000, description="Rows of a window.")] = 2000
+    # A window is judged ten times while it is filled once.
+    panes: Annotated[int, Meta(ge=1, le=1000, description="Panes of which a window is the sum.")] = 10
+
+
+WINDOW = WindowSize()
+
+MAX_STATE_BYTES = 1 << 30
+"""Of a saved state, inflated: 1,000 features of 40 variants."""
+
+SEAL_BYTES = 32
+"""Before a saved state: SHA-256 of what it belongs to and of all its bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """Watches features and predictions for drift, and for what breaks the constraints.
+
+    Args:
+        false_alarms_per: Rows in which one false alarm may be given, over all features and their pairs together.
+        tolerance: Relative change of the bins' shares that is no drift yet.
+        window: Of the detectors that compare windows.
+        detectors: Those; a window that drifts is a finding, which alarms only where a rule says so.
+        dependence: Whether features are watched together, where the reference has a sample of whole rows.
+        violations: Folder for a constraint_violations.json of every hour and variant; none are written without it.
+    """
+
+    false_alarms_per: Annotated[float, Meta(ge=1000, le=1e15)] = 1e6
+    tolerance: Annotated[float, Meta(ge=0, le=0.5)] = 0.005
+    window: WindowSize = WINDOW
+    detectors: tuple[Part, ...] = (Part(kind="psi"),)
+    dependence: bool = True
+    violations: Annotated[str, Meta(min_length=1)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.window.panes > self.window.rows:
+            raise ConfigError(Fault("window.panes", f"expected at most window.rows, {self.window.rows}"))
+        kinds = [part.kind for part in self.detectors]
+        for place, kind in enumerate(kinds):
+            if kind in kinds[:place]:
+                raise ConfigError(Fault(f"detectors[{place}].kind", f"{kind} a second time, expected each once"))
+
+    def follow(self, reference: Reference) -> "Following":
+        """Begin to watch."""
+        return Following(self, reference)
+
+
+class Following:
+    """The data monitor at work.
+
+    Args:
+        options: What the user chose.
+        reference: What all is compared with.
+
+    Attributes:
+        wide: Judging takes so long that it belongs into a thread.
+        variants: What is known of each.
+    """
+
+    def __init__(self, options: Data, reference: Reference) -> None:
+        self._options = options
+        self._bins = bins_of(reference.profiles)
+        self._constraints = reference.constraints
+        self._detectors = {part.kind: DETECTORS[part.kind](**part.options) for part in options.detectors}
+        self.wide = len(self._bins.names) > WIDE
+        self._sample = _sample(self._bins.names, reference.sample) if options.dependence else None
+        rows = options.false_alarms_per / (1 - PAIRS_SHARE if self._sample else 1.0)
+        # Worked out here, in a thread: for 1,000 features it takes 0.2 s.
+        self._drift = Drift(self._bins, false_alarms_per=rows, tolerance=options.tolerance)
+        self.variants: dict[str, Followed] = {}
+
+    def count(self, variant: str, version: str, features: Table, predictions: Table) -> None:
+        """Count some rows of a variant."""
+        followed = self.variants.get(variant)
+        if followed is None:
+            followed = self.variants[variant] = self._new(variant)
+        followed.count(version, features, predictions)
+
+    def judge(self, now_s: float) -> None:
+        """Weigh what was counted since the last time.
+
+        Args:
+            now_s: Unix time.
+        """
+        for followed in self.variants.values():
+            followed.judge(now_s)
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What holds now, of all variants; violations aside."""
+        return [finding for followed in self.variants.values() for finding in followed.findings]
+
+    def violations(self, variant: str, features: Summary | None, predictions: Summary | None) -> list[Violation]:
+        """What the current windows of a variant break of the constraints."""
+        found = violations(self._constraints, features, predictions)
+        followed = self.variants.get(variant)
+        return [*found, *followed.broken] if followed else found
+
+    def columns(self, variant: str) -> list[Column]:
+        """What is known of each column of the reference, in its order; nothing before the variant's first row."""
+        return self.variants[variant].columns() if variant in self.variants else []
+
+    def state(self) -> bytes:
+        """What is to be known after a restart; not while it is judged."""
+        parts: dict[str, Array] = {}
+        for variant, followed in list(self.variants.items()):  # rows are counted meanwhile, maybe of another variant
+            parts |= {f"{variant}/{name}": part for name, part in followed.state().items()}
+        file = BytesIO()
+        np.savez(file, **parts)  # type: ignore[arg-type]  # the stubs take `allow_pickle` for one of the parts
+        data = zstandard.compress(file.getvalue(), 1)
+        return self._seal(data) + data
+
+    def restore(self, saved: bytes) -> bool:
+        """Go on from a saved state; False, and nothing done, where it is of another reference, or damaged."""
+        data = saved[SEAL_BYTES:]
+        if saved[:SEAL_BYTES] != self._seal(data) or zstandard.frame_content_size(data) > MAX_STATE_BYTES:
+            return False
+        try:
+            with np.load(BytesIO(zstandard.decompress(data))) as file:
+                parts: dict[str, Array] = dict(file.items())
+            found = {variant: self._new(variant) for variant in dict.fromkeys(each.partition("/")[0] for each in parts)}
+            for variant, followed in found.items():
+                followed.restore(below(f"{variant}/", parts))
+        except (ValueError, KeyError, msgspec.DecodeError):  # as another version of ours saves it
+            return False
+        self.variants.update(found)
+        return True
+
+    def _seal(self, data: bytes) -> bytes:
+        return sha256(self._fingerprint + data).digest()
+
+    @cached_property
+    def _fingerprint(self) -> bytes:
+        """Of all that a state belongs to: the reference's bins and the settings."""
+        bins = self._bins
+        told = repr((bins.names, sorted(bins.categories.items()), self._options)).encode("utf-8", "backslashreplace")
+        arrays = (bins.edges, bins.trusted, bins.used)
+        return sha256(told + b"".join(array.tobytes() for array in arrays)).digest()
+
+    def _new(self, variant: str) -> Followed:
+        options = self._options
+        return Followed(
+            variant,
+            bins=self._bins,
+            constraints=self._constraints,
+            drift=self._drift.anew(),
+            windows=Windows(self._bins, self._detectors, rows=options.window.rows, panes=options.window.panes),
+            association=self._association(),
+        )
+
+    def _association(self) -> Association | None:
+        if self._sample is None:
+            return None
+        rows = self._options.false_alarms_per / PAIRS_SHARE
+        return Association(self._bins.names, self._sample, false_alarms_per=rows)
+
+
+def _sample(names: tuple[str, ...], sample: Table | None) -> Rows | None:
+    """The sample by the columns of these names; None where there is none."""
+    if sample is None:
+        return None
+    nothing = Table((), np.empty((len(sample.values), 0)))
+    return placement(names, sample.names, ()).rows(sample, nothing)

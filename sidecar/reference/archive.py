@@ -1,0 +1,88 @@
+"""Violations on disk: a constraint_violations.json for every hour and variant, as a job of Model Monitor leaves one."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from sidecar.reference.checks import Violation, write_violations
+
+NAME = "constraint_violations.json"
+
+KEPT = 1000
+"""Files of a variant, some six weeks of them; the oldest go."""
+
+
+class Archive:
+    """Keeps what was broken at any time within the hour, in `{folder}/{variant}/yyyy/mm/dd/hh/`; UTC.
+
+    Args:
+        folder: Made where it is missing; what is made is readable by its owner alone.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._hours: dict[str, tuple[Path, dict[tuple[str, str], Violation]]] = {}
+
+    def keep(self, variant: str, found: Sequence[Violation], now_s: float) -> None:
+        """Take what is broken now; an hour in which nothing is broken has a file that says so.
+
+        Args:
+            now_s: Unix time.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        file = self._folder / variant / datetime.fromtimestamp(now_s, UTC).strftime("%Y/%m/%d/%H") / NAME
+        before, kept = self._hours.get(variant, (None, {}))
+        if before != file:
+            kept = _read(file)
+        news: dict[tuple[str, str], Violation] = {(each.feature, each.check): each for each in found}
+        if before == file and not news.keys() - kept.keys():
+            return
+        kept = {**news, **kept}
+        _write(file, write_violations((variant, each) for each in kept.values()))
+        self._hours[variant] = file, kept
+        if before != file:
+            self._forget(variant)
+
+    def _forget(self, variant: str) -> None:
+        """Delete the oldest files beyond KEPT, and the folders that held them."""
+        files = sorted((self._folder / variant).glob(f"*/*/*/*/{NAME}"))
+        for file in files[: max(0, len(files) - KEPT)]:
+            file.unlink(missing_ok=True)
+            for folder in list(file.parents)[:4]:
+                if any(folder.iterdir()):
+                    break
+                folder.rmdir()
+
+
+def _read(file: Path) -> dict[tuple[str, str], Violation]:
+    """What an earlier process has kept of this hour; nothing where that cannot be read."""
+    try:
+        told = msgspec.json.decode(file.read_bytes())["violations"]
+        found = [
+            Violation(
+                each["feature_name"],
+                each["constraint_check_type"],
+                each["value"],
+                each["limit"],
+                each["description"],
+                each["subject"],
+            )
+            for each in told
+        ]
+    except (OSError, msgspec.DecodeError, KeyError, TypeError):
+        return {}
+    return {(each.feature, each.check): each for each in found}
+
+
+def _write(file: Path, data: bytes) -> None:
+    for folder in reversed(file.parents):
+        if not folder.exists():
+            folder.mkdir(mode=0o700, exist_ok=True)
+    part = file.with_name(f".{NAME}.part")
+    part.touch(mode=0o600)
+    part.write_bytes(data)
+    part.replace(file)

@@ -1,0 +1,225 @@
+"""What watches: the monitors, on the reference in force; and what learns a reference where there is none."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+
+from sidecar.alerts.alerting import Alerting
+from sidecar.monitors.conformity import findings, violation_event
+from sidecar.monitors.data import Data, Following
+from sidecar.monitors.learning import Learning
+from sidecar.pipeline import Pipeline
+from sidecar.records import Event, Finding
+from sidecar.reference.archive import Archive
+from sidecar.reference.checks import Violation
+from sidecar.reference.constraints import suggested
+from sidecar.reference.folder import Reference, write_folder
+from sidecar.stats.window import Snapshot
+from sidecar.tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+"""Between two looks at what has been found."""
+
+CHECK_S = 10.0
+"""Between two looks at whether the windows keep the constraints."""
+
+SAVE_S = 60.0
+"""Of evidence that a killed process forgets, at most."""
+
+STATE = "data"
+"""The name under which the data monitor's evidence is kept."""
+
+
+class Watching:
+    """Keeps the pipeline's watches in step with the reference, and brings what they find to the alerts.
+
+    Args:
+        pipeline: Feeds them.
+        alerting: What becomes of findings.
+        data: What to watch for; None for nothing.
+        folder: Where a learned reference goes; None for nowhere.
+        wall_s: Unix time.
+        tell: Takes what is to be exported as log records; never waits.
+
+    Attributes:
+        reference: In force; None before there is one.
+        learning: What learns the next one; None when nothing does.
+        following: The data monitor at work; None where there is nothing to compare with.
+        broken: What the current windows broke of the constraints, by variant, when it was last looked at.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        alerting: Alerting,
+        *,
+        data: Data | None,
+        folder: Path | None,
+        wall_s: Callable[[], float],
+        tell: Callable[[Event], None],
+    ) -> None:
+        self.reference: Reference | None = None
+        self.learning: Learning | None = None
+        self.following: Following | None = None
+        self.broken: Mapping[str, Sequence[Violation]] = {}
+        self.pipeline = pipeline
+        self.alerting = alerting
+        self._data = data
+        self._folder = folder
+        self._wall_s = wall_s
+        self._tell = tell
+        self._told: set[tuple[str, str, str]] = set()
+        self._going: set[str] = set()
+        self._archive = Archive(Path(data.violations)) if data is not None and data.violations else None
+        self._unwritten = ""
+        # One at a time: of two, the one that began first could end last.
+        self._adopting = asyncio.Lock()
+        self._tasks = Tasks()
+
+    @property
+    def watches(self) -> bool:
+        """Whether there is a monitor at all: without one a reference is of no use."""
+        return self._data is not None
+
+    async def start(self, reference: Reference | None, rows: int | None, seconds: float | None) -> None:
+        """Begin to watch; or to learn, where there is no reference.
+
+        Args:
+            rows: See `Learning`; without `rows` and `seconds` nothing is learned.
+            seconds: Likewise.
+        """
+        if reference is not None:
+            await self.adopt(reference)
+        elif rows is not None or seconds is not None:
+            self.learn(rows, seconds)
+        for every_s, work in ((LOOK_S, self._look), (CHECK_S, self._check), (SAVE_S, self._save)):
+            self._tasks.start(self._every(every_s, work))
+
+    def learn(self, rows: int | None, seconds: float | None, variant: str | None = None) -> None:
+        """Learn another reference from now on; until then, all is compared with the one in force. See `Learning`."""
+        self.learning = Learning(rows=rows, seconds=seconds, variant=variant)
+        self._watch()
+
+    async def adopt(self, reference: Reference) -> None:
+        """Compare with this reference from now on; the evidence goes on where the two have the same bins."""
+        async with self._adopting:
+            self.reference = reference
+            if self._data is not None:
+                self.following = await self._follow(self._data, reference)
+            self._watch()
+
+    async def violations(self) -> Mapping[str, Sequence[Violation]]:
+        """What the current windows break of the constraints, by variant; nothing without a reference."""
+        following = self.following
+        if following is None:
+            return {}
+        snapshots = await self.pipeline.snapshots()
+        return await asyncio.to_thread(_broken, following, snapshots, self.pipeline.now_s())
+
+    async def close(self, timeout_s: float) -> None:
+        """See what the last rows said, save what is to be known after a restart, and tell who is to be told."""
+        await self._tasks.close()
+        for work in (self._look, self._save):
+            with self.pipeline.surviving:
+                await work()
+        await self.alerting.close(timeout_s)
+
+    async def _follow(self, data: Data, reference: Reference) -> Following:
+        """The monitor on this reference, with the evidence so far."""
+        earlier = self.following
+        saved = await (self.pipeline.between(earlier.state) if earlier else self.alerting.read(STATE))
+        following = await asyncio.to_thread(data.follow, reference)
+        if saved is not None and not await asyncio.to_thread(following.restore, saved):
+            log.info("the evidence so far is of another reference or of other settings, and is left")
+        return following
+
+    async def _every(self, every_s: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(every_s)
+            with self.pipeline.surviving:
+                await work()
+
+    async def _look(self) -> None:
+        if self.learning is not None and self.learning.done:
+            await self._take_up(self.learning)
+        if self.following is None and self.watches:
+            return  # nothing is known yet: what fires goes on
+        found = [*self.following.findings, *self._breaches(self.following)] if self.following else []
+        await self.alerting.judge(found)
+        going = {alert.id for alert in self.alerting.alerts if alert.state != "resolved"}
+        if going != self._going:
+            # An alert that outlives the evidence for it would be resolved by a restart.
+            self._going = going
+            await self._save()
+
+    def _breaches(self, following: Following) -> list[Finding]:
+        versions = {variant: followed.version for variant, followed in following.variants.items()}
+        return [
+            finding
+            for variant, those in self.broken.items()
+            for finding in findings(those, variant=variant, version=versions.get(variant, ""))
+        ]
+
+    async def _check(self) -> None:
+        self.broken = await self.violations()
+        told = {(variant, each.feature, each.check): each for variant, those in self.broken.items() for each in those}
+        for key in told.keys() - self._told:
+            self._tell(violation_event(key[0], told[key], self._wall_s()))
+        self._told = set(told)
+        if self._archive is not None:
+            await self._write(self._archive)
+
+    async def _write(self, archive: Archive) -> None:
+        """Bring violations to the disk; a change of whether that can be is worth a line in the log."""
+        now_s, error = self._wall_s(), ""
+        try:
+            for variant, those in self.broken.items():
+                await asyncio.to_thread(archive.keep, variant, those, now_s)
+        except OSError as failed:
+            error = str(failed)
+        if error and not self._unwritten:
+            log.error("violations cannot be written: %s", error)
+        self._unwritten = error
+
+    async def _save(self) -> None:
+        if self.following is not None:
+            await self.alerting.save(STATE, await self.pipeline.between(self.following.state))
+
+    async def _take_up(self, learning: Learning) -> None:
+        """Go over to what was learned; how strict the checks were, they stay. Interrupted, it is done again."""
+        earlier = self.reference.constraints if self.reference else None
+        profiles = await asyncio.to_thread(learning.profiles)
+        reference = Reference(profiles, suggested(profiles, earlier), learning.reservoir.sample())
+        await self.adopt(reference)
+        log.info("learned a reference from %d rows", profiles.rows)
+        if self._folder is not None:
+            await _keep(self._folder, reference)
+        if self.learning is learning:  # and not another, asked for meanwhile
+            self.learning = None
+            self._watch()
+
+    def _watch(self) -> None:
+        self.pipeline.watches = [each for each in (self.following, self.learning) if each is not None]
+
+
+async def _keep(folder: Path, reference: Reference) -> None:
+    try:
+        await asyncio.to_thread(write_folder, folder, reference)
+    except (OSError, UnicodeEncodeError) as error:
+        log.error("the learned reference is in force, and cannot be kept: %s", error)  # noqa: TRY400  (no fault of ours)
+
+
+def _broken(
+    following: Following, snapshots: Mapping[tuple[str, str], Snapshot], now_s: float
+) -> Mapping[str, Sequence[Violation]]:
+    """Summing windows takes milliseconds: in a thread."""
+    current = {key: snapshot.current(now_s) for key, snapshot in snapshots.items()}
+    return {
+        variant: following.violations(
+            variant, current.get((variant, "features")), current.get((variant, "predictions"))
+        )
+        for variant in dict.fromkeys(variant for variant, _ in current)
+    }

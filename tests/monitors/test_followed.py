@@ -1,0 +1,242 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sidecar.detectors.chi_squared import ChiSquared
+from sidecar.detectors.divergence import PopulationStability
+from sidecar.detectors.mean_shift import MeanShift
+from sidecar.monitors.drift import Drift
+from sidecar.monitors.followed import Followed
+from sidecar.monitors.windows import Windows
+from sidecar.ports import Detector
+from sidecar.records import Finding, Key, Table
+from sidecar.reference.binning import bins_of
+from sidecar.reference.constraints import Constraints, Monitoring, suggested
+from sidecar.reference.folder import Reference
+from sidecar.reference.profile import Profiles
+from tests.monitors.rig import NAN, nothing, of, reference_of
+
+COUNTRIES = ("at", "de", "ch")
+
+
+def traffic(rng: np.random.Generator, rows: int, shift: float = 0.0) -> tuple[Table, Table]:
+    """Two numbers and a text, and what is predicted; the first and the last are shifted by standard deviations."""
+    values = np.column_stack([rng.normal(size=rows) + shift, rng.normal(size=rows), np.full(rows, NAN)])
+    texts = [COUNTRIES[each] for each in rng.integers(0, 3, size=rows)]
+    return of(values, "a", "b", "country", texts={2: texts}), of(rng.normal(size=rows) + shift, "score")
+
+
+def learned() -> Reference:
+    features, predictions = traffic(np.random.default_rng(0), 2000)
+    values = np.hstack([features.values, predictions.values])
+    return reference_of(of(values, "a", "b", "country", "score", texts=features.texts))
+
+
+REFERENCE = learned()
+BINS = bins_of(REFERENCE.profiles)
+DETECTORS: dict[str, Detector] = {
+    "psi": PopulationStability(),
+    "mean_shift": MeanShift(),
+    "chi_squared": ChiSquared(),
+}
+
+
+def following(reference: Reference = REFERENCE) -> Followed:
+    bins = BINS if reference is REFERENCE else bins_of(reference.profiles)
+    return Followed(
+        "champion",
+        bins=bins,
+        constraints=reference.constraints,
+        drift=Drift(bins, false_alarms_per=1e6, tolerance=0.005),
+        windows=Windows(bins, DETECTORS, rows=500, panes=5),
+        association=None,
+    )
+
+
+def fed(followed: Followed, rng: np.random.Generator, batches: int, shift: float = 0.0, version: str = "3") -> None:
+    for _ in range(batches):
+        followed.count(version, *traffic(rng, 100, shift))
+        followed.judge(1000.0)
+
+
+def by_key(followed: Followed) -> dict[tuple[str, str], Finding]:
+    return {(each.key.check, each.key.subject): each for each in followed.findings}
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(1)
+
+
+def test_rows_like_the_reference_are_nothing_to_tell(rng: np.random.Generator) -> None:
+    followed = following()
+    fed(followed, rng, 20)
+
+    assert (followed.rows, followed.version) == (2000, "3")
+    assert (followed.findings, followed.broken) == ((), [])
+
+
+def test_rows_are_weighed_when_they_are_judged(rng: np.random.Generator) -> None:
+    followed = following()
+    followed.judge(1.0)
+    assert followed.rows == 0
+
+    followed.count("3", *traffic(rng, 30))
+    followed.count("4", *traffic(rng, 20))
+    assert (followed.rows, followed.version) == (0, "4")
+    followed.judge(2.0)
+    followed.judge(3.0)
+    assert followed.rows == 50
+
+
+def test_every_detector_has_a_finding_for_features_and_one_for_predictions(rng: np.random.Generator) -> None:
+    followed = following()
+    fed(followed, rng, 10, shift=1.0)
+
+    found = by_key(followed)
+    assert set(found) == {
+        (check, subject) for check in ("sequential", "psi", "mean_shift") for subject in ("features", "predictions")
+    }
+    assert {check: [each.name for each in finding.carriers] for check, finding in found.items()} == {
+        check: ["a"] if check[1] == "features" else ["score"] for check in found
+    }
+    assert found["psi", "features"].key == Key("data", "psi", "champion", "features")
+    assert [each.reference_rows for each in found.values()] == [2000] * len(found)
+    assert {each.version for each in found.values()} == {"3"}
+
+
+def test_a_finding_of_a_window_says_what_it_was_read_from(rng: np.random.Generator) -> None:
+    followed = following()
+    fed(followed, rng, 10, shift=1.0)
+
+    (carrier,) = by_key(followed)["mean_shift", "features"].carriers
+    assert carrier.statistic == pytest.approx(1.0, abs=0.2)
+    assert carrier.p_value is not None
+    assert carrier.p_value < 1e-9
+    assert np.isnan(carrier.threshold)  # a p-value stands in for it
+    assert (carrier.rows, carrier.nats, carrier.since_s) == (500, None, None)
+    assert carrier.sentence.startswith("above ")
+
+
+def test_what_a_window_says_holds_until_the_next_one(rng: np.random.Generator) -> None:
+    followed = following()
+    fed(followed, rng, 5, shift=1.0)
+    assert ("psi", "features") in by_key(followed)
+
+    followed.count("5", *traffic(rng, 50))
+    followed.judge(2.0)
+    assert by_key(followed)["psi", "features"].version == "5"
+
+    fed(followed, rng, 6)
+    assert ("psi", "features") not in by_key(followed)
+
+
+def test_the_shares_of_carriers_add_up_to_one_the_greatest_first(rng: np.random.Generator) -> None:
+    followed = following()
+    for _ in range(10):
+        features, _ = traffic(rng, 100, 2.0)
+        features.values[:, 1] += 1.0
+        followed.count("3", features, nothing(100))
+        followed.judge(1.0)
+
+    for finding in followed.findings:
+        shares = [each.share for each in finding.carriers]
+        assert sum(shares) == pytest.approx(1.0)
+        assert shares == sorted(shares, reverse=True)
+        assert finding.rows == max(each.rows for each in finding.carriers)
+    assert [each.name for each in by_key(followed)["psi", "features"].carriers] == ["a", "b"]
+
+
+def test_texts_that_changed_their_shares_are_found(rng: np.random.Generator) -> None:
+    followed = following()
+    for _ in range(10):
+        features, predictions = traffic(rng, 100)
+        followed.count("3", replace(features, texts={2: ["at"] * 80 + ["de"] * 20}), predictions)
+        followed.judge(1.0)
+
+    found = by_key(followed)
+    assert set(found) == {("sequential", "features"), ("psi", "features"), ("chi_squared", "features")}
+    assert found["chi_squared", "features"].sentence.startswith("features of champion have drifted: country ('at' 3")
+
+
+def test_a_window_too_far_from_the_reference_breaks_the_constraints(rng: np.random.Generator) -> None:
+    followed = following()
+    fed(followed, rng, 5, shift=1.0)
+
+    assert [(each.feature, each.check, each.subject, each.rows) for each in followed.broken] == [
+        ("a", "baseline_drift_check", "features", 500),
+        ("score", "baseline_drift_check", "predictions", 500),
+    ]
+
+    fed(followed, rng, 5)
+    assert followed.broken == []
+
+
+def test_a_constraint_may_be_switched_off(rng: np.random.Generator) -> None:
+    strict = suggested(REFERENCE.profiles).features
+    off = [replace(each, monitoring=Monitoring(compares=each.name != "a")) for each in strict]
+    followed = following(Reference(REFERENCE.profiles, Constraints(off)))
+    fed(followed, rng, 5, shift=1.0)
+
+    assert [each.feature for each in followed.broken] == ["score"]
+
+
+def test_columns_are_known_before_the_first_row() -> None:
+    columns = following().columns()
+
+    assert [column.name for column in columns] == ["a", "b", "country", "score"]
+    assert {(column.seen, column.nats, column.drifting, column.current) for column in columns} == {
+        (False, None, None, None)
+    }
+    assert sorted(columns[2].labels) == ["'at'", "'ch'", "'de'", "new texts"]
+    assert sum(columns[0].reference) == pytest.approx(1.0)
+
+
+def test_columns_say_what_is_known_of_each(rng: np.random.Generator) -> None:
+    followed = following()
+    fed(followed, rng, 10, shift=1.0)
+
+    a, b, country, score = followed.columns()
+    assert [column.drifting is not None for column in (a, b, country, score)] == [True, False, False, True]
+    assert [column.subject for column in (a, b, country, score)] == [*["features"] * 3, "predictions"]
+    assert all(column.seen for column in (a, b, country, score))
+    assert (a.statistics["psi"].drifted, b.statistics["psi"].drifted) == (True, False)
+    assert country.statistics["mean_shift"] == (None, None, None, False)
+    for column in (a, b, country, score):
+        assert column.current is not None
+        assert sum(column.current) == pytest.approx(1.0)
+        assert len(column.labels) <= len(column.reference) == len(column.current)
+
+
+def test_without_features_to_compare_with_there_is_nothing_to_tell(rng: np.random.Generator) -> None:
+    followed = following(Reference(Profiles(0, ()), Constraints([])))
+    fed(followed, rng, 3)
+
+    assert (followed.rows, followed.version, followed.findings, followed.columns()) == (0, "3", (), [])
+
+
+def test_after_a_restart_the_same_is_found(rng: np.random.Generator) -> None:
+    one, other = following(), following()
+    fed(one, rng, 10, shift=1.0)
+    other.restore({name: array.copy() for name, array in one.state().items()})
+
+    assert (other.rows, other.version) == (1000, "3")
+    assert repr(other.findings) == repr(one.findings)  # NaN is not equal to itself
+    assert other.broken == one.broken
+
+    for _ in range(12):
+        tables = traffic(rng, 100)
+        for followed in (one, other):
+            followed.count("4", *tables)
+            followed.judge(2000.0)
+        assert repr(other.findings) == repr(one.findings)
+        assert [column.nats for column in other.columns()] == [column.nats for column in one.columns()]
+    assert one.findings == ()
+
+
+def test_a_variant_without_rows_is_restored_as_such() -> None:
+    other = following()
+    other.restore(following().state())
+
+    assert (other.rows, other.version, other.findings) == (0, "", ())
