@@ -16,6 +16,7 @@ from sidecar.records import Alert, Attributes, Buckets, Kind, Metric, Severity
 from sidecar.reference.checks import Check, Violation
 from sidecar.stats.summary import QUANTILES, Summary
 from sidecar.stats.traffic import BYTES, OVERHEAD_SECONDS, SECONDS, Histogram, Labels, Traffic
+from sidecar.texts import encodable
 
 
 class Instrument(NamedTuple):
@@ -226,7 +227,7 @@ def watch_metrics(
             count = sum(column.drifting is not None for column in columns if column.subject == subject)
             drifted.append(({"sidecar.variant": variant, "sidecar.subject": subject}, count))
         for column in columns:
-            at = {"sidecar.variant": variant, "sidecar.column": readable(column.name)}
+            at = {"sidecar.variant": variant, "sidecar.column": encodable(column.name)}
             if column.nats is not None and np.isfinite(column.nats):
                 evidence.append((at, column.nats))
             for kind, said in column.statistics.items():
@@ -284,15 +285,10 @@ def window_metrics(summaries: Mapping[tuple[str, str], Summary], *, max_series: 
             omitted.append(({"sidecar.variant": variant, "sidecar.kind": kind}, len(summary.names) - shown))
             points.setdefault("rows", []).append(({"sidecar.variant": variant}, summary.rows))
             for gauge, column, attributes, value in _columns(summary, shown):
-                at = {"sidecar.variant": variant, f"sidecar.{subject}.name": readable(summary.names[column])}
+                at = {"sidecar.variant": variant, f"sidecar.{subject}.name": encodable(summary.names[column])}
                 points.setdefault(gauge, []).append(({**at, **attributes}, value))
         metrics += [_metric(f"sidecar.{subject}.{gauge}", each) for gauge, each in points.items()]
     return [*metrics, _metric("sidecar.window.omitted", omitted)]
-
-
-def readable(text: str) -> str:
-    """The text, a lone surrogate in it (JSON can spell one, UTF-8 and protobuf cannot) as its escape."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _columns(summary: Summary, shown: int) -> Iterable[tuple[str, int, Attributes, float]]:

@@ -106,9 +106,9 @@ class Watching:
     async def adopt(self, reference: Reference) -> None:
         """Compare with this reference from now on; the evidence goes on where the two have the same bins."""
         async with self._adopting:
-            self.reference = reference
             if self._data is not None:
                 self.following = await self._follow(self._data, reference)
+            self.reference = reference
             self._watch()
 
     async def violations(self) -> Mapping[str, Sequence[Violation]]:
@@ -193,13 +193,13 @@ class Watching:
         earlier = self.reference.constraints if self.reference else None
         profiles = await asyncio.to_thread(learning.profiles)
         reference = Reference(profiles, suggested(profiles, earlier), learning.reservoir.sample())
-        await self.adopt(reference)
-        log.info("learned a reference from %d rows", profiles.rows)
         if self._folder is not None:
             await _keep(self._folder, reference)
+        await self.adopt(reference)
         if self.learning is learning:  # and not another, asked for meanwhile
             self.learning = None
             self._watch()
+        log.info("learned a reference from %d rows", profiles.rows)
 
     def _watch(self) -> None:
         self.pipeline.watches = [each for each in (self.following, self.learning) if each is not None]
@@ -209,7 +209,7 @@ async def _keep(folder: Path, reference: Reference) -> None:
     try:
         await asyncio.to_thread(write_folder, folder, reference)
     except (OSError, UnicodeEncodeError) as error:
-        log.error("the learned reference is in force, and cannot be kept: %s", error)  # noqa: TRY400  (no fault of ours)
+        log.error("the learned reference is in force, but cannot be kept: %s", error)  # noqa: TRY400  (no fault of ours)
 
 
 def _broken(

@@ -1,10 +1,10 @@
 """What `/v1/features` answers: the statistics of every feature and prediction, since the start and of late."""
 
-from sidecar.instruments import readable
 from sidecar.records import JSON
 from sidecar.stats.categories import Texts
 from sidecar.stats.summary import QUANTILES, Summary
 from sidecar.stats.window import Snapshot
+from sidecar.texts import encodable
 
 TOP = 20
 """Categories that are shown; all of them are counted."""
@@ -14,7 +14,7 @@ def columns(window: Snapshot, now_s: float) -> list[JSON]:
     """Every column of one window; NaN where there is nothing to tell."""
     lifetime, current = window.lifetime(), window.current(now_s)
     return [
-        {"name": readable(name), "lifetime": _column(lifetime, column), "window": _column(current, column)}
+        {"name": encodable(name), "lifetime": _column(lifetime, column), "window": _column(current, column)}
         for column, name in enumerate(lifetime.names)
     ]
 
@@ -47,7 +47,7 @@ def _texts(texts: Texts) -> JSON:
     return {
         "rows": texts.rows,
         "distinct": texts.distinct,
-        "top": [{"value": readable(value), "count": count} for value, count in texts.top[:TOP]],
+        "top": [{"value": encodable(value), "count": count} for value, count in texts.top[:TOP]],
         "other": texts.other + sum(count for _, count in texts.top[TOP:]),
         "length": {"min": texts.length_min, "mean": texts.length_mean, "max": texts.length_max},
     }

@@ -2,11 +2,11 @@
 
 import math
 
-from sidecar.instruments import readable
 from sidecar.monitors.data import Following
 from sidecar.monitors.drift import Drifting
 from sidecar.monitors.followed import Column
 from sidecar.records import JSON
+from sidecar.texts import encodable
 
 
 def drift(following: Following | None) -> JSON:
@@ -19,7 +19,7 @@ def drift(following: Following | None) -> JSON:
                 "name": variant,
                 "version": followed.version,
                 "rows": followed.rows,
-                "findings": [readable(finding.sentence) for finding in followed.findings],
+                "findings": [encodable(finding.sentence) for finding in followed.findings],
                 "columns": [_column(column) for column in followed.columns()],
             }
             for variant, followed in variants.items()
@@ -30,13 +30,13 @@ def drift(following: Following | None) -> JSON:
 def _column(column: Column) -> JSON:
     nats = column.nats
     return {
-        "name": readable(column.name),
+        "name": encodable(column.name),
         "subject": column.subject,
         "seen": column.seen,
         "evidence_nats": nats if nats is not None and math.isfinite(nats) else None,
         "drift": _drifting(column.drifting) if column.drifting else None,
         "statistics": {kind: said._asdict() for kind, said in column.statistics.items()},
-        "bins": [readable(label) for label in column.labels],
+        "bins": [encodable(label) for label in column.labels],
         "reference": list(column.reference),
         "current": None if column.current is None else list(column.current),
     }
@@ -44,7 +44,7 @@ def _column(column: Column) -> JSON:
 
 def _drifting(drifting: Drifting) -> JSON:
     return {
-        "text": readable(drifting.sentence),
+        "text": encodable(drifting.sentence),
         "moved_ratio": drifting.moved,
         "information_nats": drifting.information,
         "evidence_nats": drifting.nats,

@@ -26,10 +26,10 @@ from sidecar.admin.status import reference, routes, status
 from sidecar.admin.view import View
 from sidecar.config.addresses import Address, SocketAddress
 from sidecar.config.schema import LONGEST_S
-from sidecar.instruments import readable
 from sidecar.records import JSON, State
 from sidecar.reference.checks import Violation, write_violations
 from sidecar.stats.window import Snapshot
+from sidecar.texts import encodable
 
 SHUTDOWN_S = 1.0
 """For requests to the admin side that are in flight at its end."""
@@ -216,7 +216,7 @@ def _features(snapshots: Mapping[tuple[str, str], Snapshot], now_s: float) -> we
 
 def _violations(found: Mapping[str, Sequence[Violation]]) -> web.Response:
     told = [
-        (variant, each._replace(feature=readable(each.feature), description=readable(each.description)))
+        (variant, each._replace(feature=encodable(each.feature), description=encodable(each.description)))
         for variant, those in found.items()
         for each in those
     ]

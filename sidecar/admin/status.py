@@ -7,9 +7,10 @@ from typing import TypeVar
 from sidecar.admin.rates import Rates, Tally
 from sidecar.admin.view import VariantView, View, Watched
 from sidecar.alerts.alerting import Alerting
-from sidecar.instruments import Outlet, readable
+from sidecar.instruments import Outlet
 from sidecar.records import JSON
 from sidecar.stats.traffic import Histogram, Labels, Series
+from sidecar.texts import encodable
 
 K = TypeVar("K", bound=Hashable)
 
@@ -102,7 +103,7 @@ def reference(watching: Watched) -> JSON:
     known, learning = watching.reference, watching.learning
     return {
         "rows": known.profiles.rows if known else 0,
-        "features": [readable(profile.name) for profile in known.profiles.features] if known else [],
+        "features": [encodable(profile.name) for profile in known.profiles.features] if known else [],
         "learning": {"rows": learning.learner.rows, "of": learning.enough} if learning else None,
     }
 

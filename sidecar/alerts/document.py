@@ -5,10 +5,10 @@ What leaves here is bounded, has no control characters, and is text that UTF-8 c
 """
 
 import math
-import re
 from datetime import UTC, datetime
 
 from sidecar.records import JSON, Alert, Carrier, Finding, Key
+from sidecar.texts import shown
 
 FEATURES = 32
 """Features that a document lists. With this and the limits below none has more than 60 KiB, an event with it no more
@@ -23,9 +23,6 @@ TEXT_LENGTH = 1000
 LAST_S = 253402300799.0
 """The last second that ISO 8601 can write with a year of four digits; a silence without end lasts until then."""
 
-# Controls, line and paragraph separators, what turns the direction of writing round, byte order marks, surrogates.
-_UNSHOWABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
-
 _DRIFT = {"features": "Data drift", "predictions": "Prediction drift"}
 
 
@@ -37,19 +34,19 @@ def document(alert: Alert, *, link: str) -> JSON:
         "id": alert.id,
         "state": alert.state,
         "severity": alert.severity,
-        "monitor": _shown(key.monitor, NAME_LENGTH),
-        "check": _shown(key.check, NAME_LENGTH),
-        "variant": _shown(key.variant, NAME_LENGTH),
-        "version": _shown(finding.version, NAME_LENGTH),
+        "monitor": shown(key.monitor, NAME_LENGTH),
+        "check": shown(key.check, NAME_LENGTH),
+        "variant": shown(key.variant, NAME_LENGTH),
+        "version": shown(finding.version, NAME_LENGTH),
         "subject": key.subject,
         "title": title(alert),
         "text": _text(alert),
-        "since": _iso(finding.since_s),
-        "pending": _iso(alert.pending_s),
-        "fired": _iso(alert.fired_s),
-        "gone": _iso(alert.gone_s),
-        "resolved": _iso(alert.resolved_s),
-        "silenced_until": _iso(min(alert.silenced_until_s, LAST_S)) if alert.silenced_until_s > 0 else None,
+        "since": _moment(finding.since_s),
+        "pending": _moment(alert.pending_s),
+        "fired": _moment(alert.fired_s),
+        "gone": _moment(alert.gone_s),
+        "resolved": _moment(alert.resolved_s),
+        "silenced_until": timestamp(alert.silenced_until_s) if alert.silenced_until_s > 0 else None,
         "rows": finding.rows,
         "reference_rows": finding.reference_rows,
         "features": [_feature(carrier) for carrier in finding.carriers[:FEATURES]],
@@ -61,8 +58,8 @@ def document(alert: Alert, *, link: str) -> JSON:
 def title(alert: Alert) -> str:
     """What, where, and in which columns, in a line: `Data drift in variant champion: amount, country`."""
     finding = alert.finding
-    where = f"{_what(finding.key)} in variant {_shown(finding.key.variant, NAME_LENGTH)}"
-    names = ", ".join(_shown(each.name, NAME_LENGTH) for each in finding.carriers[:NAMED])
+    where = f"{_what(finding.key)} in variant {shown(finding.key.variant, NAME_LENGTH)}"
+    names = ", ".join(shown(each.name, NAME_LENGTH) for each in finding.carriers[:NAMED])
     whole = f"{where}: {names}{_more(finding)}" if names else where
     return f"Resolved: {whole}" if alert.state == "resolved" else whole
 
@@ -71,39 +68,43 @@ def _text(alert: Alert) -> str:
     """What was found, where, how much against what threshold, since when, and in how many rows."""
     finding = alert.finding
     said = [
-        _sentence(_shown(finding.sentence, TEXT_LENGTH)),
+        _sentence(shown(finding.sentence, TEXT_LENGTH)),
         _sentence(f"{_where(finding)}{_measured(finding)}"),
         _sentence(f"{_when(alert)}: {_rows(finding)}"),
     ]
     if alert.state == "resolved":
-        said.insert(0, _sentence(f"Resolved at {_iso(alert.resolved_s)}"))
+        said.insert(0, _sentence(f"Resolved at {_moment(alert.resolved_s)}"))
     return " ".join(each for each in said if each)
 
 
-def _iso(moment_s: float | None) -> str | None:
-    """Unix time as ISO 8601 in UTC with milliseconds; None where it is none, or beyond the years that have a name.
+def timestamp(time_s: float) -> str:
+    """Unix time as ISO 8601 and RFC 3339 have it, in UTC with milliseconds; what is beyond the year 9999 is its end.
 
     Example:
-        >>> _iso(1_700_000_000.25)
+        >>> timestamp(1_700_000_000.25)
         '2023-11-14T22:13:20.250Z'
     """
-    if moment_s is None or not 0 <= moment_s <= LAST_S:
-        return None
-    return datetime.fromtimestamp(moment_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    moment = datetime.fromtimestamp(min(time_s, LAST_S), UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _moment(time_s: float | None) -> str | None:
+    """None where there is none, or none that has a name."""
+    return timestamp(time_s) if time_s is not None and 0 <= time_s <= LAST_S else None
 
 
 def _feature(carrier: Carrier) -> JSON:
     return {
-        "name": _shown(carrier.name, NAME_LENGTH),
+        "name": shown(carrier.name, NAME_LENGTH),
         "share": _finite(carrier.share),
         "statistic": _finite(carrier.statistic),
         "threshold": _finite(carrier.threshold),
         "evidence_nats": _finite(carrier.nats),
         "needed_nats": _finite(carrier.needed_nats),
         "p_value": _finite(carrier.p_value),
-        "since": _iso(carrier.since_s),
+        "since": _moment(carrier.since_s),
         "rows": carrier.rows,
-        "text": _shown(carrier.sentence, SENTENCE_LENGTH),
+        "text": shown(carrier.sentence, SENTENCE_LENGTH),
     }
 
 
@@ -112,19 +113,13 @@ def _finite(number: float | None) -> float | None:
     return float(number) if number is not None and math.isfinite(number) else None
 
 
-def _shown(text: str, length: int) -> str:
-    """The text without what cannot be shown, which is escaped as Python does, and no longer than `length`."""
-    escaped = _UNSHOWABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text[: length + 1])
-    return escaped if len(escaped) <= length else escaped[: length - 1] + "…"
-
-
 def _what(key: Key) -> str:
     """The check in words. Drift is drift, whichever detector sees it; SageMaker's other checks end in `_check`."""
     check = key.check.removesuffix("_check")
     if key.monitor == "data" and check in {key.check, "baseline_drift"}:
         return _DRIFT[key.subject]
     words = f"{check} check" if key.monitor == "data" else f"{key.monitor} {check}"
-    words = _shown(words.replace("_", " "), NAME_LENGTH)
+    words = shown(words.replace("_", " "), NAME_LENGTH)
     return f"{words[:1].upper()}{words[1:]}" + (" of predictions" if key.subject == "predictions" else "")
 
 
@@ -134,8 +129,8 @@ def _more(finding: Finding) -> str:
 
 
 def _where(finding: Finding) -> str:
-    version = f", version {_shown(finding.version, NAME_LENGTH)}" if finding.version else ""
-    return f"Variant {_shown(finding.key.variant, NAME_LENGTH)}{version}, by {_shown(finding.key.check, NAME_LENGTH)}"
+    version = f", version {shown(finding.version, NAME_LENGTH)}" if finding.version else ""
+    return f"Variant {shown(finding.key.variant, NAME_LENGTH)}{version}, by {shown(finding.key.check, NAME_LENGTH)}"
 
 
 def _measured(finding: Finding) -> str:
@@ -144,7 +139,7 @@ def _measured(finding: Finding) -> str:
 
 
 def _measure(carrier: Carrier) -> str:
-    said = [_shown(carrier.name, NAME_LENGTH), _against(carrier.statistic, carrier.threshold)]
+    said = [shown(carrier.name, NAME_LENGTH), _against(carrier.statistic, carrier.threshold)]
     if evidence := _against(carrier.nats, carrier.needed_nats):
         said.append(f"(evidence {evidence} nats)")
     if p_value := _against(carrier.p_value, None):
@@ -161,8 +156,8 @@ def _against(number: float | None, limit: float | None) -> str:
 
 def _when(alert: Alert) -> str:
     """Since the change began; where nobody can tell, since it was seen."""
-    since = _iso(alert.finding.since_s) or _iso(alert.pending_s)
-    return f"From {since} to {_iso(alert.gone_s)}" if alert.state == "resolved" else f"Since {since}"
+    since = _moment(alert.finding.since_s) or _moment(alert.pending_s)
+    return f"From {since} to {_moment(alert.gone_s)}" if alert.state == "resolved" else f"Since {since}"
 
 
 def _rows(finding: Finding) -> str:

@@ -8,14 +8,12 @@ import json
 import re
 import ssl
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
 
 from sidecar import __version__
-from sidecar.alerts.document import LAST_S
 from sidecar.config.addresses import SocketAddress, parse_upstream
 from sidecar.errors import DeliveryError, Fault
 from sidecar.records import JSON
@@ -82,17 +80,6 @@ def on_faults(on: On) -> list[Fault]:
 def encode(document: JSON) -> bytes:
     """The document as JSON, as short as it gets; a lone surrogate, which UTF-8 cannot hold, is a question mark."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
-
-
-def timestamp(time_s: float) -> str:
-    """A Unix time as RFC 3339 has it; what is beyond the year 9999 is its end.
-
-    Example:
-        >>> timestamp(1_700_000_000.5)
-        '2023-11-14T22:13:20.500Z'
-    """
-    moment = datetime.fromtimestamp(min(time_s, LAST_S), UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 async def read_secret(option: str, file: str) -> str:

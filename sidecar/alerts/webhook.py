@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sidecar.alerts.document import document
+from sidecar.alerts.document import document, timestamp
 from sidecar.alerts.posting import (
     BOTH,
     On,
@@ -20,7 +20,6 @@ from sidecar.alerts.posting import (
     on_faults,
     post,
     read_secret,
-    timestamp,
     url_faults,
 )
 from sidecar.config.schema import File

@@ -5,12 +5,13 @@ from typing import get_args
 
 from sidecar.detectors.chi_squared import ChiSquared
 from sidecar.detectors.distance import LInfinity
-from sidecar.monitors.telling import NAMED, shown
+from sidecar.monitors.telling import MAX_TEXT, NAMED
 from sidecar.ports import Detector
 from sidecar.records import Carrier, Comparison, Event, Finding, Key
 from sidecar.reference.checks import Violation
 from sidecar.reference.constraints import CategoricalMethod, Constraint, Constraints
 from sidecar.stats.tally import Tally
+from sidecar.texts import shown
 
 MONITOR = "data"
 
@@ -54,7 +55,7 @@ def findings(violations: Iterable[Violation], *, variant: str, version: str) -> 
 
 def violation_event(variant: str, violation: Violation, now_s: float) -> Event:
     """A violation as a log record."""
-    name = shown(violation.feature)
+    name = shown(violation.feature, MAX_TEXT)
     attributes: dict[str, str | int | float | bool] = {
         "sidecar.variant": variant,
         "sidecar.check": violation.check,
@@ -68,7 +69,7 @@ def violation_event(variant: str, violation: Violation, now_s: float) -> Event:
 
 
 def _finding(key: Key, version: str, those: Sequence[Violation]) -> Finding:
-    told = [f"{shown(each.feature)}: {each.description}" for each in those[:NAMED]]
+    told = [f"{shown(each.feature, MAX_TEXT)}: {each.description}" for each in those[:NAMED]]
     more = [f"{len(those) - NAMED} more"] if len(those) > NAMED else []
     return Finding(
         key,

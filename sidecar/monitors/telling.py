@@ -9,6 +9,7 @@ import numpy as np
 from sidecar.records import Carrier, Subject
 from sidecar.reference.binning import BINS, Bins
 from sidecar.stats.moments import Floats
+from sidecar.texts import shown
 
 NAMED = 5
 """Features that a sentence names; the others are counted."""
@@ -62,7 +63,7 @@ def labels(bins: Bins, feature: int) -> list[str]:
     """The bins of a feature, those that a row can fall into but the last one, as a person would call them."""
     if not bins.numeric[feature]:
         other, new = int(bins.other[feature]), int(bins.new[feature])
-        found = {place: f"'{shown(text)}'" for text, place in bins.categories[feature].items()}
+        found = {place: f"'{shown(text, MAX_TEXT)}'" for text, place in bins.categories[feature].items()}
         found |= {other: "other texts"} | {new: "new texts"}
         return [found.get(place, "") for place in range(max(other, new) + 1)]
     cuts = _cuts(bins, feature, digits=6)
@@ -74,12 +75,6 @@ def labels(bins: Bins, feature: int) -> list[str]:
         *starmap(_between, pairwise(cuts)),
         f"> {last.number}",  # never one just below a number: that has the next one
     ]
-
-
-def shown(text: str, length: int = MAX_TEXT) -> str:
-    """The text on one line and cut, what cannot be printed or encoded as its escape."""
-    cut = text if len(text) <= length else text[:length] + "…"
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in cut)
 
 
 def _above(shares: Floats) -> Floats:

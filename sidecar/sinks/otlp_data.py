@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sidecar.records import Attributes, Buckets, Event, Metric, Report, Severity
+from sidecar.texts import encodable
 
 if TYPE_CHECKING:
     from opentelemetry.sdk._logs import ReadableLogRecord
@@ -102,8 +103,8 @@ def log_records(events: Iterable[Event], resource: "Resource", version: str) -> 
             observed_timestamp=_ns(event.time_s),  # we see our own events when they happen
             severity_text=event.severity,
             severity_number=SeverityNumber(SEVERITIES[event.severity]),
-            body=_readable(event.body),
-            attributes={name: _readable(value) for name, value in event.attributes.items()},
+            body=_encodable(event.body),
+            attributes={name: _encodable(value) for name, value in event.attributes.items()},
             event_name=event.name,
         )
         for event in events
@@ -111,9 +112,9 @@ def log_records(events: Iterable[Event], resource: "Resource", version: str) -> 
     return [ReadableLogRecord(record, resource, scope) for record in records]
 
 
-def _readable(value: str | float) -> str | float:
+def _encodable(value: str | float) -> str | float:
     """The value, a lone surrogate in a text as its escape: protobuf takes none, and the whole batch would be lost."""
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+    return encodable(value) if isinstance(value, str) else value
 
 
 def _ns(seconds: float) -> int:

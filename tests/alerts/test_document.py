@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.alerts.document import FEATURES, NAME_LENGTH, document, title
+from sidecar.alerts.document import FEATURES, NAME_LENGTH, document, timestamp, title
 from sidecar.records import JSON, Alert, Carrier, Finding, Key, Subject
 
 LINK = "http://127.0.0.1:9901/alerts"
@@ -284,3 +284,16 @@ def test_whatever_is_found_the_document_is_json_in_lines_of_text(alert: Alert) -
     written = json.dumps(found, allow_nan=False, ensure_ascii=False)
     assert orjson.loads(orjson.dumps(found)) == json.loads(written) == found
     assert all(len(line.splitlines()) <= 1 for line in (found["title"], found["text"]))
+
+
+@pytest.mark.parametrize(
+    ("time_s", "text"),
+    [
+        (0.0, "1970-01-01T00:00:00.000Z"),
+        (1_700_000_000.9999, "2023-11-14T22:13:20.999Z"),
+        (1e300, "9999-12-31T23:59:59.000Z"),
+        (float("inf"), "9999-12-31T23:59:59.000Z"),
+    ],
+)
+def test_a_moment_has_four_digits_for_its_year(time_s: float, text: str) -> None:
+    assert timestamp(time_s) == text

@@ -21,7 +21,6 @@ from sidecar.alerts.posting import (
     encode,
     post,
     read_secret,
-    timestamp,
 )
 from sidecar.errors import DeliveryError
 from tests.alerts.receiver import PATIENCE_S, Answer, Post, receiving, status
@@ -122,19 +121,6 @@ def test_what_is_no_url_over_http_is_refused_without_its_secrets(url: str) -> No
         check_url(url)
     assert "unix:" not in str(caught.value)
     assert "s3cret" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("time_s", "text"),
-    [
-        (0.0, "1970-01-01T00:00:00.000Z"),
-        (1_700_000_000.9999, "2023-11-14T22:13:20.999Z"),
-        (1e300, "9999-12-31T23:59:59.000Z"),
-        (float("inf"), "9999-12-31T23:59:59.000Z"),
-    ],
-)
-def test_a_moment_has_four_digits_for_its_year(time_s: float, text: str) -> None:
-    assert timestamp(time_s) == text
 
 
 def test_a_document_is_utf_8_whatever_its_names() -> None:

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from sidecar.alerts.alertmanager import Alertmanager
-from sidecar.alerts.posting import timestamp
+from sidecar.alerts.document import timestamp
 from sidecar.records import JSON, Notice
 from tests.alerts.receiver import LINK, named, notice, send
 from tests.e2e.rig import PATIENCE_S, environment, free_address, program, running, until

@@ -3,6 +3,7 @@ import pytest
 
 from sidecar.monitors.association import Association
 from sidecar.monitors.placing import Rows
+from sidecar.stats.moments import Flags
 
 NAMES = ("amount", "age", "country", "hour", "score")
 FEATURES = np.array([True, True, True, True, False])
@@ -73,7 +74,7 @@ def test_before_the_first_row_there_is_nothing_to_save() -> None:
 
 
 @pytest.mark.parametrize("present", [np.zeros(5, dtype=np.bool_), FEATURES])
-def test_too_small_a_sample_and_rows_without_features_say_nothing(present: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_too_small_a_sample_and_rows_without_features_say_nothing(present: Flags) -> None:
     following = association(100)
     following.count(rows(np.random.default_rng(4), 300, 0.9))
     following.judge(present, float)

@@ -3,7 +3,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 
-from sidecar.monitors.telling import MAX_TEXT, NAMED, change_of, drifted, labels, shown
+from sidecar.monitors.telling import NAMED, change_of, drifted, labels
 from sidecar.records import Carrier
 from sidecar.reference.binning import BINS, Bins
 from sidecar.stats.columns import Cells
@@ -113,22 +113,6 @@ def test_pairs_of_features_depend_on_each_other_in_another_way() -> None:
     assert drifted("dependence", "features", "b", [pair]) == (
         "features of b depend on each other in another way: a ~ b (correlation 0.02 → 0.61)"
     )
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("größe °C", "größe °C"),
-        ("a\nb", "a\\nb"),
-        ("\ud800", "\\ud800"),
-        ("\u202e", "\\u202e"),
-        ("x" * MAX_TEXT, "x" * MAX_TEXT),
-        ("x" * (MAX_TEXT + 1), "x" * MAX_TEXT + "…"),
-    ],
-)
-def test_a_text_is_shown_on_one_line_and_cut(text: str, expected: str) -> None:
-    assert shown(text) == expected
-    assert shown(text).encode()
 
 
 @pytest.mark.parametrize(
