@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import yaml
 from aiohttp import web
 
 from sidecar.records import JSON
+from tests.e2e.conftest import Collector
 from tests.e2e.rig import PATIENCE_S, Sidecar, environment, sidecar, until
 from tests.e2e.upstreams import PREDICT, Model, served
 
@@ -261,3 +263,46 @@ def test_a_reference_for_another_model_is_told_as_such_and_wakes_nobody(
         }
         assert drifting(running) == set()
         assert firing(running) == []
+
+
+def test_values_of_another_type_and_new_columns_are_told_and_disturb_nothing(
+    first: Model, reference: Path, tmp_path: Path
+) -> None:
+    file = settings(tmp_path, first.url, reference={"path": str(reference)}, payload={"features": [*NAMES, "weight"]})
+    with sidecar("--config", file) as running:
+        clients = Clients(running)
+        wrong = [["much", age, hour, None] for _, age, hour in clients.rows(0.0)]
+        # The model server takes offence at texts; that is its own affair, and shown to the client as it is.
+        assert requests.post(running.url + PREDICT, json={"instances": wrong}, timeout=PATIENCE_S).status_code == 500
+        for _ in range(3):
+            requests.post(running.url + PREDICT, json={"instances": wrong}, timeout=PATIENCE_S)
+        requests.post(running.url + PREDICT, json={"instances": [[1.0], [1.0, 2.0]]}, timeout=PATIENCE_S)
+        requests.post(running.url + PREDICT, data=b"{]", timeout=PATIENCE_S)
+
+        until(lambda: drifting(running) == {"amount"})
+        until(lambda: running.ask("/v1/violations").json()["violations"])
+        found = running.ask("/v1/violations").json()["violations"]
+        assert {(each["feature_name"], each["constraint_check_type"]) for each in found} >= {
+            ("amount", "data_type_check"),
+            ("weight", "extra_column_check"),
+        }
+        assert sum(running.told("captures", "failures").values()) >= 2
+        assert "internal" not in running.told("captures", "failures")
+
+
+def test_drift_alerts_and_violations_reach_a_collector(
+    first: Model, reference: Path, collector: Collector, tmp_path: Path
+) -> None:
+    variables = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{collector.addresses['http/protobuf']}",
+        "OTEL_METRIC_EXPORT_INTERVAL": "200",
+    }
+    file = settings(tmp_path, first.url, reference={"path": str(reference)}, payload={"features": [*NAMES[:2], "x"]})
+    with sidecar("--config", file, variables=variables) as running:
+        clients = Clients(running)
+        clients.send(5, shift=0.8)
+        until(lambda: firing(running))
+        collector.process.says(r"EventName: sidecar\.alert\nBody: Str\(Data drift in variant default: a\w+, a\w+\)")
+        collector.process.says(r"EventName: sidecar\.violation\nBody: Str\(default: hour breaks missing_column_check")
+        for name in ("sidecar.drift.evidence", "sidecar.drift.columns", "sidecar.violations", "sidecar.alerts"):
+            collector.process.says(rf"-> Name: {re.escape(name)}$")

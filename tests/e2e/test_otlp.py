@@ -1,51 +1,17 @@
 """Metrics and events arrive at a real receiver: Rotel, an OTLP collector."""
 
 import os
-import re
-from collections.abc import Iterator
-from importlib.util import find_spec
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from sidecar.records import Event
 from sidecar.sinks.otlp_logs import OtlpLogs, otlp_logs_settings
-from tests.e2e.rig import PATIENCE_S, Process, environment, free_address, missing, running, sidecar, until
+from tests.e2e.conftest import Collector
+from tests.e2e.rig import PATIENCE_S, sidecar, until
 from tests.e2e.traffic import predict_many
 from tests.e2e.upstreams import Model
 
 COUNT = 123
-
-
-class Collector(NamedTuple):
-    """A running collector and its addresses by protocol."""
-
-    process: Process
-    addresses: dict[str, str]
-
-
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    found = find_spec("rotel")
-    if found is None or not found.submodule_search_locations:
-        missing("rotel")
-    agent = Path(found.submodule_search_locations[0], "rotel-agent")
-    addresses = {"grpc": free_address(), "http/protobuf": free_address()}
-    command: list[str | Path] = [
-        agent, "start", "--exporter", "blackhole", "--debug-log", "metrics", "--debug-log", "logs",
-        "--debug-log-verbosity", "detailed",
-        "--otlp-grpc-endpoint", addresses["grpc"], "--otlp-http-endpoint", addresses["http/protobuf"],
-    ]  # fmt: skip
-    with running(command, environment()) as process:
-        if re.search("libpython.*cannot open shared object", _beginning(process)):
-            missing("libpython3.11")
-        yield Collector(process, addresses)
-
-
-def _beginning(process: Process) -> str:
-    process.says("Starting Rotel|error while loading")
-    return process.said
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])

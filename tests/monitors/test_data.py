@@ -334,3 +334,21 @@ def test_a_new_variant_may_come_while_the_state_is_taken(following: Following, r
     found = restored(following.state())
     assert found is not None
     assert list(found.variants) == ["champion"]
+
+
+def test_features_are_watched_together_where_there_is_a_sample_of_whole_rows() -> None:
+    rng, names = np.random.default_rng(2), ("a", "b", "c")
+    trained = of(rng.normal(size=(3000, 3)), *names)
+    reference = replace(reference_of(trained), sample=trained)
+    one, other = Data(false_alarms_per=1e5).follow(reference), Data(false_alarms_per=1e5).follow(reference)
+    for _ in range(12):
+        values = rng.normal(size=(256, 3))
+        values[:, 2] = 0.9 * values[:, 0] + np.sqrt(1 - 0.9**2) * values[:, 2]
+        fed(one, of(values, *names), nothing(256))
+
+    (finding,) = one.findings
+    assert (finding.key.check, finding.carriers[0].name) == ("dependence", "a ~ c")
+    assert other.restore(one.state())
+    assert other.findings == one.findings
+    alone = Data(dependence=False).follow(reference)
+    assert not alone.restore(one.state())
