@@ -380,7 +380,9 @@ class App:
             await self._monitor.watching.alerting.replace(
                 build.rules(config.alerts), build.channels(config.alerts.channels)
             )
-            self._monitor.places = build.places(config.tls, build.variants_of(config.upstream, config.variants))
+            variants = build.variants_of(config.upstream, config.variants)
+            await self._monitor.watching.retain(variants)
+            self._monitor.places = build.places(config.tls, variants)
         before, self._listener.gateway = self._listener.gateway, gateway
         for old in before.pools.values():
             old.close()

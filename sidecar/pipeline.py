@@ -212,12 +212,8 @@ class Pipeline:
     async def _judge(self) -> None:
         async with self._judging:
             for watch in self.watches:
-                await asyncio.sleep(0)
                 with self.surviving:
-                    if watch.wide:
-                        await asyncio.to_thread(watch.judge, self._wall_s())
-                    else:
-                        watch.judge(self._wall_s())
+                    await asyncio.to_thread(watch.judge, self._wall_s())
 
     async def between(self, work: Callable[[], T]) -> T:
         """Do something in a thread while nothing is judged."""

@@ -57,11 +57,6 @@ class Watch(Protocol):
     """What becomes of the rows of all variants, behind their statistics."""
 
     @property
-    def wide(self) -> bool:
-        """Whether judging takes longer than the loop can spare: then it is done in a thread."""
-        ...
-
-    @property
     def findings(self) -> Sequence[Finding]:
         """What holds now, of all variants."""
         ...
@@ -76,7 +71,7 @@ class Watch(Protocol):
         ...
 
     def judge(self, now_s: float) -> None:
-        """Weigh what was counted since the last time; never at once with `count`.
+        """Weigh what was counted since the last time, in a thread; never at once with `count`.
 
         Args:
             now_s: Unix time.

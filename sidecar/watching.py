@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from sidecar.alerts.alerting import Alerting
@@ -110,6 +110,12 @@ class Watching:
                 self.following = await self._follow(self._data, reference)
             self.reference = reference
             self._watch()
+
+    async def retain(self, variants: Collection[str]) -> None:
+        """Forget all other variants; what was found of them is over."""
+        following = self.following
+        if following is not None:
+            await self.pipeline.between(lambda: following.retain(variants))
 
     async def violations(self) -> Mapping[str, Sequence[Violation]]:
         """What the current windows break of the constraints, by variant; nothing without a reference."""

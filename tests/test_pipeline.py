@@ -100,8 +100,7 @@ class Seen:
 
     findings: Sequence[Finding] = ()
 
-    def __init__(self, *, wide: bool = False, fails: bool = False) -> None:
-        self.wide = wide
+    def __init__(self, *, fails: bool = False) -> None:
         self._fails = fails
         self.rows: list[tuple[str, str, int, int]] = []
         self.judged: list[tuple[int, str]] = []
@@ -177,9 +176,9 @@ def test_what_watches_gets_every_row_and_judges_every_few_hundred(waiting: Waiti
     assert all(later - earlier <= BATCH_CELLS // 3 + JUDGED_ROWS for earlier, later in itertools.pairwise([0, *seen]))
 
 
-def test_judging_many_columns_is_done_in_a_thread(waiting: Waiting) -> None:
+def test_judging_is_done_in_a_thread(waiting: Waiting) -> None:
     waiting.append(exchange({"instances": rows(3)}))
-    line, watch = pipeline(waiting), Seen(wide=True)
+    line, watch = pipeline(waiting), Seen()
     line.watches = [watch]
     asyncio.run(line.drain())
 

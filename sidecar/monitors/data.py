@@ -1,5 +1,6 @@
 """The data monitor: what comes in, and what the model says to it, against the reference."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -25,9 +26,6 @@ from sidecar.reference.binning import bins_of
 from sidecar.reference.checks import Violation, violations
 from sidecar.reference.folder import Reference
 from sidecar.stats.summary import Summary
-
-WIDE = 40
-"""Features from which on judging takes longer than a slice: 0.5 ms for 30 of them, 10 ms for 1,000."""
 
 PAIRS_SHARE = 0.1
 """Of the budget of false alarms that goes to pairs of features: 2.3 nats more for them, 0.1 for the features."""
@@ -92,7 +90,6 @@ class Following:
         reference: What all is compared with.
 
     Attributes:
-        wide: Judging takes so long that it belongs into a thread.
         variants: What is known of each.
     """
 
@@ -101,7 +98,6 @@ class Following:
         self._bins = bins_of(reference.profiles)
         self._constraints = reference.constraints
         self._detectors = {part.kind: DETECTORS[part.kind](**part.options) for part in options.detectors}
-        self.wide = len(self._bins.names) > WIDE
         self._sample = _sample(self._bins.names, reference.sample) if options.dependence else None
         rows = options.false_alarms_per / (1 - PAIRS_SHARE if self._sample else 1.0)
         # Worked out here, in a thread: for 1,000 features it takes 0.2 s.
@@ -123,6 +119,10 @@ class Following:
         """
         for followed in self.variants.values():
             followed.judge(now_s)
+
+    def retain(self, variants: Collection[str]) -> None:
+        """Forget all other variants: they are no more. Not while it is judged."""
+        self.variants = {name: followed for name, followed in self.variants.items() if name in variants}
 
     @property
     def findings(self) -> list[Finding]:
@@ -170,9 +170,10 @@ class Following:
 
     @cached_property
     def _fingerprint(self) -> bytes:
-        """Of all that a state belongs to: the reference's bins and the settings."""
-        bins = self._bins
-        told = repr((bins.names, sorted(bins.categories.items()), self._options)).encode("utf-8", "backslashreplace")
+        """Of all that a state belongs to: the reference's bins, and the settings that it depends on."""
+        bins, options = self._bins, self._options
+        settings = (options.false_alarms_per, options.tolerance, options.window, options.dependence)
+        told = repr((bins.names, sorted(bins.categories.items()), settings)).encode("utf-8", "backslashreplace")
         arrays = (bins.edges, bins.trusted, bins.used)
         return sha256(told + b"".join(array.tobytes() for array in arrays)).digest()
 

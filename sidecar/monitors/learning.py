@@ -34,11 +34,9 @@ class Learning:
         learner: What was learned of features so far.
         reservoir: Some of their rows, whole.
         done: There are enough rows; further ones are left.
-        wide: A sketch for each feature takes its time.
         findings: None.
     """
 
-    wide = True
     findings: Sequence[Finding] = ()
 
     def __init__(self, *, rows: int | None, seconds: float | None, variant: str | None) -> None:

@@ -96,7 +96,7 @@ def receiver() -> Iterator[tuple[Receiver, str]]:
         yield found, f"{url}/hook"
 
 
-def settings(folder: Path, upstream: str, **more: JSON) -> Path:
+def settings(folder: Path, upstream: str | None, **more: JSON) -> Path:
     """A configuration file; alerts fire after a second, and are resolved after another."""
     file = folder / "sidecar.yaml"
     document = {
@@ -306,3 +306,17 @@ def test_drift_alerts_and_violations_reach_a_collector(
         collector.process.says(r"EventName: sidecar\.violation\nBody: Str\(default: hour breaks missing_column_check")
         for name in ("sidecar.drift.evidence", "sidecar.drift.columns", "sidecar.violations", "sidecar.alerts"):
             collector.process.says(rf"-> Name: {re.escape(name)}$")
+
+
+def test_an_alert_of_a_variant_that_is_removed_is_over(
+    first: Model, second: Model, reference: Path, tmp_path: Path
+) -> None:
+    both = {"one": {"url": first.url}, "two": {"url": second.url, "weight": 0}}
+    file = settings(tmp_path, None, reference={"path": str(reference)}, variants=both)
+    with sidecar("--config", file) as running:
+        clients = Clients(running)
+        clients.send(5, shift=0.8)
+        until(lambda: firing(running))
+        settings(tmp_path, None, reference={"path": str(reference)}, variants={"two": {"url": second.url}})
+        until(lambda: not firing(running))
+        assert [alert["state"] for alert in running.ask("/v1/alerts").json()["alerts"]] == ["resolved"]

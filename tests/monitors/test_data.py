@@ -9,7 +9,7 @@ import zstandard
 
 from sidecar.config.schema import Part
 from sidecar.errors import ConfigError
-from sidecar.monitors.data import MAX_STATE_BYTES, WIDE, Data, Following, WindowSize
+from sidecar.monitors.data import MAX_STATE_BYTES, Data, Following, WindowSize
 from sidecar.monitors.followed import Followed
 from sidecar.monitors.keeping import Array
 from sidecar.records import Finding, Table
@@ -123,13 +123,6 @@ def test_what_cannot_be_is_refused_by_its_path(options: dict[str, object], fault
         msgspec.convert(options, Data)
 
     assert str(raised.value) == fault
-
-
-def test_many_features_are_judged_in_a_thread() -> None:
-    names = tuple(f"x{place}" for place in range(WIDE + 1))
-
-    assert Data().follow(learned(names, 100)).wide
-    assert not Data().follow(learned(names[:-1], 100)).wide
 
 
 def test_what_breaks_the_constraints_is_told_with_what_drifts(following: Following, rng: np.random.Generator) -> None:
