@@ -16,7 +16,7 @@ import requests
 import yaml
 
 from sidecar.records import JSON
-from tests.e2e.rig import PATIENCE_S, Sidecar, free_address, missing, program, sidecar, until
+from tests.e2e.rig import PATIENCE_S, Sidecar, missing, program, sidecar, until
 from tests.e2e.traffic import REQUESTS, nested, predict_many, predicting, table
 from tests.e2e.upstreams import Model, digest, scripted
 
@@ -216,9 +216,12 @@ def _all_seen(captures: JSON) -> JSON:
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
 def test_a_collector_that_is_away(first: Model, protocol: str) -> None:
-    variables = exporting(free_address(), protocol) | {"OTEL_METRIC_EXPORT_TIMEOUT": "200"}
+    # A port that is taken, and on which nobody listens: a free one may become the sidecar's own.
+    bound = socket.socket()
+    bound.bind(("127.0.0.1", 0))
+    variables = exporting(f"127.0.0.1:{bound.getsockname()[1]}", protocol) | {"OTEL_METRIC_EXPORT_TIMEOUT": "200"}
 
-    with sidecar("--upstream", first.url, variables=variables) as running:
+    with bound, sidecar("--upstream", first.url, variables=variables) as running:
         predict_many(running.url)
         exporter = until(lambda: (found := running.told("exporters", 0))["failed"] and found)
         predict_many(running.url)
