@@ -233,6 +233,7 @@ class Notice:
         time_s: Unix time of that.
         link: Where more can be read.
         repeat_s: So long after this one another notice follows if the alert still fires.
+        channels: Who is told: names (`webhook[0]`), kinds (`webhook`), or `*` for all.
     """
 
     id: str
@@ -240,6 +241,11 @@ class Notice:
     time_s: float
     link: str
     repeat_s: float
+    channels: tuple[str, ...] = ("*",)
+
+    def is_for(self, channel: str) -> bool:
+        """Whether the channel of this name is told."""
+        return not {"*", channel, channel.partition("[")[0]}.isdisjoint(self.channels)
 
 
 @dataclass(frozen=True, slots=True)

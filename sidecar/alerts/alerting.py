@@ -141,7 +141,7 @@ class Alerting:
 
     def _notice(self, alert: Alert, now_s: float) -> Notice:
         rule = rule_for(alert.finding.key, self.rules) or Rule()
-        return Notice(f"{alert.id}-{alert.told}", alert, now_s, self._link_to(alert), rule.repeat_s)
+        return Notice(f"{alert.id}-{alert.told}", alert, now_s, self._link_to(alert), rule.repeat_s, rule.channels)
 
     def _link_to(self, alert: Alert) -> str:
         return f"{self._link}/v1/alerts/{alert.id}" if self._link else ""

@@ -43,6 +43,7 @@ class Rule:
         hold_s: A finding that has gone before raises no notice; and what changes together comes in one.
         resolve_s: A finding that is back before has not gone: what comes and goes is told once.
         repeat_s: How often the channels are told while it fires; above 0.
+        channels: Who is told, as `Notice` has it.
     """
 
     monitor: str = "*"
@@ -54,6 +55,7 @@ class Rule:
     hold_s: float = 10.0
     resolve_s: float = 60.0
     repeat_s: float = 14400.0
+    channels: tuple[str, ...] = ("*",)
 
     def matches(self, key: Key) -> bool:
         """Whether it is about the findings of this key."""

@@ -125,7 +125,7 @@ class Store:
         return readable
 
     def commit(self, alerts: Sequence[Alert], notices: Sequence[Notice], channels: Sequence[str], now_s: float) -> int:
-        """Keep these alerts and no others, and put the notices into the outbox of every channel, all or nothing.
+        """Keep these alerts and no others, and put the notices into the outboxes of their channels, all or nothing.
 
         A notice that an outbox still has is not put there twice: what failed may be committed again.
 
@@ -136,7 +136,7 @@ class Store:
             How many older notices had no room any more.
         """
         kept = {alert.id: _encoded(alert) for alert in alerts}
-        posted = [(notice.id, notice.alert.id, now_s, now_s, _encoded(notice)) for notice in notices]
+        posted = [(notice, (notice.id, notice.alert.id, now_s, now_s, _encoded(notice))) for notice in notices]
         dropped = {}
         with self._transaction() as connection:
             _keep(connection, kept)
@@ -144,7 +144,7 @@ class Store:
                 connection.executemany(
                     "INSERT INTO outbox (channel, notice, alert, added_s, due_s, document) VALUES (?, ?, ?, ?, ?, ?)"
                     " ON CONFLICT (channel, notice) DO NOTHING",
-                    [(channel, *row) for row in posted],
+                    [(channel, *row) for notice, row in posted if notice.is_for(channel)],
                 )
                 dropped[channel] = connection.execute(_OVERFLOW, {"channel": channel}).rowcount
         for channel, count in dropped.items():

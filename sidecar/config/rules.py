@@ -124,6 +124,17 @@ def _monitors(config: Config) -> Iterator[Fault]:
             yield Fault(f"monitors[{place}].kind", f"{kind} a second time, expected each once")
 
 
+def _told(config: Config) -> Iterator[Fault]:
+    """That a rule tells only who is there: a retraining that never starts is noticed too late."""
+    kinds = [part.kind for part in config.alerts.channels]
+    known = {"*", *kinds, *(f"{kind}[{place}]" for place, kind in enumerate(kinds))}
+    for number, rule in enumerate(config.alerts.rules):
+        for place, name in enumerate(rule.channels):
+            if name not in known:
+                expected = ", ".join(sorted(known))
+                yield Fault(f"alerts.rules[{number}].channels[{place}]", f"{name} is none, expected one of {expected}")
+
+
 def _state(config: Config) -> Iterator[Fault]:
     if config.state is not None and (problem := _unwritable(Path(config.state))):
         yield Fault("state", f"expected a folder to write in, got {config.state}: {problem}")
@@ -168,5 +179,6 @@ RULES: Sequence[tuple[tuple[str, ...], Rule]] = (
     (("monitors",), _monitors),
     (("state",), _state),
     (("alerts",), _link),
+    (("alerts",), _told),
 )
 """Each rule with the keys that it is about."""

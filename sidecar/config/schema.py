@@ -244,6 +244,10 @@ class AlertRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     resolve_s: Annotated[float, Meta(ge=0, le=LONGEST_S, description="How long it must be gone to be resolved.")] = 60.0
     # As Alertmanager's repeat_interval.
     repeat_s: Annotated[Seconds, Meta(description="Told again after so long, while it lasts.")] = 14_400.0
+    # Whom one has named one wants to be told.
+    channels: Annotated[
+        tuple[str, ...], Meta(max_length=16, description="Who is told: kinds, or webhook[0] for the first channel.")
+    ] = ("*",)
 
 
 class Alerts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

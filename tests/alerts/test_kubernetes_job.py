@@ -12,9 +12,12 @@ import trustme
 import yaml
 from aiohttp import web
 
+import sidecar
 from sidecar.alerts.document import document
 from sidecar.alerts.kubernetes_job import MAX_MESSAGE_CHARACTERS, MAX_TEMPLATE_BYTES, TITLE, KubernetesJob
 from sidecar.alerts.posting import On
+from sidecar.cli.lazy import FAMILIES
+from sidecar.config.loading import Source
 from sidecar.errors import ConfigError, DeliveryError
 from sidecar.records import JSON, Notice
 from tests.alerts.kubernetes_fake import NAMESPACE, TOKEN, ApiServer, api_server, environment
@@ -44,6 +47,10 @@ spec:
         - {name: SIDECAR_ALERT_ID, value: theirs}
         - {name: MODEL, value: "fraud of $(SIDECAR_ALERT_VARIANT)"}
 """
+EXAMPLES = Path(sidecar.__file__).parents[1] / "k8s" / "examples"
+EXAMPLE: JSON = next(
+    each["data"] for each in yaml.safe_load_all((EXAMPLES / "retrain.yaml").read_text()) if each["kind"] == "ConfigMap"
+)
 JOB = (NAMESPACE, f"retrain-{ALERT_ID}")
 
 
@@ -467,3 +474,21 @@ def test_what_cannot_be_a_cluster_is_refused(options: dict[str, Any], faults: li
 
 def test_to_make_one_touches_nothing() -> None:
     assert KubernetesJob(template="/nowhere", credentials="/nowhere").api == "https://kubernetes.default.svc"
+
+
+@on_both_loops
+async def test_the_example_for_users_is_a_job_that_the_api_server_takes(tmp_path: Path, authority: trustme.CA) -> None:
+    async with cluster(tmp_path, authority) as found:
+        found.file.write_text(EXAMPLE["retrain.yaml"])
+        await found.send()
+
+    (container,) = found.job["spec"]["template"]["spec"]["containers"]
+    assert {each["name"] for each in container["env"]} >= {"SIDECAR_ALERT", "SIDECAR_ALERT_ID"}
+
+
+def test_the_examples_configuration_is_accepted(tmp_path: Path) -> None:
+    file = tmp_path / "sidecar.yaml"
+    file.write_text(EXAMPLE["sidecar.yaml"])
+    flags = {"state": str(tmp_path / "state"), "reference.path": str(tmp_path)}
+
+    assert Source(path=str(file), flags=flags).load(FAMILIES).alerts.channels[1].kind == "kubernetes_job"

@@ -450,3 +450,14 @@ def test_a_process_that_died_while_it_made_the_file_leaves_one_that_is_made_anew
     (tmp_path / FILE).touch()
     with closing(Store(tmp_path)) as store:
         assert store.load() == []
+
+
+def test_a_notice_waits_for_its_channels_only() -> None:
+    store = Store(None)
+    told = replace(notice("a"), channels=("slack", "webhook[1]"))
+    store.commit([], [told], ["webhook[0]", "webhook[1]", "slack[2]"], NOW_S)
+
+    assert [store.waiting(channel) for channel in ("webhook[0]", "webhook[1]", "slack[2]")] == [0, 1, 1]
+    found = store.due("slack[2]", NOW_S)
+    assert found is not None
+    assert found.notice == told

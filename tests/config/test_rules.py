@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from sidecar.config.rules import broken_rules
 from sidecar.config.schema import (
+    AlertRule,
     Alerts,
     Capture,
     Config,
@@ -108,6 +109,20 @@ CASES: list[tuple[Config, list[str]]] = [
     (
         replace(GOOD, monitors=(Part(kind="data"), Part(kind="quality"), Part(kind="data"))),
         ["monitors[2].kind: data a second time, expected each once"],
+    ),
+    (
+        replace(
+            GOOD,
+            alerts=Alerts(
+                rules=(
+                    AlertRule(channels=("slack", "slack[1]", "*")),
+                    AlertRule(channels=()),
+                    AlertRule(channels=("slck",)),
+                ),
+                channels=(Part(kind="webhook"), Part(kind="slack")),
+            ),
+        ),
+        ["alerts.rules[2].channels[0]: slck is none, expected one of *, slack, slack[1], webhook, webhook[0]"],
     ),
     (replace(GOOD, reference=Reference(path="/reference", learn_rows=1000)), []),
     (replace(GOOD, state="/tmp"), []),
