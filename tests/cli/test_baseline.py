@@ -2,9 +2,11 @@ import json
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from sidecar.__main__ import main
 from sidecar.reference.sample import parse_sample
+from tests.reference import shapes
 
 TRAINING = "age,country,label\n31,at,0\n47,de,1\n,at,0\n"
 
@@ -142,3 +144,16 @@ def test_a_folder_that_cannot_be_made_is_one_line_and_64(training: Path, capsys:
     assert main(["baseline", str(training), "-o", str(training / "below")]) == 64
 
     assert capsys.readouterr() == ("", f"{training / 'below'}: Not a directory\n")
+
+
+def test_what_it_writes_has_sagemaker_s_shapes(tmp_path: Path) -> None:
+    data = tmp_path / "data.csv"
+    lines = ["whole,fraction,text,nothing,mixed,constant"]
+    lines += [f"{row},{row / 7},{'ab'[row % 2]},,{row if row % 3 else 'x'},5" for row in range(500)]
+    data.write_text("\n".join(lines) + "\n")
+
+    assert main(["baseline", str(data), "-o", str(tmp_path / "reference")]) == 0
+
+    for name, shape in (("statistics.json", shapes.STATISTICS), ("constraints.json", shapes.CONSTRAINTS)):
+        Draft202012Validator.check_schema(shape)
+        Draft202012Validator(shape).validate(json.loads((tmp_path / "reference" / name).read_text()))
