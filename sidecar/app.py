@@ -118,6 +118,8 @@ class App:
         self._traffic = Traffic(max_series=config.telemetry.max_series)
         self._tap = Tap(buffer_bytes=config.capture.buffer_bytes)
         self._tls = build.listener_tls(config.tls)
+        variants = build.variants_of(config.upstream, config.variants)
+        build.check_rules(config.alerts, config.monitors, variants)
         self._reference_seen = fingerprints(build.reference_files(config.reference))
         self._reference = build.reference(config.reference)
         # One in memory can wait until requests are served.
@@ -341,6 +343,8 @@ class App:
             # One at a time: of two, the one that read the older file could end last.
             async with self._reloading:
                 config = await asyncio.to_thread(self._load)
+                variants = build.variants_of(config.upstream, config.variants)
+                build.check_rules(config.alerts, config.monitors, variants)
                 reference = await asyncio.to_thread(build.reference, config.reference)
                 await self._replace(config)
                 if self._monitor is not None:
@@ -354,8 +358,9 @@ class App:
         seen = fingerprints(build.reference_files(self._config.reference))
         if reference is not None and seen != self._reference_seen:
             self._reference_seen = seen
-            await watching.adopt(reference)
-            log.info("reference of %d rows in force", reference.profiles.rows)
+            with watching.pipeline.surviving:
+                await watching.adopt(reference)
+                log.info("reference of %d rows in force", reference.profiles.rows)
 
     async def _replace(self, config: Config) -> None:
         """Go over to another configuration, all of it or nothing.

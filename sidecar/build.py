@@ -4,8 +4,9 @@ import os
 import socket
 import ssl
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -15,6 +16,7 @@ from msgspec.structs import asdict
 
 from sidecar.config import schema
 from sidecar.config.addresses import Address, SocketAddress, parse_address, parse_upstream
+from sidecar.config.reading import nearest
 from sidecar.errors import ConfigError, Fault
 from sidecar.proxy.limits import Limits, Timeouts
 from sidecar.proxy.pool import Pool
@@ -237,6 +239,33 @@ def rules(alerts: schema.Alerts) -> "list[Rule]":
     from sidecar.alerts.rules import Rule
 
     return [Rule(**asdict(rule)) for rule in alerts.rules]
+
+
+def check_rules(alerts: schema.Alerts, monitors: Sequence[schema.Part], variants: Iterable[str]) -> None:
+    """See that every rule can match something: one that is misspelt would switch alerts off, silently.
+
+    Raises:
+        ConfigError: One cannot.
+    """
+    if alerts.rules == schema.Alerts().rules or (data := data_monitor(monitors)) is None:
+        return
+    known = {
+        "monitor": [part.kind for part in monitors],
+        "check": data.checks,
+        "variant": list(variants),
+        "subject": ["features", "predictions"],
+    }
+    faults = [
+        Fault(
+            f"alerts.rules[{place}].{name}",
+            f"{glob} matches nothing; expected one of {', '.join(names)}, * or a pattern{nearest(glob, names)}",
+        )
+        for place, rule in enumerate(alerts.rules)
+        for name, names in known.items()
+        if not any(fnmatchcase(each, glob := getattr(rule, name)) for each in names)
+    ]
+    if faults:
+        raise ConfigError(*faults)
 
 
 def admin_token(token: str | None, file: str | None) -> str | None:

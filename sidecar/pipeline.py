@@ -36,7 +36,7 @@ BATCH_BYTES = 256 * 1024
 """Of bodies that wait to be counted together."""
 
 JUDGED_ROWS = 256
-"""Counted between two looks at what they say: a batch of requests with many rows each is looked at many times."""
+"""Counted together at most, and between two looks at what they say: one request may have thousands."""
 
 BATCH_S = 0.5
 """How long they wait for more."""
@@ -240,10 +240,13 @@ def _is_heavy(message: Message) -> bool:
 
 
 def slices(sample: Sample) -> Iterator[tuple[Table, Table]]:
-    """The rows of features and predictions, in tables of at most BATCH_CELLS cells together, or of one row."""
+    """The rows of features and predictions, in tables of at most BATCH_CELLS cells and JUDGED_ROWS, or of one row.
+
+    A window takes a table whole: of many rows at once it would hold more than it should.
+    """
     features, predictions = sample.features, sample.predictions
     rows = len(features.values)
-    step = max(1, BATCH_CELLS // max(1, len(features.names) + len(predictions.names)))
+    step = max(1, min(JUDGED_ROWS, BATCH_CELLS // max(1, len(features.names) + len(predictions.names))))
     if rows <= step:
         yield features, predictions
         return
@@ -286,6 +289,6 @@ class _Surviving:
     ) -> bool:
         if isinstance(error, Exception):
             if not self._failures["internal"]:
-                log.error("an exchange could not be monitored; further ones are only counted", exc_info=error)
+                log.error("a fault behind the request path; further ones are only counted", exc_info=error)
             self._failures["internal"] += 1
         return error is None or isinstance(error, Exception)

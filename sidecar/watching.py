@@ -92,7 +92,8 @@ class Watching:
             seconds: Likewise.
         """
         if reference is not None:
-            await self.adopt(reference)
+            with self.pipeline.surviving:
+                await self.adopt(reference)
         elif rows is not None or seconds is not None:
             self.learn(rows, seconds)
         for every_s, work in ((LOOK_S, self._look), (CHECK_S, self._check), (SAVE_S, self._save)):

@@ -142,8 +142,9 @@ def test_texts_are_counted_with_their_rows_when_a_batch_is_counted_in_parts(wait
     ("rows", "columns", "slices_of"),
     [
         (3, 2, [3]),
-        (BATCH_CELLS // 5, 4, [BATCH_CELLS // 5]),
-        (BATCH_CELLS // 5 + 1, 4, [BATCH_CELLS // 5, 1]),
+        (JUDGED_ROWS + 1, 2, [JUDGED_ROWS, 1]),
+        (BATCH_CELLS // 50, 49, [BATCH_CELLS // 50]),
+        (BATCH_CELLS // 50 + 1, 49, [BATCH_CELLS // 50, 1]),
         (2, BATCH_CELLS + 1, [1, 1]),
         (5, 0, [5]),
     ],

@@ -176,11 +176,14 @@ class Alerting:
             self._failing.remove(what)
 
     def _tell_changes(self, before: Sequence[Alert], now_s: float) -> None:
-        """A log record of every alert that begins to fire or is resolved, silenced or not."""
+        """A log record and a line in our own log of what begins to fire or is resolved, silenced or not."""
         states = {alert.id: alert.state for alert in before}
         for alert in self.alerts:
             if alert.state != states.get(alert.id, "pending"):
-                self._tell(_event(alert, now_s))
+                event = _event(alert, now_s)
+                self._tell(event)
+                level = logging.INFO if alert.state == "resolved" else logging.WARNING
+                log.log(level, "alert %s: %s", alert.id, event.body)
 
 
 def _event(alert: Alert, now_s: float) -> Event:

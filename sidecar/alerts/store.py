@@ -9,6 +9,7 @@ and lone surrogates, which statistics and the names of columns may have, come ba
 """
 
 import json
+import logging
 import os
 import sqlite3
 import threading
@@ -24,7 +25,11 @@ import msgspec
 from sidecar.errors import ConfigError, DeliveryError, Fault
 from sidecar.records import Alert, Notice
 
+log = logging.getLogger(__name__)
+
 FILE = "sidecar.sqlite"
+BROKEN = ".broken"
+"""What the name of a damaged file that was put aside ends with."""
 OUTBOX = 1000
 """Notices that wait for one channel; on overflow the oldest go, counted."""
 MAX_AGE_S = 86_400.0
@@ -70,6 +75,10 @@ _OVERFLOW = f"""DELETE FROM outbox WHERE channel = :channel AND number <= (
 )"""
 
 T = TypeVar("T")
+
+
+class _BrokenError(ValueError):
+    """The file is ours, and damaged."""
 
 
 class Pending(NamedTuple):
@@ -248,6 +257,21 @@ def _fault(where: object, text: str) -> ConfigError:
 
 
 def _opened(path: Path | None, busy_s: float) -> sqlite3.Connection:
+    """The connection; a file of ours that is broken is put aside, since serving must not wait for its repair."""
+    try:
+        return _connected(path, busy_s)
+    except (sqlite3.DatabaseError, _BrokenError) as error:
+        if path is None or isinstance(error, sqlite3.OperationalError):
+            raise
+        aside = path / f"{FILE}{BROKEN}"
+        log.error("state: %s; the file is now %s, and another is begun: alerts of before are not known", error, aside)  # noqa: TRY400  (no fault of ours)
+        (path / FILE).replace(aside)
+        for log_file in (f"{FILE}-wal", f"{FILE}-shm"):
+            (path / log_file).unlink(missing_ok=True)
+        return _connected(path, busy_s)
+
+
+def _connected(path: Path | None, busy_s: float) -> sqlite3.Connection:
     name = ":memory:" if path is None else _made(path)
     connection = sqlite3.connect(name, timeout=busy_s, isolation_level=None, check_same_thread=False)
     with ExitStack() as stack:
@@ -279,7 +303,7 @@ def _claim(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     if (report := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-        raise ValueError(f"the file is broken ({report}), expected a whole one")
+        raise _BrokenError(f"the file is broken ({report})")
     with _transaction(connection):
         for statement in _TABLES if version == 0 else ():
             connection.execute(statement)

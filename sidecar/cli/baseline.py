@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     Read = Callable[[Path], Iterator[Chunk]]
 
 
+CAPTURE = {"captureData", "eventMetadata"}
+"""What a line of captured traffic has, and no row of training data."""
+
 SAMPLE_ROWS = 5000
 """What the detector of dependence uses."""
 
@@ -145,6 +148,8 @@ def _learned(
             learner.update(kept.table, kept.fractional)
             if reservoir:
                 reservoir.update(kept.table)
+    if names >= CAPTURE:
+        raise ConfigError(Fault(str(files[0]), "these are captures of traffic, expected --captures with them"))
     if not learner.rows:
         raise ConfigError(Fault(str(files[0]), "no row that can be read, expected at least one"))
     if target and target not in names:

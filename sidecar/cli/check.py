@@ -22,6 +22,7 @@ def _check(source: Source, *, print_schema: bool) -> int:
         click.echo(msgspec.json.format(msgspec.json.encode(schema(FAMILIES)), indent=2))
         return 0
     config = source.load(FAMILIES)
+    build.check_rules(config.alerts, config.monitors, build.variants_of(config.upstream, config.variants))
     build.reference(config.reference)
     build.admin_token(config.admin_token, config.admin_token_file)
     build.listener_tls(config.tls)

@@ -106,8 +106,12 @@ def free_ratios(recent: Floats, urn: Floats, used: Flags, rows: Floats) -> Float
     return out
 
 
-def log_likelihood_ratios(fixed: Fixed, urn: Floats, free: Floats, batch: Floats, tolerance: float) -> Floats:
-    """The logarithm of L for every alternative, shape (k, A); see the module.
+def log_likelihood_ratios(
+    fixed: Fixed, urn: Floats, free: Floats, batch: Floats, tolerance: float, least: float = 0.0
+) -> tuple[Floats, Flags]:
+    """The logarithm of L for every alternative, and which of them bet on this batch at all; each of shape (k, A).
+
+    Who bets is known before the rows: it depends on the urn, on what came before, and on how many rows there are.
 
     Args:
         fixed: The alternatives that do not change.
@@ -115,6 +119,7 @@ def log_likelihood_ratios(fixed: Fixed, urn: Floats, free: Floats, batch: Floats
         free: v of those that do, shape (k, W, B).
         batch: Counts, shape (k, B).
         tolerance: Relative change of a share that is still the null.
+        least: The relative variance under p below which a bet is none.
     """
     total = urn.sum(axis=1, keepdims=True)
     p = urn / total
@@ -129,7 +134,8 @@ def log_likelihood_ratios(fixed: Fixed, urn: Floats, free: Floats, batch: Floats
     y = x * (largest - mean) / reach
     cost = rows * (np.log(reach) + x * variance / (2 * reach**2 * (1 - np.minimum(y, SIT_OUT))))
     out: Floats = np.where(y <= SIT_OUT, gain - cost, 0.0)
-    return out
+    bets: Flags = (y <= SIT_OUT) & (variance > least * reach**2)
+    return out, bets
 
 
 def describe(fixed: Fixed, free: Floats, feature: int, index: int) -> tuple[Floats, str]:

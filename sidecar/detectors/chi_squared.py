@@ -1,8 +1,10 @@
 """Pearson's chi-squared test of two windows of categories."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
 
 from sidecar.detectors.tails import chi_squared_tail
 from sidecar.detectors.verdict import unlikely
@@ -34,7 +36,7 @@ class ChiSquared:
             for `ChiSquared`, which it holds against the p-value of each feature alone.
     """
 
-    alpha: float = 0.001
+    alpha: Annotated[float, Meta(gt=0, lt=1)] = 0.001
 
     def check(self, reference: Tally, current: Tally) -> Comparison:
         """The statistic of each feature of categories, and its p-value."""

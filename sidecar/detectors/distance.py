@@ -4,9 +4,10 @@ Source: Deequ's public analyzer, github.com/awslabs/deequ, src/main/scala/com/am
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from msgspec import Meta
 
 from sidecar.detectors.verdict import beyond
 from sidecar.records import Comparison
@@ -29,7 +30,7 @@ class LInfinity:
         method: SageMaker's `comparison_method`; for numbers only, categories are compared as they are.
     """
 
-    threshold: float = 0.1
+    threshold: Annotated[float, Meta(ge=0)] = 0.1
     method: Literal["Simple", "Robust"] = "Robust"
 
     def check(self, reference: Tally, current: Tally) -> Comparison:

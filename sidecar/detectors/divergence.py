@@ -1,8 +1,10 @@
 """Distances between shares: the population stability index, and Jensen and Shannon's."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
 
 from sidecar.detectors.verdict import beyond
 from sidecar.records import Comparison
@@ -24,7 +26,7 @@ class PopulationStability:
         threshold: Above it there is drift; credit scoring's rule is 0.1 for a moderate one and 0.25 for a great one.
     """
 
-    threshold: float = 0.25
+    threshold: Annotated[float, Meta(ge=0)] = 0.25
 
     def check(self, reference: Tally, current: Tally) -> Comparison:
         """The index of each feature."""
@@ -45,7 +47,7 @@ class JensenShannon:
         threshold: Above it there is drift.
     """
 
-    threshold: float = 0.1
+    threshold: Annotated[float, Meta(ge=0)] = 0.1
 
     def check(self, reference: Tally, current: Tally) -> Comparison:
         """The distance of each feature."""

@@ -1,8 +1,10 @@
 """The two-sample test of Kolmogorov and Smirnov, on bins."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
 
 from sidecar.detectors.tails import kolmogorov_tail
 from sidecar.detectors.verdict import unlikely
@@ -22,7 +24,7 @@ class KolmogorovSmirnov:
         alpha: The false discovery rate over the features of one look.
     """
 
-    alpha: float = 0.001
+    alpha: Annotated[float, Meta(gt=0, lt=1)] = 0.001
 
     def check(self, reference: Tally, current: Tally) -> Comparison:
         """The distance of each feature of numbers, and its p-value."""

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from math import erfc, sqrt
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
 
 from sidecar.detectors.verdict import unlikely
 from sidecar.records import Comparison
@@ -24,7 +26,7 @@ class MeanShift:
         alpha: The false discovery rate over the features of one look.
     """
 
-    alpha: float = 0.001
+    alpha: Annotated[float, Meta(gt=0, lt=1)] = 0.001
 
     def check(self, reference: Tally, current: Tally) -> Comparison:
         """The shift of each feature of numbers, negative where the mean has fallen, and its p-value."""

@@ -1,8 +1,10 @@
 """Values that have gone missing."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
 
 from sidecar.detectors.verdict import beyond
 from sidecar.records import Comparison
@@ -19,7 +21,7 @@ class MissingShare:
         threshold: Above it there is drift.
     """
 
-    threshold: float = 0.1
+    threshold: Annotated[float, Meta(ge=0)] = 0.1
 
     def check(self, reference: Tally, current: Tally) -> Comparison:
         """The difference of each feature; below 0 where fewer are missing."""

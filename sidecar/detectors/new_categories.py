@@ -1,6 +1,9 @@
 """Texts that the reference never had."""
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
 
 from sidecar.detectors.verdict import beyond
 from sidecar.records import Comparison
@@ -20,7 +23,7 @@ class NewCategories:
         threshold: Above it there is drift.
     """
 
-    threshold: float = 0.01
+    threshold: Annotated[float, Meta(ge=0)] = 0.01
 
     def check(self, reference: Tally, current: Tally) -> Comparison:  # noqa: ARG002  # the bins know what is new
         """The share for each feature whose texts are all listed."""

@@ -2,7 +2,8 @@
 
 A CUSUM of log-likelihood ratios, W <- max(0, W + c @ ln(before / after)) for the counts c of each batch. While the
 feature stays where it drifted to, W reaches ln(R) once in R rows at most, on average (Lorden 1971); that is nominal,
-since `after` is estimated. Once it is back, W grows by the divergence of `before` from `after` a row: about as many
+since `after` is estimated: from the rows of the alarm, which was lucky to come so soon, and then from all that came
+before W was last 0. Once it is back, W grows by the divergence of `before` from `after` a row: about as many
 rows tell that a change is over as told that it had come.
 """
 
@@ -30,6 +31,9 @@ class Returning:
         away: The features that are not back yet, shape (k,).
         log_ratios: Ln(before / after) by bin, shape (k, B); 0 where nothing drifted.
         nats: W, shape (k,).
+        before: Shares while all was well, shape (k, B).
+        drifted: Rows since the change, shape (k, B).
+        doubtful: Rows since W was last 0, which may be those of before again, shape (k, B).
 
     Example:
         >>> returning = Returning(shape=(1, 2))
@@ -44,14 +48,20 @@ class Returning:
     away: Flags = field(init=False)
     log_ratios: Floats = field(init=False)
     nats: Floats = field(init=False)
+    before: Floats = field(init=False)
+    drifted: Floats = field(init=False)
+    doubtful: Floats = field(init=False)
 
     def __post_init__(self) -> None:
         self.away = np.zeros(self.shape[0], dtype=np.bool_)
         self.log_ratios = np.zeros(self.shape)
         self.nats = np.zeros(self.shape[0])
+        self.before = np.zeros(self.shape)
+        self.drifted = np.zeros(self.shape)
+        self.doubtful = np.zeros(self.shape)
 
     def start(self, feature: int, before: Floats, after: Floats, rows: int) -> None:
-        """Follow a feature from now on, or follow it anew.
+        """Follow a feature from now on; one that is followed already has alarmed again, and is not back.
 
         Args:
             before: Shares of the bins while all was well, shape (B,).
@@ -59,17 +69,33 @@ class Returning:
             rows: That `after` was read from.
         """
         used = before > 0
-        shrunk = (after * rows + before * used.sum()) / (rows + used.sum())
-        ratios = np.divide(before, shrunk, out=np.ones_like(before), where=used & (shrunk > 0))
-        self.log_ratios[feature] = np.log(np.clip(ratios, 1 / MAX_RATIO, MAX_RATIO))
+        if self.away[feature]:
+            self.drifted[feature] += self.doubtful[feature]
+        else:
+            self.drifted[feature] = after * rows + before * used.sum()
+        self.before[feature] = before
+        self.doubtful[feature] = 0.0
         self.nats[feature] = 0.0
         self.away[feature] = True
+        self._learn(self.away & (np.arange(len(self.away)) == feature))
 
     def update(self, counts: Counts) -> Flags:
         """Take the rows of one batch, shape (k, B); the features that are back with it, shape (k,)."""
         self.nats = np.maximum(self.nats + (counts * self.log_ratios).sum(axis=1), 0.0)
+        self.doubtful[self.away] += counts[self.away]
+        lasting = self.away & (self.nats == 0.0)
+        self.drifted[lasting] += self.doubtful[lasting]
+        self.doubtful[lasting] = 0.0
+        self._learn(lasting)
         back: Flags = self.away & (self.nats >= np.log(STAYS_FOR))
         self.away &= ~back
         self.log_ratios[back] = 0.0
         self.nats[back] = 0.0
         return back
+
+    def _learn(self, those: Flags) -> None:
+        """Take what these features have drifted to from all rows that tell it."""
+        before, drifted = self.before[those], self.drifted[those]
+        after = drifted / drifted.sum(axis=1, keepdims=True)
+        ratios = np.divide(before, after, out=np.ones_like(before), where=(before > 0) & (after > 0))
+        self.log_ratios[those] = np.log(np.clip(ratios, 1 / MAX_RATIO, MAX_RATIO))

@@ -4,8 +4,9 @@ Every feature has a Shiryaev-Roberts e-detector (Shin, Ramdas, Rinaldo, arXiv 22
 
     M <- (M + n) L        n rows of a batch, L its likelihood ratio (`betting`), M = 0 at first and after an alarm,
 
-mixed with fixed weights. While nothing changes E[L | past] <= 1, so that E[M] grows by n a batch at most, restarts
-included: in R rows M reaches k T at most R / (k T) times on average, and k features together R / T times.
+mixed with fixed weights; M <- M L where the alternative does not bet on the batch. While nothing changes
+E[L | past] <= 1, so that E[M] grows by n a batch at most, restarts included: in R rows M reaches k T at most R / (k T)
+times on average, and k features together R / T times.
 
 Proven: this, for independent rows, whatever the dependence of features within a row, for continuous features with
 edges at order statistics of the reference and no tolerance; on average over references as over rows; up to a feature's
@@ -26,6 +27,9 @@ from sidecar.stats.moments import Counts, Flags, Floats
 DOUBT = 4.0
 """Nats by which a beginning may be less likely than the likeliest, for its rows still to count as those of the change.
 Rows of a lasting change that stay in the urn would hide it in the end."""
+
+LEAST_BET = 20.0
+"""The relative variance over T rows that a bet must have; with 2, a constant still alarmed after 5 T rows."""
 
 LEVELS, SLOTS = 14, 8
 """Checkpoints: SLOTS of them 2^l batches apart for each l below LEVELS. An age is known to an eighth or so."""
@@ -116,7 +120,7 @@ class Sequential:
         >>> detector = Sequential(reference=reference, ordered=reference > 0, used=reference > 0)
         >>> shifted = np.array([[16, 20, 22, 24, 25, 26, 28, 29, 31, 35]])
         >>> [round(float(detector.update(shifted).nats[0]), 1) for _ in range(4)]
-        [8.0, 12.5, 16.9, 8.0]
+        [8.0, 12.4, 16.8, 8.0]
     """
 
     reference: Counts
@@ -162,9 +166,13 @@ class Sequential:
         _mark(state)
         rows = batch.sum(axis=1, keepdims=True)
         free = free_ratios(state.recent, state.urn, self.fixed.used, rows)
-        gains = log_likelihood_ratios(self.fixed, state.urn, free, batch, self.tolerance)
+        gains, bets = log_likelihood_ratios(
+            self.fixed, state.urn, free, batch, self.tolerance, LEAST_BET / self.false_alarms_per
+        )
         with np.errstate(divide="ignore"):
-            state.wealth = np.logaddexp(state.wealth, np.log(rows)) + gains
+            # Who does not bet begins nothing: what neither loses nor wins would grow by a row a row, of all features
+            # that are constant alike, until they alarm together.
+            state.wealth = np.logaddexp(state.wealth, np.log(rows * bets)) + gains
         state.urn += batch
         state.seen += counts
         state.recent *= np.exp(-rows / WINDOWS)[:, :, None]

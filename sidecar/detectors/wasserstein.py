@@ -1,8 +1,10 @@
 """The distance that the rows have moved on average: Wasserstein's of order 1, on bins."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
 
 from sidecar.detectors.verdict import beyond
 from sidecar.records import Comparison
@@ -37,7 +39,7 @@ class Wasserstein:
         threshold: Above it there is drift.
     """
 
-    threshold: float = 0.1
+    threshold: Annotated[float, Meta(ge=0)] = 0.1
 
     def check(self, reference: Tally, current: Tally) -> Comparison:
         """The distance of each feature of numbers."""

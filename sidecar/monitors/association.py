@@ -14,7 +14,7 @@ from sidecar.records import Carrier
 from sidecar.stats.moments import Flags
 
 LEARNED_FROM = ("products", "rows", "blocks")
-RETURNING = ("away", "log_ratios", "nats")
+RETURNING = ("away", "log_ratios", "nats", "before", "drifted", "doubtful")
 STANDING = "standing"
 CONTRAST = ("directions", "weights", "pairs", "before", "after", "surprise")
 

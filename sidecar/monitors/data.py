@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from io import BytesIO
-from typing import Annotated
+from typing import Annotated, get_args
 
 import msgspec
 import numpy as np
@@ -23,7 +23,7 @@ from sidecar.monitors.placing import Rows, placement
 from sidecar.monitors.windows import Windows
 from sidecar.records import Finding, Table
 from sidecar.reference.binning import bins_of
-from sidecar.reference.checks import Violation, violations
+from sidecar.reference.checks import Check, Violation, violations
 from sidecar.reference.folder import Reference
 from sidecar.stats.summary import Summary
 
@@ -76,6 +76,11 @@ class Data:
         for place, kind in enumerate(kinds):
             if kind in kinds[:place]:
                 raise ConfigError(Fault(f"detectors[{place}].kind", f"{kind} a second time, expected each once"))
+
+    @property
+    def checks(self) -> list[str]:
+        """What a finding may be called after: the detectors, and SageMaker's checks."""
+        return ["sequential", "dependence", *(part.kind for part in self.detectors), *get_args(Check)]
 
     def follow(self, reference: Reference) -> "Following":
         """Begin to watch."""

@@ -24,7 +24,7 @@ LEAST = 1e-9
 
 
 SEEN = ("seen", "answered")
-RETURNING = ("away", "log_ratios", "nats")
+RETURNING = ("away", "log_ratios", "nats", "before", "drifted", "doubtful")
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,9 @@ def change_of(bins: Bins, feature: int, before: Floats, after: Floats) -> str:
         was, now = _above(was), _above(now)
     place = int(np.argmax(np.abs(now - was)))
     if abs(after[BINS] - before[BINS]) >= abs(now[place] - was[place]):
-        return f"missing {_percent(before[BINS])} → {_percent(after[BINS])}"
+        # A text among numbers counts there too.
+        what = "without a number" if bins.numeric[feature] else "missing"
+        return f"{what} {_percent(before[BINS])} → {_percent(after[BINS])}"
     return f"{_name(bins, feature, place)} {_percent(was[place])} → {_percent(now[place])}"
 
 

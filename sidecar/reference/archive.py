@@ -15,7 +15,7 @@ KEPT = 1000
 
 
 class Archive:
-    """Keeps what was broken at any time within the hour, in `{folder}/{variant}/yyyy/mm/dd/hh/`; UTC.
+    """Keeps the worst that was broken within each hour, in `{folder}/{variant}/yyyy/mm/dd/hh/`; UTC.
 
     Args:
         folder: Made where it is missing; what is made is readable by its owner alone.
@@ -39,9 +39,10 @@ class Archive:
         if before != file:
             kept = _read(file)
         news: dict[tuple[str, str], Violation] = {(each.feature, each.check): each for each in found}
-        if before == file and not news.keys() - kept.keys():
+        worse = {key: each for key, each in news.items() if key not in kept or _distance(each) > _distance(kept[key])}
+        if before == file and not worse:
             return
-        kept = {**news, **kept}
+        kept = {**kept, **worse}
         _write(file, write_violations((variant, each) for each in kept.values()))
         self._hours[variant] = file, kept
         if before != file:
@@ -56,6 +57,10 @@ class Archive:
                 if any(folder.iterdir()):
                     break
                 folder.rmdir()
+
+
+def _distance(violation: Violation) -> float:
+    return abs(violation.value - violation.limit)
 
 
 def _read(file: Path) -> dict[tuple[str, str], Violation]:

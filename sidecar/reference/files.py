@@ -24,21 +24,27 @@ from sidecar.reference.sketch import Sketch
 
 F = TypeVar("F", bound=Struct)
 Switch = Literal["Enabled", "Disabled"]
-Count = Annotated[int, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0, le=1 << 53)]
+"""No more rows than a double tells apart, as they are summed."""
+
+Share = Annotated[float, Meta(ge=0, le=1)]
 Word = Literal["NaN", "Infinity", "-Infinity"]
 Number = float | Word
 """Java's JSON writers put in words what JSON has no number for."""
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding raises: it is not JSON of the kind that is wanted, not UTF-8, or nested too deeply."""
+MAX_K = 65535
+"""Of a sketch, as DataSketches has it."""
+
 MAX_LEVELS = 48
 """Of a sketch: an item of the last one stands for 2^47 numbers."""
 
 
 class _Distribution(Struct):
     perform_comparison: Switch | UnsetType = UNSET
-    comparison_threshold: float | UnsetType = UNSET
+    comparison_threshold: Share | UnsetType = UNSET
     comparison_method: Method | UnsetType = UNSET
-    categorical_comparison_threshold: float | UnsetType = UNSET
+    categorical_comparison_threshold: Share | UnsetType = UNSET
     categorical_drift_method: CategoricalMethod | UnsetType = UNSET
 
 
@@ -46,9 +52,9 @@ class _Monitoring(Struct):
     evaluate_constraints: Switch | UnsetType = UNSET
     emit_metrics: Switch | UnsetType = UNSET
     enable_comparisons: bool | UnsetType = UNSET
-    datatype_check_threshold: float | UnsetType = UNSET
-    domain_content_threshold: float | UnsetType = UNSET
-    min_domain_mass: float | UnsetType = UNSET
+    datatype_check_threshold: Share | UnsetType = UNSET
+    domain_content_threshold: Share | UnsetType = UNSET
+    min_domain_mass: Share | UnsetType = UNSET
     distribution_constraints: _Distribution | UnsetType = UNSET
 
 
@@ -67,7 +73,7 @@ class _TextConstraints(Struct):
 class _FeatureConstraints(Struct):
     name: str
     inferred_type: Kind = "Unknown"
-    completeness: float = 0.0
+    completeness: Share = 0.0
     num_constraints: _NumberConstraints | UnsetType | None = UNSET
     string_constraints: _TextConstraints | UnsetType | None = UNSET
     camel_overrides: _Monitoring | UnsetType | None = field(default=UNSET, name="monitoringConfigOverrides")
@@ -93,7 +99,7 @@ class _Bucket(Struct):
 
 class _SketchParameters(Struct):
     c: float
-    k: Annotated[float, Meta(gt=0)]
+    k: Annotated[float, Meta(gt=0, le=MAX_K)]
 
 
 class _Sketch(Struct):

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.alerts.store import FILE, MAX_AGE_S, OUTBOX, SCHEMA, SET_BACK_S, Pending, Store
+from sidecar.alerts.store import BROKEN, FILE, MAX_AGE_S, OUTBOX, SCHEMA, SET_BACK_S, Pending, Store
 from sidecar.errors import ConfigError, DeliveryError
 from sidecar.records import Alert, Carrier, Finding, Key, Notice
 
@@ -401,30 +401,37 @@ def test_a_file_of_a_later_schema_is_refused(tmp_path: Path) -> None:
     assert refused(tmp_path).endswith(f"schema {SCHEMA + 1}, expected at most {SCHEMA}: a later sidecar wrote it")
 
 
-def broken(tmp_path: Path, offset: int, data: bytes) -> str:
-    with closing(Store(tmp_path)) as store:
-        store.commit([alert(str(number)) for number in range(100)], [notice("a")], ["hook"], NOW_S)
-    with (tmp_path / FILE).open("r+b") as file:
-        file.seek(offset)
-        file.write(data)
-    return refused(tmp_path)
-
-
-def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
-    assert "file is not a database, expected a whole file" in broken(tmp_path, 0, b"mine")
-
-
-def test_a_file_with_broken_pages_is_refused(tmp_path: Path) -> None:
-    said = broken(tmp_path, 2 * 4096, b"\xff" * 4096 * 20)
-    assert "the file is broken (" in said
-
-
-def test_a_file_that_was_cut_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("at", "damage", "said"),
+    [
+        (0, b"mine", "file is not a database"),
+        (2 * 4096, b"\xff" * 4096 * 20, "the file is broken"),
+        (-1, b"", "malformed"),
+    ],
+    ids=["no database", "broken pages", "cut"],
+)
+def test_a_damaged_file_is_put_aside_and_another_begun(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, at: int, damage: bytes, said: str
+) -> None:
+    """A sidecar that does not start serves nobody."""
     with closing(Store(tmp_path)) as store:
         store.commit([alert(str(number)) for number in range(100)], [], [], NOW_S)
     with (tmp_path / FILE).open("r+b") as file:
-        file.truncate(3 * 4096)
-    assert "malformed" in refused(tmp_path)
+        if at < 0:
+            file.truncate(3 * 4096)
+        else:
+            file.seek(at)
+            file.write(damage)
+    whole = (tmp_path / FILE).read_bytes()
+
+    with closing(Store(tmp_path)) as store:
+        assert store.load() == []
+        store.commit([alert("a")], [], [], NOW_S)
+        assert [each.id for each in store.load()] == ["a"]
+
+    assert (tmp_path / f"{FILE}{BROKEN}").read_bytes() == whole
+    (record,) = caplog.records
+    assert said in record.getMessage()
 
 
 def test_a_file_where_the_folder_should_be_is_told(tmp_path: Path) -> None:

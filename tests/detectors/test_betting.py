@@ -14,7 +14,7 @@ def test_no_alternative_gains_on_the_urn_on_average(alpha: tuple[float, ...], n:
     free = np.array([[[0.2, 1.0, 5.0], [1.5, 0.5, 0.7], [1.0, 1.0, 1.0]]])
     expected = np.zeros(GAUSSIAN + 3 * len(ODDS) + 3)
     for batch in batches_of(n, 3):
-        gains = log_likelihood_ratios(detector.fixed, urn, free, batch[None].astype(float), 0.0)[0]
+        gains = log_likelihood_ratios(detector.fixed, urn, free, batch[None].astype(float), 0.0)[0][0]
         expected += polya(batch, urn[0]) * np.exp(gains)
     assert (expected <= 1 + 1e-9).all()
     assert expected[GAUSSIAN + 12 + 2] == pytest.approx(1.0)  # betting on no change is free
@@ -25,7 +25,7 @@ def test_little_is_given_away_when_the_urn_is_large() -> None:
     urn, free = detector.state.urn, np.ones((1, 3, 3))
     expected = sum(
         polya(batch, urn[0])
-        * np.exp(log_likelihood_ratios(detector.fixed, urn, free, batch[None].astype(float), 0.0)[0])
+        * np.exp(log_likelihood_ratios(detector.fixed, urn, free, batch[None].astype(float), 0.0)[0][0])
         for batch in batches_of(12, 3)
     )
     assert (expected[: len(SCALES) + 10] > 0.98).all()
@@ -38,7 +38,7 @@ def test_shares_within_the_tolerance_gain_nothing_from_one_row(tolerance: float)
     for signs in ([1, 1, -1, -1], [1, -1, 1, -1], [-1, -1, 1, 1], [-1, 1, 1, -1]):
         near = p * (1 + tolerance * np.array(signs))
         gains = [
-            log_likelihood_ratios(detector.fixed, detector.state.urn, np.ones((1, 3, 4)), row[None], tolerance)[0]
+            log_likelihood_ratios(detector.fixed, detector.state.urn, np.ones((1, 3, 4)), row[None], tolerance)[0][0]
             for row in np.eye(4)
         ]
         assert (near @ np.exp(gains) <= 1 + 1e-12).all()

@@ -47,6 +47,14 @@ def test_bins_that_stay_empty_do_not_make_all_features_alarm_together() -> None:
     assert max(named) <= 2
 
 
+def test_features_that_are_constant_never_alarm() -> None:
+    """A bet on what cannot change neither loses nor wins: its evidence would grow with the rows."""
+    reference = np.tile([1000, 0, 0], (6, 1))
+    detector = build(reference, ordered=np.tile([True, True, False], (6, 1)), false_alarms_per=2000)
+    assert not any(detector.update(np.tile([200, 0, 0], (6, 1))).alarms.any() for _ in range(300))
+    assert detector.update(np.tile([100, 100, 0], (6, 1))).alarms.all()
+
+
 @pytest.mark.parametrize(
     ("shift", "scale", "rows"), [(0.3, 1.0, 1100), (0.5, 1.0, 400), (1.0, 1.0, 100), (0, 1.3, 900), (0, 0.7, 500)]
 )
@@ -171,7 +179,7 @@ def test_a_start_is_added_for_every_row() -> None:
     first = detector.state.wealth.copy()
     urn, free = detector.state.urn.copy(), np.ones((1, 3, 10))
     batch = np.full((1, 10), 3)
-    gains = log_likelihood_ratios(detector.fixed, urn, free, batch.astype(float), detector.tolerance)
+    gains = log_likelihood_ratios(detector.fixed, urn, free, batch.astype(float), detector.tolerance)[0]
     detector.update(batch)
     expected = np.log(np.exp(first) + 30) + gains
     np.testing.assert_allclose(detector.state.wealth[:, :-3], expected[:, :-3])

@@ -94,8 +94,8 @@ def test_texts_without_a_bin_of_their_own_are_others() -> None:
 def test_what_has_gone_missing_is_told_where_nothing_else_moved_as_much() -> None:
     bins = bins_from(CONTINUOUS)
 
-    assert change_of(bins, 0, shares(1.0), shares(0.93, missing=0.07)) == "missing 0 % → 7 %"
-    assert change_of(bins, 0, shares(missing=1.0), shares(missing=1.0)) == "missing 100 % → 100 %"
+    assert change_of(bins, 0, shares(1.0), shares(0.93, missing=0.07)) == "without a number 0 % → 7 %"
+    assert change_of(bins, 0, shares(missing=1.0), shares(missing=1.0)) == "without a number 100 % → 100 %"
 
 
 def test_a_sentence_names_a_few_and_counts_the_rest() -> None:
@@ -122,4 +122,6 @@ def test_pairs_of_features_depend_on_each_other_in_another_way() -> None:
 def test_shares_are_told_to_a_hundredth_of_a_percent_and_three_digits(share: float, expected: str) -> None:
     bins = bins_from(CONTINUOUS)
 
-    assert change_of(bins, 0, shares(missing=share), shares(missing=share + 5)).startswith(f"missing {expected} % → ")
+    assert change_of(bins, 0, shares(missing=share), shares(missing=share + 5)).startswith(
+        f"without a number {expected} % → "
+    )

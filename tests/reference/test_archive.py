@@ -26,7 +26,16 @@ def test_an_hour_holds_what_was_broken_at_any_time_within_it(tmp_path: Path) -> 
     for found in ([LATE], [], [WRONG, LATE], []):
         archive.keep("champion", found, HOUR_S)
 
-    assert told(tmp_path) == {"champion/2023/11/14/22": ["country", "age"]}
+    assert told(tmp_path) == {"champion/2023/11/14/22": ["age", "country"]}
+
+
+def test_of_what_is_broken_for_long_the_worst_is_kept(tmp_path: Path) -> None:
+    archive = Archive(tmp_path)
+    for value in (0.8, 0.2, 0.7):
+        archive.keep("champion", [LATE._replace(value=value)], HOUR_S)
+
+    (file,) = tmp_path.rglob("*.json")
+    assert [each["value"] for each in json.loads(file.read_bytes())["violations"]] == [0.2]
 
 
 def test_the_next_hour_begins_anew_and_an_hour_without_faults_says_so(tmp_path: Path) -> None:
