@@ -207,7 +207,7 @@ class Alert:
         gone_s: Since when the finding does not hold any more; None while it does.
         told_s: When the channels were last told.
         told: How often they were.
-        silenced_until_s: Until then they are told nothing.
+        silenced_until_s: Until then they are not told that it fires.
     """
 
     id: str

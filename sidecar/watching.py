@@ -136,6 +136,8 @@ class Watching:
 
     async def _follow(self, data: Data, reference: Reference) -> Following:
         """The monitor on this reference, with the evidence so far."""
+        if reference.sample is not None and not _known(reference) & set(reference.sample.names):
+            log.warning("the sample has none of the reference's columns: their dependence is not watched")
         earlier = self.following
         saved = await (self.pipeline.between(earlier.state) if earlier else self.alerting.read(STATE))
         following = await asyncio.to_thread(data.follow, reference)
@@ -210,6 +212,10 @@ class Watching:
 
     def _watch(self) -> None:
         self.pipeline.watches = [each for each in (self.following, self.learning) if each is not None]
+
+
+def _known(reference: Reference) -> set[str]:
+    return {profile.name for profile in reference.profiles.features}
 
 
 async def _keep(folder: Path, reference: Reference) -> None:

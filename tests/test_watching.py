@@ -392,7 +392,7 @@ def test_evidence_is_saved_even_where_the_last_look_fails(
 
     assert saved is not None
     assert Data().follow(REFERENCE).restore(saved)
-    assert "an exchange could not be monitored" in caplog.text
+    assert "a fault behind the request path" in caplog.text
 
 
 # Constraints
@@ -447,7 +447,7 @@ def test_violations_are_written_where_that_is_asked_for(tmp_path: Path, caplog: 
 
     asyncio.run(scenario())
 
-    assert not caplog.records
+    assert not [record for record in caplog.records if record.name == "sidecar.watching"]
 
 
 def test_a_disk_that_takes_no_violations_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -467,7 +467,8 @@ def test_a_disk_that_takes_no_violations_is_told_once(tmp_path: Path, caplog: py
     asyncio.run(scenario())
 
     assert looks
-    assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["violations cannot be written"]
+    told = [record.getMessage() for record in caplog.records if record.name == "sidecar.watching"]
+    assert [each.partition(":")[0] for each in told] == ["violations cannot be written"]
 
 
 def test_a_folder_and_what_was_learned_from_it_are_the_same(tmp_path: Path) -> None:
@@ -487,3 +488,14 @@ def test_a_folder_and_what_was_learned_from_it_are_the_same(tmp_path: Path) -> N
     assert (kept.profiles, kept.constraints) == (reference.profiles, reference.constraints)
     write_folder(tmp_path, kept)
     assert read_folder(tmp_path, "") == kept
+
+
+def test_a_sample_of_other_columns_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    odd = Reference(REFERENCE.profiles, REFERENCE.constraints, of(np.zeros((300, 1)), "elsewhere"))
+
+    async def test() -> None:
+        async with site(odd) as found:
+            await found.send(3)
+
+    asyncio.run(test())
+    assert "the sample has none of the reference's columns: their dependence is not watched" in caplog.messages

@@ -10,7 +10,8 @@
     resolved    whatever it is                     resolved    no
 
 Rule 1: a key has one alert at most that is not resolved; what comes after a resolved one is another, with another id.
-Rule 2: a silence holds back what is told, not what becomes of an alert. What still fires at its end is told then.
+Rule 2: a silence holds back that something fires, not what becomes of an alert, nor that it is over. What still fires
+at its end is told then.
 Rule 3: nobody is told that something is over who was not told that it had begun.
 Rule 4: an alert that no rule is about any more is treated as if its finding were gone.
 """
@@ -164,10 +165,10 @@ def _resolved(alert: Alert, rule: Rule, now_s: float) -> Alert:
 
 def _is_due(alert: Alert, rule: Rule, now_s: float) -> bool:
     """Whether the channels are to be told; of a resolved one, at the step that resolves it."""
-    if now_s < alert.silenced_until_s or alert.state == "pending":
-        return False
     if alert.state == "resolved":
         return alert.told > 0
+    if now_s < alert.silenced_until_s or alert.state == "pending":
+        return False
     if alert.gone_s is not None:
         return False
     if alert.told_s is None or alert.told_s < alert.silenced_until_s:

@@ -202,9 +202,18 @@ def table(families: Families) -> str:
         for kind, part in family.items():
             rows.append(_row(f"{path}[] kind: {kind}", "", "", (part.__doc__ or "").partition("\n")[0]))
             for option in options(part):
-                key = Key(f"{path}[].{option.name}", option.annotation, option.required, option.default)
-                rows.append(_row(key.path, key.default_text, "", key.description))
+                rows += [_row(key.path, key.default_text, "", key.description) for key in _option_keys(path, option)]
     return "\n".join(rows) + "\n"
+
+
+def _option_keys(path: str, option: Option) -> Iterator[Key]:
+    """The option of a part as a key; one that is a struct as those of its fields."""
+    inner, whole = shape(option.annotation), f"{path}[].{option.name}"
+    if inner.holds(Struct):
+        assert isinstance(inner.bare, type)
+        yield from keys(inner.bare, f"{whole}.")
+    else:
+        yield Key(whole, option.annotation, option.required, option.default)
 
 
 def _row(path: str, default: str, variable: str, meaning: str) -> str:

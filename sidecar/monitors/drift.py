@@ -124,6 +124,8 @@ class Drift:
         self.sequential = sequential
         self.returning = Returning(self._bins.reference.shape)
         self.moments = Moments()
+        # Of predictions there are fewer rows: not every reply can be read.
+        self.answers = Moments()
         self.drifting: dict[int, Drifting] = {}
         self.evidence: Evidence | None = None
         self.seen: Flags = np.zeros(len(self._bins.names), dtype=np.bool_)
@@ -144,6 +146,7 @@ class Drift:
     def judge(self, counted: Counted, rows: int, now_s: float) -> None:
         """Weigh what was counted: what has changed, and what is back."""
         self.moments.add(rows, now_s)
+        self.answers.add(int(counted.counts[self.answered].sum(axis=1).max(initial=0)), now_s)
         for feature in np.flatnonzero(self.returning.update(counted.counts)).tolist():
             del self.drifting[feature]
         evidence = self.evidence = self.sequential.update(counted.counts)
@@ -154,7 +157,7 @@ class Drift:
 
     def state(self) -> dict[str, Array]:
         """All that changes, to go on from after a restart."""
-        own = {"drifting": packed(self.drifting), "moments": packed(self.moments)}
+        own = {name: packed(getattr(self, name)) for name in ("drifting", "moments", "answers")}
         counted = self.sequential.state
         own |= taken(self, SEEN, "") | taken(self.returning, RETURNING, "returning.")
         return own | taken(counted, counted.__slots__, "sequential.")
@@ -167,7 +170,7 @@ class Drift:
             ValueError: A part of it has another shape, or cannot be read.
         """
         self.drifting = unpacked(state["drifting"], dict[int, Drifting])
-        self.moments = unpacked(state["moments"], Moments)
+        self.moments, self.answers = (unpacked(state[name], Moments) for name in ("moments", "answers"))
         counted = self.sequential.state
         put_back(self, SEEN, "", state)
         put_back(self.returning, RETURNING, "returning.", state)
@@ -203,13 +206,14 @@ class Drift:
         after = np.where(used, (change.after * change.rows + change.before) / (change.rows + 1), 0.0)
         information = float((after[used] * np.log(after[used] / change.before[used])).sum())
         earlier = self.drifting.get(change.feature)
+        came = self.answers if self.answered[change.feature] else self.moments
         return Drifting(
             sentence=change_of(self._bins, change.feature, change.before, change.after),
             information=max(information, LEAST),
             moved=change.moved,
             nats=change.nats,
             needed=needed,
-            since_s=earlier.since_s if earlier else self.moments.ago_s(change.rows),
+            since_s=earlier.since_s if earlier else came.ago_s(change.rows),
             rows=change.rows + (earlier.rows if earlier else 0),
         )
 

@@ -224,7 +224,8 @@ def test_a_rule_that_is_back_in_time_keeps_its_alert() -> None:
 SILENCES: dict[str, tuple[Alert, list[Finding], float, list[str], list[str]]] = {
     "fires unheard": (silence(pending(), 500), [found()], 110, ["firing"], []),
     "is not told again": (silence(firing(), 5000), [found()], 4999, ["firing"], []),
-    "resolves unheard": (silence(gone(), 500), [], 260, ["resolved"], []),
+    "tells that it is over": (silence(gone(), 500), [], 260, ["resolved"], ["resolved"]),
+    "resolves unheard, never told": (silence(unheard(gone()), 500), [], 260, ["resolved"], []),
     "is told at the end that it fires": (silence(unheard(firing()), 500), [found()], 500, ["firing"], ["firing"]),
     "is told at the end that it still fires": (silence(firing(), 500), [found()], 500, ["firing"], ["firing"]),
     "was told since the end": (silence(firing(told_s=500), 500), [found()], 501, ["firing"], []),
@@ -238,7 +239,7 @@ SILENCES: dict[str, tuple[Alert, list[Finding], float, list[str], list[str]]] = 
 
 
 @pytest.mark.parametrize(("alert", "findings", "now_s", "states", "told"), SILENCES.values(), ids=SILENCES)
-def test_a_silence_holds_back_what_is_told_and_nothing_else(
+def test_a_silence_holds_back_that_something_fires_and_nothing_else(
     alert: Alert, findings: list[Finding], now_s: float, states: list[str], told: list[str]
 ) -> None:
     after = step([alert], findings, [RULE], now_s)
@@ -361,7 +362,7 @@ class Course(RuleBasedStateMachine):
         assert told == tuple(alert for alert in self.alerts if alert.told > self.heard_of(alert))
         for alert in told:
             self.heard.setdefault(alert.id, []).append(alert.state)
-            assert self.now_s >= alert.silenced_until_s
+            assert self.now_s >= alert.silenced_until_s or alert.state == "resolved"
             assert self.has_reason(alert, before.get(alert.id))
         for alert in self.alerts:
             assert alert.told == self.heard_of(alert)

@@ -164,6 +164,18 @@ def test_a_prediction_that_stays_out_of_readable_replies_is_missing(drift: Drift
     assert [each.sentence for each in drift.carriers("predictions")] == ["without a number 0 % → 100 %"]
 
 
+def test_a_change_of_predictions_is_dated_by_the_replies_that_could_be_read(
+    drift: Drift, rng: np.random.Generator
+) -> None:
+    for batch in range(200):
+        readable = scores(rng, 100, shift=1.0 if batch >= 100 else 0.0) if batch % 10 == 0 else None
+        fed(drift, sample(rng, 100), readable, now_s=float(batch))
+
+    (carrier,) = drift.carriers("predictions")
+    assert carrier.since_s is not None
+    assert 85 <= carrier.since_s <= 105
+
+
 def test_the_order_of_columns_does_not_matter(rng: np.random.Generator) -> None:
     one, other = trained(), trained()
     for _ in range(10):
