@@ -134,12 +134,15 @@ def _where(finding: Finding) -> str:
 
 
 def _measured(finding: Finding) -> str:
-    measures = "; ".join(_measure(each) for each in finding.carriers[:NAMED])
+    measures = "; ".join(_measure(each, finding.key.check) for each in finding.carriers[:NAMED])
     return f": {measures}{_more(finding)}" if measures else ""
 
 
-def _measure(carrier: Carrier) -> str:
-    said = [shown(carrier.name, NAME_LENGTH), _against(carrier.statistic, carrier.threshold)]
+def _measure(carrier: Carrier, check: str) -> str:
+    statistic = _against(carrier.statistic, carrier.threshold)
+    if check == "sequential" and statistic:
+        statistic = f"{100 * carrier.statistic:.3g} % of the rows have moved"
+    said = [shown(carrier.name, NAME_LENGTH), statistic]
     if evidence := _against(carrier.nats, carrier.needed_nats):
         said.append(f"(evidence {evidence} nats)")
     if p_value := _against(carrier.p_value, None):

@@ -73,7 +73,8 @@ def test_a_document_has_all_that_is_known_of_the_alert() -> None:
         "subject": "features",
         "title": "Data drift in variant champion: amount, country",
         "text": "features of champion have drifted: amount, country. Variant champion, version 3, by sequential: amount"
-        " 0.35 against 0.0025 (evidence 17.25 against 13.82 nats); country 0.125 (p = 2e-07)."
+        " 35 % of the rows have moved (evidence 17.25 against 13.82 nats); country 12.5 % of the rows have moved"
+        " (p = 2e-07)."
         " Since 2023-11-14T22:11:50.000Z: 1200 rows, compared with 10000 of the reference.",
         "since": "2023-11-14T22:11:50.000Z",
         "pending": "2023-11-14T22:13:20.000Z",
@@ -127,15 +128,21 @@ def test_a_resolved_alert_says_until_when_it_was() -> None:
     [
         ({"version": ""}, "Variant champion, by sequential: amount"),
         ({"carriers": (replace(AMOUNT, since_s=None),)}, "Since 2023-11-14T22:13:20.000Z: 1200 rows"),
-        ({"carriers": (replace(COUNTRY, statistic=0.0),)}, ": country 0 (p = 2e-07). "),
-        ({"carriers": (replace(COUNTRY, threshold=0.0, p_value=0.0),)}, ": country 0.125 against 0 (p = 0). "),
+        ({"carriers": (replace(COUNTRY, statistic=0.0),)}, ": country 0 % of the rows have moved (p = 2e-07). "),
+        (
+            {"carriers": (replace(COUNTRY, threshold=0.0, p_value=0.0),)},
+            ": country 12.5 % of the rows have moved (p = 0). ",
+        ),
         ({"carriers": (replace(COUNTRY, statistic=math.nan, threshold=0.1),)}, ": country (p = 2e-07). "),
         ({"carriers": (replace(COUNTRY, statistic=math.inf, p_value=math.nan),)}, ", by sequential: country. "),
-        ({"carriers": (replace(AMOUNT, needed_nats=None),)}, ": amount 0.35 against 0.0025 (evidence 17.25 nats). "),
-        ({"carriers": (replace(AMOUNT, nats=math.inf),)}, ": amount 0.35 against 0.0025. "),
+        (
+            {"carriers": (replace(AMOUNT, needed_nats=None),)},
+            ": amount 35 % of the rows have moved (evidence 17.25 nats). ",
+        ),
+        ({"carriers": (replace(AMOUNT, nats=math.inf),)}, ": amount 35 % of the rows have moved. "),
         (
             {"carriers": carriers(*"abcdefg")},
-            "; e 0.35 against 0.0025 (evidence 17.25 against 13.82 nats) and 2 more. ",
+            "; e 35 % of the rows have moved (evidence 17.25 against 13.82 nats) and 2 more. ",
         ),
         ({"carriers": ()}, "Variant champion, version 3, by sequential. "),
         ({"rows": 1, "reference_rows": 0}, "Z: 1 row."),
