@@ -69,6 +69,7 @@ INSTRUMENTS: dict[str, Instrument] = {
     "sidecar.drift.evidence": Instrument("gauge", "{nat}", "Evidence of drift since the last alarm, a logarithm"),
     "sidecar.drift.statistic": Instrument("gauge", "", "What a detector says of the latest whole window"),
     "sidecar.drift.columns": Instrument("gauge", "{column}", "Features and predictions that have drifted"),
+    "sidecar.drift.omitted": Instrument("gauge", "{point}", "Evidence and statistics beyond the limit of series"),
     "sidecar.violations": Instrument("gauge", "{column}", "Features and predictions that break a constraint"),
     "sidecar.alerts": Instrument("gauge", "{alert}", "Alerts that are pending or firing"),
     "sidecar.alert.delivered": Instrument("counter", "{notice}", "Notices that a channel took"),
@@ -233,11 +234,13 @@ def watch_metrics(
             for kind, said in column.statistics.items():
                 if said.statistic is not None:
                     statistics.append(({**at, "sidecar.detector": kind}, said.statistic))
+    omitted = sum(max(0, len(each) - max_series) for each in (evidence, statistics))
     return [
         _metric("sidecar.drift.rows", rows),
         _metric("sidecar.drift.columns", drifted),
         _metric("sidecar.drift.evidence", evidence[:max_series]),
         _metric("sidecar.drift.statistic", statistics[:max_series]),
+        _metric("sidecar.drift.omitted", [({}, omitted)] if following else []),
         _metric(
             "sidecar.violations",
             [

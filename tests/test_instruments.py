@@ -326,6 +326,7 @@ def test_drift_is_bounded_by_the_limit_of_series(limit: int, told: int) -> None:
     metrics = by_name(watch_metrics(following, {}, max_series=limit))
     assert len(metrics["sidecar.drift.evidence"].points) == told
     assert len(metrics["sidecar.drift.statistic"].points) == told
+    assert metrics["sidecar.drift.omitted"].points == [({}, 2 * (8 - told))]
     assert len(metrics["sidecar.drift.rows"].points) == 2
 
 

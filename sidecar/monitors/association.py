@@ -1,7 +1,7 @@
 """How the features of one variant depend on each other: its rows, whole, against a sample of the reference's."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -38,25 +38,20 @@ class Association:
         self._false_alarms_per = false_alarms_per
         self._columns: Array = np.empty(0, dtype=np.int64)
         self._detector: Dependence | None = None
-        self._waiting: list[Rows] = []
 
-    def count(self, rows: Rows) -> None:
-        """Take some rows; they are kept until they are judged."""
-        self._waiting.append(rows)
-
-    def judge(self, features: Flags, since_s: Callable[[int], float]) -> None:
-        """Weigh what was taken.
+    def judge(self, batches: Sequence[Rows], features: Flags, since_s: Callable[[int], float]) -> None:
+        """Weigh some rows.
 
         Args:
+            batches: Those, in their order.
             features: The columns that are features, shape (k,).
             since_s: Unix time at which the last so many rows began to come.
         """
-        waiting, self._waiting = self._waiting, []
         if self._detector is None:
             self._detector = self._begin(np.flatnonzero(features))
         if self._detector is None:
             return
-        for rows in waiting:
+        for rows in batches:
             ours = rows.only(self._columns)
             verdict = self._detector.update(ours.values, ours.texts)
             for change in verdict.changes:

@@ -10,6 +10,7 @@ from sidecar.monitors.association import Association
 from sidecar.monitors.conformity import MONITOR, drift_violations
 from sidecar.monitors.drift import Drift, Drifting
 from sidecar.monitors.keeping import Array, below
+from sidecar.monitors.placing import Rows
 from sidecar.monitors.telling import change_of, drifted, labels
 from sidecar.monitors.windows import Windows
 from sidecar.records import Carrier, Comparison, Finding, Key, Subject, Table
@@ -99,7 +100,7 @@ class Followed:
         self._windows = windows
         self._association = association
         self._waiting = Counted.nothing(bins.reference.shape)
-        self._waiting_rows = 0
+        self._whole: list[Rows] = []
         self._beyond: Mapping[tuple[str, Subject], tuple[Carrier, ...]] = {}
 
     def count(self, version: str, features: Table, predictions: Table) -> None:
@@ -111,9 +112,7 @@ class Followed:
         self.version = version
         counted, rows = self._drift.count(features, predictions)
         self._waiting = self._waiting.plus(counted)
-        self._waiting_rows += len(rows.values)
-        if self._association:
-            self._association.count(rows)
+        self._whole.append(rows)
 
     def judge(self, now_s: float) -> None:
         """Weigh what was counted since the last time, if anything was.
@@ -121,14 +120,16 @@ class Followed:
         Args:
             now_s: Unix time.
         """
-        counted, rows = self._waiting, self._waiting_rows
+        # Let go of first: what then fails must not keep them.
+        counted, self._waiting = self._waiting, Counted.nothing(self._bins.reference.shape)
+        whole, self._whole = self._whole, []
+        rows = sum(len(batch.values) for batch in whole)
         if not rows or not self._bins.names:
             return
-        self._waiting, self._waiting_rows = Counted.nothing(self._bins.reference.shape), 0
         self.rows += rows
         self._drift.judge(counted, rows, now_s)
         if self._association:
-            self._association.judge(self._drift.seen & ~self._drift.answered, self._drift.moments.ago_s)
+            self._association.judge(whole, self._drift.seen & ~self._drift.answered, self._drift.moments.ago_s)
         if self._windows.add(counted, rows):
             self._compare()
         self.findings = tuple(self._found())

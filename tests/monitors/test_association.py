@@ -27,8 +27,7 @@ def judged(following: Association, batches: list[Rows]) -> int:
     """How many of the batches it had something against."""
     found = 0
     for batch in batches:
-        following.count(batch)
-        following.judge(FEATURES, lambda rows: 1e9 - rows)
+        following.judge([batch], FEATURES, lambda rows: 1e9 - rows)
         found += bool(following.carriers)
     return found
 
@@ -76,8 +75,7 @@ def test_before_the_first_row_there_is_nothing_to_save() -> None:
 @pytest.mark.parametrize("present", [np.zeros(5, dtype=np.bool_), FEATURES])
 def test_too_small_a_sample_and_rows_without_features_say_nothing(present: Flags) -> None:
     following = association(100)
-    following.count(rows(np.random.default_rng(4), 300, 0.9))
-    following.judge(present, float)
+    following.judge([rows(np.random.default_rng(4), 300, 0.9)], present, float)
 
     assert following.carriers == ()
 

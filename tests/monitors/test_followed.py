@@ -1,3 +1,5 @@
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +17,7 @@ from sidecar.reference.binning import bins_of
 from sidecar.reference.constraints import Constraints, Monitoring, suggested
 from sidecar.reference.folder import Reference
 from sidecar.reference.profile import Profiles
+from sidecar.stats.tally import Counted
 from tests.monitors.rig import NAN, nothing, of, reference_of
 
 COUNTRIES = ("at", "de", "ch")
@@ -240,3 +243,35 @@ def test_a_variant_without_rows_is_restored_as_such() -> None:
     other.restore(following().state())
 
     assert (other.rows, other.version, other.findings) == (0, "", ())
+
+
+class Failing(Drift):
+    """A fault of ours."""
+
+    def judge(self, counted: Counted, rows: int, now_s: float) -> None:  # noqa: ARG002  (it fails whatever they are)
+        raise RuntimeError("a fault of ours")
+
+
+def test_rows_that_could_not_be_judged_are_let_go_of() -> None:
+    """What fails at every judgement must not fill the memory."""
+    values = np.random.default_rng(1).normal(size=(200, 2))
+    reference = reference_of(of(values, "a", "b"))
+    bins = bins_of(reference.profiles)
+    followed = Followed(
+        "champion",
+        bins=bins,
+        constraints=reference.constraints,
+        drift=Failing(bins, false_alarms_per=1e6, tolerance=0.005),
+        windows=Windows(bins, {}, rows=500, panes=5),
+        association=None,
+    )
+    features = of(np.zeros((100, 2)), "a", "b")
+    held = weakref.ref(features.values)
+    followed.count("3", features, nothing(100))
+    del features
+    assert held() is not None
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        followed.judge(1.0)
+
+    gc.collect()
+    assert held() is None
