@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from sidecar.records import JSON, Capture, Comparison, Finding, Notice, Table
+from sidecar.records import JSON, Capture, Comparison, Notice, Table
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -55,11 +55,6 @@ class Detector(Protocol):
 
 class Watch(Protocol):
     """What becomes of the rows of all variants, behind their statistics."""
-
-    @property
-    def findings(self) -> Sequence[Finding]:
-        """What holds now, of all variants."""
-        ...
 
     def count(self, variant: str, version: str, features: Table, predictions: Table) -> None:
         """Count n rows of a variant, on the loop: at most a fraction of a millisecond.

@@ -25,7 +25,7 @@ from sidecar.pipeline import (
     is_heavy,
     slices,
 )
-from sidecar.records import JSON, Capture, Finding, Sample, Table
+from sidecar.records import JSON, Capture, Sample, Table
 from sidecar.sinks.delivery import Delivery
 from sidecar.stats.window import Window
 
@@ -97,8 +97,6 @@ def pipeline(waiting: Waiting, *deliveries: Delivery, window: Callable[[], Windo
 
 class Seen:
     """A watch that keeps what it is given, or fails at it."""
-
-    findings: Sequence[Finding] = ()
 
     def __init__(self, *, fails: bool = False) -> None:
         self._fails = fails

@@ -16,6 +16,9 @@ from sidecar.stats.moments import Counts, Flags, Floats
 STAYS_FOR = 10_000.0
 """Rows of a lasting drift, at least, in which it is once taken for over."""
 
+STATE = ("away", "log_ratios", "nats", "before", "drifted", "doubtful")
+"""The attributes that change: what to save over a restart of the process."""
+
 MAX_RATIO = 50.0
 """No row counts for more than ln of it, as in the detector that found the change."""
 

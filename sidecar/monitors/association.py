@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from sidecar.detectors import dependence
+from sidecar.detectors import dependence, returning
 from sidecar.detectors.contrast import Contrast
 from sidecar.detectors.dependence import MIN_ROWS, Dependence, Pair, Stage
 from sidecar.monitors.keeping import Array, below, packed, put_back, taken, unpacked
@@ -14,7 +14,6 @@ from sidecar.records import Carrier
 from sidecar.stats.moments import Flags
 
 LEARNED_FROM = ("products", "rows", "blocks")
-RETURNING = ("away", "log_ratios", "nats", "before", "drifted", "doubtful")
 STANDING = "standing"
 CONTRAST = ("directions", "weights", "pairs", "before", "after", "surprise")
 
@@ -67,7 +66,7 @@ class Association:
             return own
         counted = detector.evidence.state
         own |= taken(detector.state.windows, LEARNED_FROM, "") | taken(detector.state, ("slices",), "")
-        own |= taken(counted, counted.__slots__, "evidence.") | taken(detector.returning, RETURNING, "returning.")
+        own |= taken(counted, counted.__slots__, "evidence.") | taken(detector.returning, returning.STATE, "returning.")
         stages = {str(slot): stage for slot, stage in detector.state.stages.items()}
         if detector.state.standing is not None:
             stages[STANDING] = detector.state.standing
@@ -90,7 +89,7 @@ class Association:
         put_back(detector.state.windows, LEARNED_FROM, "", state)
         put_back(detector.state, ("slices",), "", state)
         put_back(counted, counted.__slots__, "evidence.", state)
-        put_back(detector.returning, RETURNING, "returning.", state)
+        put_back(detector.returning, returning.STATE, "returning.", state)
         stages = {slot: _stage(below(f"{slot}/", state)) for slot in unpacked(state["slots"], list[str])}
         detector.state.standing = stages.pop(STANDING, None)
         detector.state.stages = {int(slot): stage for slot, stage in stages.items()}

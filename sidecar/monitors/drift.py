@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sidecar.detectors.returning import Returning
+from sidecar.detectors.returning import STATE, Returning
 from sidecar.detectors.sequential import Change, Evidence, Sequential
 from sidecar.monitors.keeping import Array, packed, put_back, taken, unpacked
 from sidecar.monitors.placing import Placement, Rows, placement
@@ -24,7 +24,6 @@ LEAST = 1e-9
 
 
 SEEN = ("seen", "answered")
-RETURNING = ("away", "log_ratios", "nats", "before", "drifted", "doubtful")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +158,7 @@ class Drift:
         """All that changes, to go on from after a restart."""
         own = {name: packed(getattr(self, name)) for name in ("drifting", "moments", "answers")}
         counted = self.sequential.state
-        own |= taken(self, SEEN, "") | taken(self.returning, RETURNING, "returning.")
+        own |= taken(self, SEEN, "") | taken(self.returning, STATE, "returning.")
         return own | taken(counted, counted.__slots__, "sequential.")
 
     def restore(self, state: Mapping[str, Array]) -> None:
@@ -173,7 +172,7 @@ class Drift:
         self.moments, self.answers = (unpacked(state[name], Moments) for name in ("moments", "answers"))
         counted = self.sequential.state
         put_back(self, SEEN, "", state)
-        put_back(self.returning, RETURNING, "returning.", state)
+        put_back(self.returning, STATE, "returning.", state)
         put_back(counted, counted.__slots__, "sequential.", state)
 
     def subject(self, column: int) -> Subject:

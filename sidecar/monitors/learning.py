@@ -1,16 +1,12 @@
 """Learning the reference from live rows: it watches, as the data monitor does, until it has seen enough."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from sidecar.records import Finding, Table
+from sidecar.detectors.dependence import MAX_ROWS
+from sidecar.records import Table
 from sidecar.reference.learning import Learner
 from sidecar.reference.profile import Profiles
 from sidecar.reference.sample import Reservoir
-
-SAMPLE_ROWS = 5000
-"""As many as the detector of dependence uses."""
 
 SEED = 0
 
@@ -34,15 +30,12 @@ class Learning:
         learner: What was learned of features so far.
         reservoir: Some of their rows, whole.
         done: There are enough rows; further ones are left.
-        findings: None.
     """
-
-    findings: Sequence[Finding] = ()
 
     def __init__(self, *, rows: int | None, seconds: float | None, variant: str | None) -> None:
         self.enough = rows
         self.learner = Learner()
-        self.reservoir = Reservoir(SAMPLE_ROWS, np.random.default_rng(SEED))
+        self.reservoir = Reservoir(MAX_ROWS, np.random.default_rng(SEED))
         self.done = False
         self._answers = Learner()
         self._seconds = seconds
