@@ -3,7 +3,18 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from sidecar.records import JSON, Capture, Comparison, Notice, Table
+from sidecar.records import (
+    JSON,
+    Capture,
+    Comparison,
+    Joined,
+    Label,
+    LabelCounts,
+    LabelStatus,
+    Notice,
+    Prediction,
+    Table,
+)
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -107,4 +118,55 @@ class Channel(Protocol):
         Raises:
             DeliveryError: It was not taken.
         """
+        ...
+
+
+class Store(Protocol):
+    """Keeps predictions until their labels come, and labels until their predictions do.
+
+    What a call has written when it returns survives the process. Every call may block, comes from any thread, writes
+    all or nothing, and raises DeliveryError where it could not: the caller tries again or counts what is lost. A label
+    of an id and a metric counts once, whatever its value: the first one stands. It joins the prediction of every
+    variant that has its id, whichever comes first.
+    """
+
+    def keep(self, predictions: Sequence[Prediction], now_s: float) -> None:
+        """Keep these until their labels come; those whose label is there already are joined.
+
+        Args:
+            now_s: Unix time, as in the other calls.
+        """
+        ...
+
+    def add(self, labels: Sequence[Label], now_s: float) -> list[LabelStatus]:
+        """Join these with their predictions, or let them wait; what became of each, in order."""
+        ...
+
+    def joined(self, after: int, limit: int) -> list[Joined]:
+        """What was joined behind the place `after`, the oldest first, `limit` at most."""
+        ...
+
+    def tidy(self, now_s: float) -> None:
+        """Let go of what is too old, or too much; to be called every second or so."""
+        ...
+
+    def save(self, name: str, data: bytes, upto: int) -> None:
+        """Keep what a monitor remembers, and that it has read all that was joined up to this place."""
+        ...
+
+    def read(self, name: str) -> tuple[bytes, int] | None:
+        """What was saved last under this name, and up to which place it had read; None before the first."""
+        ...
+
+    def leads(self, now_s: float) -> bool:
+        """Whether this process is the one of those that share the store that saves and alerts; to be asked often."""
+        ...
+
+    @property
+    def counts(self) -> LabelCounts:
+        """What became of everything so far, of all processes that share the store."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
         ...

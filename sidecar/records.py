@@ -1,6 +1,7 @@
 """What travels behind the request path, in the order in which it appears.
 
-Capture, Sample, Comparison, Finding, Alert, Notice; beside them Event, Metric and Report, which are exported.
+Capture, Sample, Comparison, Finding, Alert, Notice; Prediction, Label, Joined and Labelled, which become Findings too;
+beside them Event, Metric and Report, which are exported.
 
 An Exchange becomes a Capture when its bodies are inflated and redacted: nothing behind that point sees what must not
 be stored or shown. Captures become Samples when their bodies are decoded into features and predictions.
@@ -8,6 +9,7 @@ be stored or shown. Captures become Samples when their bodies are decoded into f
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import md5
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -59,6 +61,13 @@ class Capture(NamedTuple):
     headers: Mapping[str, Mapping[str, str]]
     request: Body
     reply: Body
+
+    @property
+    def event_id(self) -> str:
+        """SageMaker's name of this exchange: a UUID of version 8 (RFC 9562), the same wherever it is asked for."""
+        told = f"{self.request_id}\0{self.variant}\0{self.started_s!r}".encode("utf-8", "backslashreplace")
+        digits = md5(told, usedforsecurity=False).hexdigest()
+        return f"{digits[:8]}-{digits[8:12]}-8{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +198,115 @@ class Finding:
     def since_s(self) -> float | None:
         """Unix time at which the first of its columns began to change; None where nobody can tell."""
         return min((each.since_s for each in self.carriers if each.since_s is not None), default=None)
+
+
+Scalar = str | float | int | bool | None
+"""A cell of a payload; None where there is no value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One exchange whose labels may still come: what the model was asked and answered, n rows.
+
+    Args:
+        ids: By which a label may call it: its event id first, then request id and, where there is one, inference id.
+        time_s: Unix time of the request.
+        weight: Exchanges that it stands for: 1 over the probability with which it was kept.
+        features: The names of the columns of `asked`.
+        asked: n rows.
+        predictions: Likewise of what was answered.
+        answered: n rows.
+        groups: What header fields say of whom the exchange is about, by field name.
+    """
+
+    ids: tuple[str, ...]
+    variant: str
+    version: str
+    time_s: float
+    weight: float
+    features: tuple[str, ...]
+    asked: Sequence[Sequence[Scalar]]
+    predictions: tuple[str, ...]
+    answered: Sequence[Sequence[Scalar]]
+    groups: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What turned out to be true of one exchange, or what came of it.
+
+    Args:
+        id: One of the prediction's.
+        values: One for each of its rows.
+        metric: Empty for the truth itself; the name of an outcome otherwise: `click`, `chargeback_amount`.
+        groups: Of whom it is about, where whoever posts the label knows it.
+    """
+
+    id: str
+    values: tuple[Scalar, ...]
+    metric: str = ""
+    groups: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+LabelStatus = Literal["joined", "waiting", "duplicate", "unknown", "expired", "malformed"]
+"""What became of a label: joined with its prediction; kept until that comes; had before, and of no effect; of no
+prediction that is known, and not kept; of one that is gone by age or number; of another number of rows."""
+
+
+class Joined(NamedTuple):
+    """A label with its prediction.
+
+    Args:
+        number: Its place in the order in which labels were joined; ascending, with gaps.
+    """
+
+    number: int
+    prediction: Prediction
+    label: Label
+
+
+@dataclass(frozen=True, slots=True)
+class LabelCounts:
+    """What became of predictions and labels so far.
+
+    Args:
+        awaiting: Predictions without a label that can still get one, now.
+        waiting: Labels whose prediction has not come, now.
+        labels: Labels by what became of them; one that waited counts as what it became.
+        predictions: Kept so far.
+        missing: Predictions that were given up without a label.
+        repeated: Predictions whose id and variant were there already, and which were left.
+    """
+
+    awaiting: int
+    waiting: int
+    labels: Mapping[LabelStatus, int]
+    predictions: int
+    missing: int
+    repeated: int
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Rows of one variant and version whose labels have come, in the order in which they came.
+
+    Args:
+        times_s: Unix time of each row's request, shape (n,).
+        weights: Exchanges that each row stands for, shape (n,).
+        features: n rows, as the next three.
+        predictions: What the model answered.
+        labels: One column, `label`.
+        groups: What headers or labels say of whom a row is about; no columns where they say nothing.
+    """
+
+    variant: str
+    version: str
+    times_s: "Floats"
+    weights: "Floats"
+    features: Table
+    predictions: Table
+    labels: Table
+    groups: Table
 
 
 Severity = Literal["info", "warning", "critical"]

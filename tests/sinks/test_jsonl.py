@@ -71,7 +71,7 @@ def test_a_line_has_the_fields_of_sagemaker_and_one_key_of_ours(tmp_path: Path) 
     record = written(tmp_path, CAPTURE._replace(inference_id="mine"))
     event_id = record["eventMetadata"].pop("eventId")
     assert str(uuid.UUID(event_id)) == event_id
-    assert (uuid.UUID(event_id).version, uuid.UUID(event_id).variant) == (4, uuid.RFC_4122)
+    assert (uuid.UUID(event_id).version, uuid.UUID(event_id).variant) == (8, uuid.RFC_4122)
     assert record == {
         "captureData": {
             "endpointInput": {
@@ -113,7 +113,7 @@ def test_without_an_inference_id_there_is_no_such_field(tmp_path: Path) -> None:
 
 
 def test_every_event_has_an_id_of_its_own(tmp_path: Path) -> None:
-    Jsonl(path=str(tmp_path)).export([CAPTURE] * 100)
+    Jsonl(path=str(tmp_path)).export([CAPTURE._replace(started_s=second / 8) for second in range(100)])
     assert len({record["eventMetadata"]["eventId"] for record in records(tmp_path)}) == 100
 
 
