@@ -146,6 +146,8 @@ class Carrier:
         p_value: None where the check has none.
         since_s: Unix time at which the change most likely began; None where the check cannot tell.
         rows: That the statistic was read from.
+        fault: What points to the pipeline and not to the world: `missing`, `type`, `range`, `categories`; empty where
+            nothing does.
     """
 
     name: str
@@ -158,6 +160,7 @@ class Carrier:
     p_value: float | None = None
     since_s: float | None = None
     rows: int = 0
+    fault: str = ""
 
 
 class Key(NamedTuple):
@@ -185,6 +188,9 @@ class Finding:
         rows: Of the current side: since the change began, or of the window.
         reference_rows: Of the other side.
         sentence: What was found, for people, with the columns named.
+        cause: What has moved: `inputs`, `relation` (of labels to inputs: concept drift), `both`, or the `pipeline` that
+            brings the values; empty where nobody can tell.
+        reason: For people: how that is known.
     """
 
     key: Key
@@ -193,6 +199,8 @@ class Finding:
     rows: int
     reference_rows: int
     sentence: str
+    cause: str = ""
+    reason: str = ""
 
     @property
     def since_s(self) -> float | None:

@@ -1,6 +1,6 @@
 """Drift of one variant: its rows, counted over the reference's bins, and what they add up to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from sidecar.detectors.returning import STATE, Returning
 from sidecar.detectors.sequential import Change, Evidence, Sequential
+from sidecar.monitors.faults import Fault, fault_of
 from sidecar.monitors.keeping import Array, packed, put_back, taken, unpacked
 from sidecar.monitors.placing import Placement, Rows, placement
 from sidecar.monitors.telling import change_of
@@ -38,6 +39,7 @@ class Drifting:
         needed: For an alarm.
         since_s: Unix time at which the change most likely began.
         rows: Since then, up to the alarm.
+        fault: What points to the pipeline.
     """
 
     sentence: str
@@ -47,6 +49,7 @@ class Drifting:
     needed: float
     since_s: float
     rows: int
+    fault: Fault = ""
 
 
 @dataclass(slots=True)
@@ -142,8 +145,14 @@ class Drift:
         counted.counts[~known] = 0
         return counted, rows
 
-    def judge(self, counted: Counted, rows: int, now_s: float) -> None:
-        """Weigh what was counted: what has changed, and what is back."""
+    def judge(self, counted: Counted, latest: Sequence[Rows], now_s: float) -> None:
+        """Weigh what was counted: what has changed, and what is back.
+
+        Args:
+            latest: The rows themselves, in batches.
+            now_s: Unix time.
+        """
+        rows = sum(len(batch.values) for batch in latest)
         self.moments.add(rows, now_s)
         self.answers.add(int(counted.counts[self.answered].sum(axis=1).max(initial=0)), now_s)
         for feature in np.flatnonzero(self.returning.update(counted.counts)).tolist():
@@ -152,7 +161,7 @@ class Drift:
         needed = float(np.log(self.sequential.false_alarms_per * len(evidence.nats) / max(1, len(evidence.changes))))
         for change in evidence.changes:
             self.returning.start(change.feature, change.before, change.after, change.rows)
-            self.drifting[change.feature] = self._told(change, needed)
+            self.drifting[change.feature] = self._told(change, needed, latest)
 
     def state(self) -> dict[str, Array]:
         """All that changes, to go on from after a restart."""
@@ -195,11 +204,12 @@ class Drift:
                 needed_nats=each.needed,
                 since_s=each.since_s,
                 rows=each.rows,
+                fault=each.fault,
             )
             for column, each in ranked
         )
 
-    def _told(self, change: Change, needed: float) -> Drifting:
+    def _told(self, change: Change, needed: float, latest: Sequence[Rows]) -> Drifting:
         """What an alarm says; of a change that lasts, and alarms again, the beginning stays."""
         used = change.before > 0
         after = np.where(used, (change.after * change.rows + change.before) / (change.rows + 1), 0.0)
@@ -214,6 +224,7 @@ class Drift:
             needed=needed,
             since_s=earlier.since_s if earlier else came.ago_s(change.rows),
             rows=change.rows + (earlier.rows if earlier else 0),
+            fault=fault_of(self._bins, change.feature, (change.before, change.after), latest, change.rows),
         )
 
     def _placed(self, features: tuple[str, ...], predictions: tuple[str, ...]) -> Placement:

@@ -127,7 +127,7 @@ class Followed:
         if not rows or not self._bins.names:
             return
         self.rows += rows
-        self._drift.judge(counted, rows, now_s)
+        self._drift.judge(counted, whole, now_s)
         if self._association:
             self._association.judge(whole, self._drift.seen & ~self._drift.answered, self._drift.moments.ago_s)
         if self._windows.add(counted, rows):

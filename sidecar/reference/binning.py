@@ -55,6 +55,7 @@ class Bins:
         std: Of the reference's numbers, shape (k,); NaN for texts and where it is not known.
         good_for: Rows that would know the bins' shares as well as the feature's sketch does, shape (k,); inf where
             nothing was sketched.
+        extremes: The least and the greatest of the reference's numbers, shape (k, 2); NaN where none are known.
     """
 
     names: tuple[str, ...]
@@ -66,6 +67,7 @@ class Bins:
     sums: Floats
     std: Floats
     good_for: Floats
+    extremes: Floats
 
     @property
     def trusted(self) -> Counts:
@@ -126,6 +128,25 @@ class Bins:
         for feature, column in texts.items():
             self._place(counts[feature], feature, column)
         return Counted(counts, sums)
+
+    def places(self, values: Floats, texts: Mapping[int, Cells]) -> Counts:
+        """The bin of every cell, shape (n, k).
+
+        Args:
+            values: As in `count`, for the next too.
+        """
+        above = (values[:, :, None] > self._steps.T[None]).sum(axis=2)
+        numbers = np.where(self.numeric, 0, np.where(self.other >= 0, self.other, self.new))
+        places: Counts = np.where(np.isnan(values), BINS, above + numbers)
+        for feature, column in texts.items():
+            if self.numeric[feature]:
+                continue
+            known = self.categories[feature]
+            unknown = int(self.new[feature] if self.new[feature] >= 0 else self.other[feature])
+            for row, text in enumerate(column):
+                if text is not None:
+                    places[row, feature] = known.get(text[:MAX_KEY], unknown)
+        return places
 
     def _summed(self, slots: Counts, cells: Floats) -> Floats:
         """The cells by slot, shape (k, BINS + 1)."""
@@ -202,6 +223,9 @@ def bins_of(profiles: Profiles) -> Bins:
         sums=np.array([each.sums for each in found]).reshape(-1, BINS + 1),
         std=np.array([each.std for each in found]),
         good_for=np.array([each.good_for for each in found]),
+        extremes=np.array(
+            [(each.numbers.minimum, each.numbers.maximum) if each.numbers else (np.nan, np.nan) for each in features]
+        ).reshape(-1, 2),
     )
 
 

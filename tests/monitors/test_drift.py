@@ -43,8 +43,8 @@ def trained(bins: Bins = FOUR) -> Drift:
 
 def fed(drift: Drift, features: Table, predictions: Table | None = None, now_s: float = 1.0) -> None:
     rows = len(features.values)
-    counted, _ = drift.count(features, nothing(rows) if predictions is None else predictions)
-    drift.judge(counted, rows, now_s)
+    counted, whole = drift.count(features, nothing(rows) if predictions is None else predictions)
+    drift.judge(counted, [whole], now_s)
 
 
 def names(drift: Drift) -> list[str]:

@@ -1,5 +1,6 @@
 import gc
 import weakref
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from sidecar.detectors.divergence import PopulationStability
 from sidecar.detectors.mean_shift import MeanShift
 from sidecar.monitors.drift import Drift
 from sidecar.monitors.followed import Followed
+from sidecar.monitors.placing import Rows
 from sidecar.monitors.windows import Windows
 from sidecar.ports import Detector
 from sidecar.records import Finding, Key, Table
@@ -248,7 +250,7 @@ def test_a_variant_without_rows_is_restored_as_such() -> None:
 class Failing(Drift):
     """A fault of ours."""
 
-    def judge(self, counted: Counted, rows: int, now_s: float) -> None:  # noqa: ARG002  (it fails whatever they are)
+    def judge(self, counted: Counted, latest: Sequence[Rows], now_s: float) -> None:  # noqa: ARG002  (it fails)
         raise RuntimeError("a fault of ours")
 
 

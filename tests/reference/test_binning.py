@@ -104,6 +104,20 @@ def test_wide_and_tall_batches_are_counted_alike(rows: int) -> None:
     assert (whole.counts.sum(axis=1) == rows).all()
 
 
+def test_the_bins_of_single_cells_are_those_that_are_counted() -> None:
+    rng = np.random.default_rng(3)
+    found = bins(
+        {"number": rng.normal(size=1000), "text": np.full(1000, NAN)},
+        {1: [("a", "b", "c", None)[i % 4] for i in range(1000)]},
+    )
+    values = np.column_stack([rng.normal(size=50), np.where(np.arange(50) % 5 == 1, 7.0, NAN)])
+    values[::7, 0] = NAN
+    texts = {1: ["a", None, "d", "b" * 2000, None] * 10}
+    places = found.places(values, texts)
+    counts = np.array([np.bincount(column, minlength=found.reference.shape[1]) for column in places.T])
+    np.testing.assert_array_equal(counts, found.count(values, texts).counts)
+
+
 def test_no_features_are_counted_too() -> None:
     counted = bins_of(Profiles(0, [])).count(np.empty((3, 0)), {})
 
