@@ -7,9 +7,11 @@ from sidecar.records import (
     JSON,
     Capture,
     Comparison,
+    Finding,
     Joined,
     Label,
     LabelCounts,
+    Labelled,
     LabelStatus,
     Notice,
     Prediction,
@@ -169,4 +171,33 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of it."""
+        ...
+
+
+class Grader(Protocol):
+    """A monitor that wants labels. All calls come from a thread, one at a time."""
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """What holds now."""
+        ...
+
+    def take(self, rows: Labelled) -> None:
+        """Take rows whose labels have come."""
+        ...
+
+    def assess(self, now_s: float) -> None:
+        """See what all that was taken says.
+
+        Args:
+            now_s: Unix time.
+        """
+        ...
+
+    def state(self) -> bytes:
+        """What is to be known after a restart."""
+        ...
+
+    def restore(self, state: bytes) -> bool:
+        """Go on from a saved state; False, and nothing done, where it is of other settings, or damaged."""
         ...

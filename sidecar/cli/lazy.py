@@ -80,6 +80,7 @@ FAMILIES = Registries(
         "payload.format": "sidecar.payload:DECODERS",
         "monitors": "sidecar.monitors:MONITORS",
         "monitors[].detectors": "sidecar.detectors:DETECTORS",
+        "labels": "sidecar.store:STORES",
         "alerts.channels": "sidecar.alerts:CHANNELS",
     }
 )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from sidecar.config.keys import Families, keys, options, plain
+from sidecar.config.keys import Families, keys, options, plain, shape
 from sidecar.config.schema import AUTO, Config, Part
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -23,12 +23,17 @@ def schema(families: Families) -> Node:
     )
     del definitions[Part.__name__]
     defaults = {key.path: key.default for key in keys()}
+    annotations = {key.path: key.annotation for key in keys()}
     for path in families:
         if "[]" in path:
             continue
         node = _property(definitions, path)
-        if node["type"] == "string":
+        if node.get("type") == "string":
             node["enum"] = [AUTO, *families[path]]
+        elif shape(annotations[path]).holds(Part):
+            told = {"description": node["description"], "default": plain(defaults[path])}
+            node.clear()
+            node.update({**told, **_members(path, families, definitions)})
         else:
             node["items"] = _members(path, families, definitions)
             node["default"] = plain(defaults[path])
@@ -45,8 +50,8 @@ def _property(definitions: dict[str, Node], path: str) -> Node:
     node: object = definitions[Config.__name__]
     for name in path.split("."):
         node = _at(node, "properties", name)
-        if isinstance(node, dict) and "$ref" in node:
-            node = definitions[str(node["$ref"]).rpartition("/")[2]]
+        if isinstance(node, dict) and (name := str(node.get("$ref", "")).rpartition("/")[2]) in definitions:
+            node = definitions[name]
     assert isinstance(node, dict)
     return node
 
@@ -71,7 +76,7 @@ def _part(kind: str, part: Callable[..., object], path: str, families: Families,
     definitions.update({name: node for name, node in more.items() if name != Part.__name__})
     properties: Node = {"kind": {"const": kind}}
     for option, node in zip(known, schemas, strict=True):
-        inner = f"{path}[].{option.name}"
+        inner = f"{path}[].{option.name}"  # parts within parts are of a list of parts
         if inner in families:
             node["items"] = _members(inner, families, definitions)
         properties[option.name] = node if option.required else {**node, "default": plain(option.default)}

@@ -177,7 +177,7 @@ def keys(struct: type[Struct] = Config, prefix: str = "") -> Iterator[Key]:
     for option in fields(struct):
         path = prefix + option.name
         inner = shape(option.annotation)
-        if inner.holds(Struct):
+        if inner.holds(Struct) and not inner.holds(Part):
             assert isinstance(inner.bare, type)
             yield from keys(inner.bare, path + ".")
             continue
@@ -197,18 +197,21 @@ def table(families: Families) -> str:
     The flag of a key is its path with `-` for `.` and `_`; the table names only the variables.
     """
     rows = ["| key | default | environment variable | meaning |", "|---|---|---|---|"]
-    rows += [_row(key.path, key.default_text, key.variable and f"`{key.variable}`", key.description) for key in keys()]
+    known = list(keys())
+    rows += [_row(key.path, key.default_text, key.variable and f"`{key.variable}`", key.description) for key in known]
+    alone = {key.path for key in known if shape(key.annotation).holds(Part)}
     for path, family in families.items():
+        place = path if path in alone else f"{path}[]"
         for kind, part in family.items():
-            rows.append(_row(f"{path}[] kind: {kind}", "", "", (part.__doc__ or "").partition("\n")[0]))
+            rows.append(_row(f"{place} kind: {kind}", "", "", (part.__doc__ or "").partition("\n")[0]))
             for option in options(part):
-                rows += [_row(key.path, key.default_text, "", key.description) for key in _option_keys(path, option)]
+                rows += [_row(key.path, key.default_text, "", key.description) for key in _option_keys(place, option)]
     return "\n".join(rows) + "\n"
 
 
-def _option_keys(path: str, option: Option) -> Iterator[Key]:
+def _option_keys(place: str, option: Option) -> Iterator[Key]:
     """The option of a part as a key; one that is a struct as those of its fields."""
-    inner, whole = shape(option.annotation), f"{path}[].{option.name}"
+    inner, whole = shape(option.annotation), f"{place}.{option.name}"
     if inner.holds(Struct):
         assert isinstance(inner.bare, type)
         yield from keys(inner.bare, f"{whole}.")

@@ -124,6 +124,13 @@ def _monitors(config: Config) -> Iterator[Fault]:
             yield Fault(f"monitors[{place}].kind", f"{kind} a second time, expected each once")
 
 
+def _labels(config: Config) -> Iterator[Fault]:
+    """That labels which are acknowledged can be kept."""
+    wants = [part.kind for part in config.monitors if part.kind in {"quality", "bias"}]
+    if wants and config.labels.kind == "sqlite" and config.state is None:
+        yield Fault("state", f"missing; labels for {wants[0]} are kept there, expected a folder")
+
+
 def _told(config: Config) -> Iterator[Fault]:
     """That a rule tells only who is there: a retraining that never starts is noticed too late."""
     kinds = [part.kind for part in config.alerts.channels]
@@ -178,6 +185,7 @@ RULES: Sequence[tuple[tuple[str, ...], Rule]] = (
     _at_most("statistics.panes", "statistics.rows"),
     (("monitors",), _monitors),
     (("state",), _state),
+    (("monitors", "labels", "state"), _labels),
     (("alerts",), _link),
     (("alerts",), _told),
 )

@@ -319,6 +319,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     monitors: Annotated[
         tuple[Part, ...], Meta(max_length=16, description="What is watched, where there is a reference.")
     ] = (Part(kind="data"),)
+    # A file needs no server; a fleet that shares its labels does.
+    labels: Annotated[
+        Part, Meta(description="Where predictions await their labels, if a monitor of quality or bias wants these.")
+    ] = Part(kind="sqlite")
     alerts: Annotated[Alerts, Meta(description="What becomes of findings.")] = Alerts()
     # Nothing is written to a disk that nobody named.
     state: Annotated[

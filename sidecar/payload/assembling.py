@@ -1,4 +1,7 @@
-"""Captures with their Rows → Samples: what has the same columns is put together, by column and in one go."""
+"""Captures with their Rows → Samples: what has the same columns is put together, by column and in one go.
+
+Likewise predictions with their labels → Labelled.
+"""
 
 from array import array
 from collections.abc import Iterable, Sequence
@@ -8,7 +11,7 @@ import numpy as np
 
 from sidecar.payload.decoding import Rows
 from sidecar.payload.redacting import REDACTED
-from sidecar.records import Capture, Sample, Table
+from sidecar.records import Capture, Joined, Labelled, Prediction, Sample, Scalar, Table
 from sidecar.stats.moments import Floats
 
 Items = list[tuple[Capture, Rows]]
@@ -22,6 +25,68 @@ def assemble(items: Iterable[tuple[Capture, Rows]]) -> list[Sample]:
         key = (capture.variant, capture.version, rows.features, rows.predictions)
         groups.setdefault(key, []).append(item)
     return list(map(_sample, groups.values()))
+
+
+def prediction(capture: Capture, rows: Rows, groups: Sequence[str]) -> Prediction:
+    """An exchange as it awaits its labels.
+
+    Args:
+        rows: Of the exchange, with predictions.
+        groups: The request's fields that say of whom it is about, in lower case.
+    """
+    ids = (capture.event_id, capture.request_id, capture.inference_id)
+    asked = capture.headers["request"]
+    return Prediction(
+        ids=tuple(dict.fromkeys(each for each in ids if each)),
+        variant=capture.variant,
+        version=capture.version,
+        time_s=capture.started_s,
+        weight=1 / capture.sample_ratio if capture.sample_ratio > 0 else 1.0,
+        features=rows.features,
+        asked=_scalars(rows.asked),
+        predictions=rows.predictions,
+        answered=_scalars(rows.answered),
+        groups={name: asked[name] for name in groups if name in asked},
+    )
+
+
+def assemble_labelled(pairs: Iterable[Joined]) -> list[Labelled]:
+    """One for each variant, version and set of columns, in the order of their first occurrence.
+
+    The labels of a pair are as many as its rows.
+    """
+    found: dict[tuple[object, ...], list[Joined]] = {}
+    for pair in pairs:
+        made = pair.prediction
+        told = (*made.groups, *pair.label.groups)
+        found.setdefault((made.variant, made.version, made.features, made.predictions, told), []).append(pair)
+    return list(map(_labelled, found.values()))
+
+
+def _labelled(pairs: Sequence[Joined]) -> Labelled:
+    first = pairs[0].prediction
+    counts = [len(pair.prediction.asked) for pair in pairs]
+    groups = [{**pair.prediction.groups, **pair.label.groups} for pair in pairs]
+    told = [list(each.values()) for each, count in zip(groups, counts, strict=True) for _ in range(count)]
+    return Labelled(
+        variant=first.variant,
+        version=first.version,
+        times_s=np.repeat(np.array([pair.prediction.time_s for pair in pairs], dtype=np.float64), counts),
+        weights=np.repeat(np.array([pair.prediction.weight for pair in pairs], dtype=np.float64), counts),
+        features=_tabulated(first.features, [row for pair in pairs for row in pair.prediction.asked]),
+        predictions=_tabulated(first.predictions, [row for pair in pairs for row in pair.prediction.answered]),
+        labels=_tabulated(("label",), [[value] for pair in pairs for value in pair.label.values]),
+        groups=_tabulated(tuple(groups[0]), told),
+    )
+
+
+def _tabulated(names: tuple[str, ...], rows: Sequence[Sequence[Scalar]]) -> Table:
+    return tabulate(names, rows) if names else Table((), np.empty((len(rows), 0)))
+
+
+def _scalars(rows: Sequence[Sequence[object]]) -> list[list[Scalar]]:
+    """The cells that are plain; others are missing, as they are everywhere."""
+    return [[cell if isinstance(cell, str | int | float) else None for cell in row] for row in rows]
 
 
 def _sample(items: Items) -> Sample:
@@ -38,7 +103,7 @@ def _sample(items: Items) -> Sample:
     )
 
 
-def tabulate(names: tuple[str, ...], rows: Sequence[list[object]]) -> Table:
+def tabulate(names: tuple[str, ...], rows: Sequence[Sequence[object]]) -> Table:
     """The table of n rows, each of len(names) cells; n and len(names) at least 1."""
     if (values := _numbers(list(chain.from_iterable(rows)))) is not None:
         return Table(names, values.reshape(len(rows), len(names)))

@@ -49,5 +49,6 @@ FAMILIES: Families = {
     "payload.format": {"csv": Shelf, "mlflow": Shelf},
     "monitors": {"data": Rack},
     "monitors[].detectors": {"shelf": Shelf, "bin": bin_},
+    "labels": {"sqlite": bin_, "shelf": Shelf},
     "alerts.channels": {"bin": bin_},
 }

@@ -105,9 +105,14 @@ CASES: list[tuple[Config, list[str]]] = [
         ],
     ),
     (replace(GOOD, monitors=()), []),
-    (replace(GOOD, monitors=(Part(kind="data"), Part(kind="quality"))), []),
+    (replace(GOOD, monitors=(Part(kind="data"), Part(kind="quality")), state="/tmp"), []),
+    (replace(GOOD, monitors=(Part(kind="quality"),), labels=Part(kind="redis")), []),
     (
-        replace(GOOD, monitors=(Part(kind="data"), Part(kind="quality"), Part(kind="data"))),
+        replace(GOOD, monitors=(Part(kind="data"), Part(kind="bias"))),
+        ["state: missing; labels for bias are kept there, expected a folder"],
+    ),
+    (
+        replace(GOOD, monitors=(Part(kind="data"), Part(kind="quality"), Part(kind="data")), state="/tmp"),
         ["monitors[2].kind: data a second time, expected each once"],
     ),
     (
