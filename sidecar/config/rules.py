@@ -127,6 +127,8 @@ def _monitors(config: Config) -> Iterator[Fault]:
 def _labels(config: Config) -> Iterator[Fault]:
     """That labels which are acknowledged can be kept."""
     wants = [part.kind for part in config.monitors if part.kind in {"quality", "bias"}]
+    if wants and config.model.task is None:
+        yield Fault("model.task", f"missing; {wants[0]} needs it, expected binary, multiclass or regression")
     if wants and config.labels.kind == "sqlite" and config.state is None:
         yield Fault("state", f"missing; labels for {wants[0]} are kept there, expected a folder")
 
@@ -185,7 +187,7 @@ RULES: Sequence[tuple[tuple[str, ...], Rule]] = (
     _at_most("statistics.panes", "statistics.rows"),
     (("monitors",), _monitors),
     (("state",), _state),
-    (("monitors", "labels", "state"), _labels),
+    (("monitors", "labels", "state", "model"), _labels),
     (("alerts",), _link),
     (("alerts",), _told),
 )

@@ -188,6 +188,34 @@ class Payload(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         force_setattr(self, "redact_headers", tuple(name.lower() for name in self.redact_headers))
 
 
+class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the model does, and which columns of its replies say what: for the monitors that want labels."""
+
+    # What an answer of 1 means, only the user knows.
+    task: Annotated[
+        Literal["binary", "multiclass", "regression"] | None, Meta(description="What the model does.")
+    ] = None
+    # Most replies have one answer, and call a probability so.
+    prediction: Annotated[
+        str, Meta(description="Column of the answer; empty for the first that is no probability.")
+    ] = ""
+    # As for prediction.
+    probabilities: Annotated[
+        tuple[str, ...],
+        Meta(max_length=100, description="Columns of the probability of the positive class, or of each class."),
+    ] = ()
+    # What scikit-learn and SageMaker take for it.
+    positive: Annotated[str, Meta(min_length=1, description="The positive class of two, as labels have it.")] = "1"
+    # As every library has it.
+    threshold: Annotated[
+        Ratio, Meta(description="The least probability of the positive answer, where replies have no answer.")
+    ] = 0.5
+    # Labels and answers name them.
+    classes: Annotated[
+        tuple[str, ...], Meta(max_length=100, description="The classes of more than two, as probabilities order them.")
+    ] = ()
+
+
 class Statistics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The rolling statistics of features and predictions, and their bounds."""
 
@@ -319,6 +347,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     monitors: Annotated[
         tuple[Part, ...], Meta(max_length=16, description="What is watched, where there is a reference.")
     ] = (Part(kind="data"),)
+    model: Annotated[Model, Meta(description="What the model does, for quality and bias.")] = Model()
     # A file needs no server; a fleet that shares its labels does.
     labels: Annotated[
         Part, Meta(description="Where predictions await their labels, if a monitor of quality or bias wants these.")

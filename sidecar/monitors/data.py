@@ -4,12 +4,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from io import BytesIO
 from typing import Annotated, get_args
 
 import msgspec
 import numpy as np
-import zstandard
 from msgspec import Meta, Struct
 
 from sidecar.config.schema import Part
@@ -18,7 +16,7 @@ from sidecar.errors import ConfigError, Fault
 from sidecar.monitors.association import Association
 from sidecar.monitors.drift import Drift
 from sidecar.monitors.followed import Column, Followed
-from sidecar.monitors.keeping import Array, below
+from sidecar.monitors.keeping import Array, below, sealed, unsealed
 from sidecar.monitors.placing import Rows, placement
 from sidecar.monitors.windows import Windows
 from sidecar.records import Finding, Table
@@ -41,12 +39,6 @@ class WindowSize(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 WINDOW = WindowSize()
-
-MAX_STATE_BYTES = 1 << 30
-"""Of a saved state, inflated: 1,000 features of 40 variants."""
-
-SEAL_BYTES = 32
-"""Before a saved state: SHA-256 of what it belongs to and of all its bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,19 +141,14 @@ class Following:
         parts: dict[str, Array] = {}
         for variant, followed in list(self.variants.items()):  # rows are counted meanwhile, maybe of another variant
             parts |= {f"{variant}/{name}": part for name, part in followed.state().items()}
-        file = BytesIO()
-        np.savez(file, **parts)  # type: ignore[arg-type]  # the stubs take `allow_pickle` for one of the parts
-        data = zstandard.compress(file.getvalue(), 1)
-        return self._seal(data) + data
+        return sealed(parts, self._fingerprint)
 
     def restore(self, saved: bytes) -> bool:
         """Go on from a saved state; False, and nothing done, where it is of another reference, or damaged."""
-        data = saved[SEAL_BYTES:]
-        if saved[:SEAL_BYTES] != self._seal(data) or zstandard.frame_content_size(data) > MAX_STATE_BYTES:
+        parts = unsealed(saved, self._fingerprint)
+        if parts is None:
             return False
         try:
-            with np.load(BytesIO(zstandard.decompress(data))) as file:
-                parts: dict[str, Array] = dict(file.items())
             found = {variant: self._new(variant) for variant in dict.fromkeys(each.partition("/")[0] for each in parts)}
             for variant, followed in found.items():
                 followed.restore(below(f"{variant}/", parts))
@@ -169,9 +156,6 @@ class Following:
             return False
         self.variants.update(found)
         return True
-
-    def _seal(self, data: bytes) -> bytes:
-        return sha256(self._fingerprint + data).digest()
 
     @cached_property
     def _fingerprint(self) -> bytes:

@@ -12,6 +12,7 @@ from sidecar.config.schema import (
     Config,
     Limits,
     ListenerTls,
+    Model,
     Part,
     Reference,
     Statistics,
@@ -21,6 +22,7 @@ from sidecar.config.schema import (
 from sidecar.errors import Fault
 
 GOOD = Config(upstream="http://model:8081")
+BINARY = Model(task="binary")
 MODEL = Variant(url="https://model:8443")
 NO_FILE = "/does/not/exist"
 NOT_THERE = f"expected a file that can be read, got {NO_FILE}: No such file or directory"
@@ -105,15 +107,18 @@ CASES: list[tuple[Config, list[str]]] = [
         ],
     ),
     (replace(GOOD, monitors=()), []),
-    (replace(GOOD, monitors=(Part(kind="data"), Part(kind="quality")), state="/tmp"), []),
-    (replace(GOOD, monitors=(Part(kind="quality"),), labels=Part(kind="redis")), []),
+    (replace(GOOD, model=BINARY, monitors=(Part(kind="data"), Part(kind="quality")), state="/tmp"), []),
+    (replace(GOOD, model=BINARY, monitors=(Part(kind="quality"),), labels=Part(kind="redis")), []),
     (
         replace(GOOD, monitors=(Part(kind="data"), Part(kind="bias"))),
-        ["state: missing; labels for bias are kept there, expected a folder"],
+        [
+            "model.task: missing; bias needs it, expected binary, multiclass or regression",
+            "state: missing; labels for bias are kept there, expected a folder",
+        ],
     ),
     (
-        replace(GOOD, monitors=(Part(kind="data"), Part(kind="quality"), Part(kind="data")), state="/tmp"),
-        ["monitors[2].kind: data a second time, expected each once"],
+        replace(GOOD, monitors=(Part(kind="data"), Part(kind="data"))),
+        ["monitors[1].kind: data a second time, expected each once"],
     ),
     (
         replace(

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import cast
 
@@ -9,9 +10,9 @@ import zstandard
 
 from sidecar.config.schema import Part
 from sidecar.errors import ConfigError
-from sidecar.monitors.data import MAX_STATE_BYTES, Data, Following, WindowSize
+from sidecar.monitors.data import Data, Following, WindowSize
 from sidecar.monitors.followed import Followed
-from sidecar.monitors.keeping import Array
+from sidecar.monitors.keeping import MAX_BYTES, Array
 from sidecar.records import Finding, Table
 from sidecar.reference.constraints import Constraints, suggested
 from sidecar.reference.files import parse_constraints
@@ -290,14 +291,14 @@ def test_a_state_with_a_flipped_bit_is_refused() -> None:
 
 def sealed(data: bytes) -> bytes:
     """As it would come from us."""
-    return Data().follow(REFERENCE)._seal(data) + data
+    return sha256(Data().follow(REFERENCE)._fingerprint + data).digest() + data
 
 
 def test_what_would_inflate_without_bounds_is_refused() -> None:
     """A frame of no content says that it holds one byte too many: of eight bytes, after magic number and descriptor."""
-    header = b"\x28\xb5\x2f\xfd" + b"\xe0" + (MAX_STATE_BYTES + 1).to_bytes(8, "little")
+    header = b"\x28\xb5\x2f\xfd" + b"\xe0" + (MAX_BYTES + 1).to_bytes(8, "little")
 
-    assert zstandard.frame_content_size(header) == MAX_STATE_BYTES + 1
+    assert zstandard.frame_content_size(header) == MAX_BYTES + 1
     assert restored(sealed(header)) is None
 
 
