@@ -39,7 +39,7 @@ class Ledger:
         """Add some rows.
 
         Args:
-            columns: The same names every time; a matrix may become wider, then earlier rows have 0 there.
+            columns: The same names every time; of matrices of different widths, the narrower get zeros.
         """
         self.times_s = np.concatenate([self.times_s, times_s])
         self.columns = {name: _stacked(self.columns.get(name), column) for name, column in columns.items()}
@@ -85,6 +85,7 @@ class Ledger:
 def _stacked(held: Array | None, more: Array) -> Array:
     if held is None:
         return np.array(more)
-    if held.ndim == 2 and held.shape[1] < more.shape[1]:
-        held = np.pad(held, ((0, 0), (0, more.shape[1] - held.shape[1])))
+    if held.ndim == 2:
+        width = max(held.shape[1], more.shape[1])
+        held, more = (np.pad(each, ((0, 0), (0, width - each.shape[1]))) for each in (held, more))
     return np.concatenate([held, more])

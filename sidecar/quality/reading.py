@@ -96,7 +96,7 @@ class Reading:
         if self.task == "regression":
             return self._amounts(rows)
         said = self.answered(rows.predictions)  # first: columns of shares name the classes in their own order
-        labels = self._places(_texts(rows.labels, 0))
+        labels = self._places(texts_of(rows.labels, 0))
         kept = np.flatnonzero(said.told & (labels >= 0))
         probabilities = None if said.probabilities is None else said.probabilities[kept]
         if probabilities is not None and probabilities.shape[1] < len(self.classes):
@@ -111,7 +111,7 @@ class Reading:
         columns = self.columns(predictions)
         probabilities = self._probabilities(predictions, columns)
         if columns.prediction >= 0:
-            predicted = self._places(_texts(predictions, columns.prediction))
+            predicted = self._places(texts_of(predictions, columns.prediction))
         elif probabilities is None:
             predicted = np.full(len(predictions.values), -1)
         elif self.task == "binary":
@@ -189,8 +189,8 @@ class Reading:
             return len(self.classes) - 1
 
 
-def _texts(table: Table, column: int) -> Cells:
-    """The cells of a column as classes; None where there is nothing."""
+def texts_of(table: Table, column: int) -> Cells:
+    """The cells of a column as texts, numbers as `class_of` has them; None where there is nothing."""
     values = table.values[:, column].tolist()
     texts: Sequence[str | None] = table.texts.get(column) or [None] * len(values)
     return [text if text is not None else class_of(value) for text, value in zip(texts, values, strict=True)]

@@ -1,8 +1,10 @@
 """Where predictions await their labels, one place a file; here the kinds have their names."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from sidecar.ports import Store
+from sidecar.store.redis import Redis
+from sidecar.store.sqlite import Sqlite
 
-STORES: Mapping[str, Callable[..., Store]] = {}
+STORES: dict[str, Callable[..., Store]] = {"sqlite": Sqlite, "redis": Redis}
 """Every kind of store by the name that `labels.kind` gives."""

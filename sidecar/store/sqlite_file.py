@@ -1,0 +1,141 @@
+"""The file of a store in SQLite: made for nobody else to read, held by one process, put aside where it is broken."""
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sidecar.errors import ConfigError, Fault
+
+log = logging.getLogger(__name__)
+
+BROKEN = ".broken"
+"""What the name of a damaged file that was put aside ends with."""
+CACHE_KIB = 8192
+"""For pages; those of random ids are read from the system's cache where there is no room."""
+CHECKPOINT_PAGES = 4000
+"""Of the log beside the file, when they are written into it: pages that change often are then written once."""
+STATEMENTS = 48
+"""Kept compiled, at most; those that write many rows come in as many sizes as batches do, and take up to 250 kB."""
+
+
+class _BrokenError(ValueError):
+    """The file is ours, and damaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What is in a file.
+
+    Args:
+        application_id: By which it is ours.
+        version: Of its tables.
+        statements: That make them.
+    """
+
+    application_id: int
+    version: int
+    statements: Sequence[str]
+
+
+def open_file(path: Path, schema: Schema, busy_s: float) -> sqlite3.Connection:
+    """A connection to the file, made where there is none; one of ours that is broken is put aside first.
+
+    Args:
+        busy_s: For the process before us to let go of it.
+
+    Raises:
+        ConfigError: There can be no such file, it is not ours, of a later version, or another process's.
+    """
+    try:
+        return _opened(path, schema, busy_s)
+    except OSError as error:
+        raise _fault(path.parent, f"{error.strerror}, expected a folder to write in") from error
+    except sqlite3.Error as error:
+        raise _fault(path, f"{error}, expected a whole file that no other process has open") from error
+    except ValueError as error:
+        raise _fault(path, str(error)) from None
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing."""
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+
+
+def _fault(where: object, text: str) -> ConfigError:
+    return ConfigError(Fault("folder", f"{where}: {text}"))
+
+
+def _opened(path: Path, schema: Schema, busy_s: float) -> sqlite3.Connection:
+    try:
+        return _connected(path, schema, busy_s)
+    except sqlite3.OperationalError:  # locked, or no room: nothing is wrong with what it says
+        raise
+    except (sqlite3.DatabaseError, _BrokenError) as error:
+        aside = path.with_name(path.name + BROKEN)
+        log.error("%s: %s; it is %s now, and another is begun: what it held is not known", path, error, aside.name)  # noqa: TRY400  (no fault of ours)
+        path.replace(aside)
+        for end in ("-wal", "-shm"):
+            path.with_name(path.name + end).unlink(missing_ok=True)
+        return _connected(path, schema, busy_s)
+
+
+def _connected(path: Path, schema: Schema, busy_s: float) -> sqlite3.Connection:
+    _make(path)
+    with ExitStack() as stack:
+        connection = sqlite3.connect(
+            path, timeout=busy_s, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS
+        )
+        stack.callback(connection.close)
+        _claim(connection, schema)
+        stack.pop_all()
+    return connection
+
+
+def _make(path: Path) -> None:
+    """SQLite would leave the mode to the umask; it gives the log beside the file the file's."""
+    path.parent.mkdir(0o700, parents=True, exist_ok=True)
+    # Only a new file is touched: to close one that this process has open elsewhere would end SQLite's lock on it.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def _claim(connection: sqlite3.Connection, schema: Schema) -> None:
+    """See that the file is whole and ours, and nobody else's from now on; make its tables where there are none."""
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    version = _version(connection, schema)  # before anything that would change a file of somebody else's
+    for setting in (
+        f"cache_size = -{CACHE_KIB}",
+        "journal_mode = WAL",
+        f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
+        f"journal_size_limit = {2 * CHECKPOINT_PAGES * 4096}",
+        "secure_delete = FAST",  # what is let go of is overwritten where that costs no page of its own
+    ):
+        connection.execute(f"PRAGMA {setting}")
+    if (report := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+        raise _BrokenError(f"the file is broken ({report})")
+    if version == 0:
+        with transaction(connection):
+            for statement in schema.statements:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {schema.application_id}")
+            connection.execute(f"PRAGMA user_version = {schema.version}")
+
+
+def _version(connection: sqlite3.Connection, schema: Schema) -> int:
+    """Of our tables in the file; 0 where there are none yet."""
+    owner, version, tables = (
+        connection.execute(query).fetchone()[0]
+        for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
+    )
+    if owner != schema.application_id and (owner or version or tables):
+        raise ValueError("another application's file, expected one of ours or none")
+    if version > schema.version:
+        raise ValueError(f"schema {version}, expected at most {schema.version}: a later sidecar wrote it")
+    return int(version)
