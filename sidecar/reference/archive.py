@@ -1,17 +1,14 @@
 """Violations on disk: a constraint_violations.json for every hour and variant, as a job of Model Monitor leaves one."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from sidecar.reference.checks import Violation, write_violations
+from sidecar.reference.hours import hour_file, write_hour
 
 NAME = "constraint_violations.json"
-
-KEPT = 1000
-"""Files of a variant, some six weeks of them; the oldest go."""
 
 
 class Archive:
@@ -34,7 +31,7 @@ class Archive:
         Raises:
             OSError: It cannot be written.
         """
-        file = self._folder / variant / datetime.fromtimestamp(now_s, UTC).strftime("%Y/%m/%d/%H") / NAME
+        file = hour_file(self._folder, variant, NAME, now_s)
         before, kept = self._hours.get(variant, (None, {}))
         if before != file:
             kept = _read(file)
@@ -43,20 +40,8 @@ class Archive:
         if before == file and not worse:
             return
         kept = {**kept, **worse}
-        _write(file, write_violations((variant, each) for each in kept.values()))
+        write_hour(file, write_violations((variant, each) for each in kept.values()))
         self._hours[variant] = file, kept
-        if before != file:
-            self._forget(variant)
-
-    def _forget(self, variant: str) -> None:
-        """Delete the oldest files beyond KEPT, and the folders that held them."""
-        files = sorted((self._folder / variant).glob(f"*/*/*/*/{NAME}"))
-        for file in files[: max(0, len(files) - KEPT)]:
-            file.unlink(missing_ok=True)
-            for folder in list(file.parents)[:4]:
-                if any(folder.iterdir()):
-                    break
-                folder.rmdir()
 
 
 def _distance(violation: Violation) -> float:
@@ -81,13 +66,3 @@ def _read(file: Path) -> dict[tuple[str, str], Violation]:
     except (OSError, msgspec.DecodeError, KeyError, TypeError):
         return {}
     return {(each.feature, each.check): each for each in found}
-
-
-def _write(file: Path, data: bytes) -> None:
-    for folder in reversed(file.parents):
-        if not folder.exists():
-            folder.mkdir(mode=0o700, exist_ok=True)
-    part = file.with_name(f".{NAME}.part")
-    part.touch(mode=0o600)
-    part.write_bytes(data)
-    part.replace(file)

@@ -19,6 +19,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from sidecar.errors import ConfigError, Fault
+from sidecar.records import JSON
 from sidecar.reference.files import UNREADABLE, Number
 
 F = TypeVar("F", bound=Struct)
@@ -191,8 +192,13 @@ def parse_analysis(data: bytes, where: str) -> Analysis:
 
 def write_analysis(analysis: Analysis) -> bytes:
     """The file for this analysis."""
+    return _encode(analysis_document(analysis))
+
+
+def analysis_document(analysis: Analysis) -> JSON:
+    """What is in it."""
     before, after, shap = analysis.pre_training, analysis.post_training, analysis.attributions
-    return _encode(
+    return msgspec.to_builtins(
         _AnalysisFile(
             pre_training_bias_metrics=_written(before) if before else UNSET,
             post_training_bias_metrics=_written(after) if after else UNSET,
@@ -247,7 +253,7 @@ def _fault(where: str, error: Exception) -> ConfigError:
     return ConfigError(Fault(where, f"{error}, in a file of SageMaker's"))
 
 
-def _encode(document: Struct) -> bytes:
+def _encode(document: JSON) -> bytes:
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
 

@@ -172,7 +172,18 @@ def write_quality_statistics(
     curves: Mapping[str, Mapping[str, Sequence[float]]],
     meta: Meta,
 ) -> bytes:
-    """The file.
+    """The file; arguments as `quality_statistics` has them."""
+    return _encode(quality_statistics(task, scores, confusion, curves, meta))
+
+
+def quality_statistics(
+    task: Task,
+    scores: Scores,
+    confusion: Mapping[str, Mapping[str, float]],
+    curves: Mapping[str, Mapping[str, Sequence[float]]],
+    meta: Meta,
+) -> dict[str, JSON]:
+    """What is in the file.
 
     Args:
         confusion: Rows by their label, then by what was predicted; nothing for a regression.
@@ -191,7 +202,7 @@ def write_quality_statistics(
         }
     known = [name for name in METRICS[task] if name in metrics]
     ordered = {name: metrics[name] for name in [*known, *metrics]}
-    return _encode({"version": 0.0, "dataset": _dataset(meta), f"{SECTIONS[task]}_metrics": ordered})
+    return {"version": 0.0, "dataset": _dataset(meta), f"{SECTIONS[task]}_metrics": ordered}
 
 
 # constraint_violations.json

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.reference.archive import KEPT, Archive
+from sidecar.reference.archive import Archive
 from sidecar.reference.checks import Violation
+from sidecar.reference.hours import KEPT
 
 HOUR_S = 1_700_000_000.0  # 2023-11-14, 22:13 UTC
 LATE = Violation("age", "completeness_check", 0.5, 0.9, "half of the rows have no value")

@@ -13,6 +13,7 @@ from sidecar.reference.bias_files import (
     BiasReport,
     BiasViolation,
     GroupBias,
+    analysis_document,
     parse_analysis,
     parse_attribution_violations,
     parse_bias_violations,
@@ -103,6 +104,12 @@ def test_what_is_written_is_clarify_s_and_reads_the_same() -> None:
     assert document["explanations"]["kernel_shap"]["label0"] == ANALYSIS["explanations"]["kernel_shap"]["label0"]
     assert document["explanations"]["kernel_shap"]["label1"] == {"global_shap_values": {"age": None}}
     assert write_analysis(parse_analysis(again, "again")) == again
+
+
+def test_what_is_in_the_file_can_be_had_without_it() -> None:
+    read = parse_analysis(dumped(ANALYSIS), "mine")
+
+    assert analysis_document(read) == json.loads(write_analysis(read))
 
 
 def test_a_reference_of_labels_alone_has_no_other_section() -> None:

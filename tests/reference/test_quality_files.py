@@ -13,6 +13,7 @@ from sidecar.reference.quality_files import (
     Meta,
     QualityViolation,
     Task,
+    quality_statistics,
     quality_violations,
     read_quality_constraints,
     read_quality_statistics,
@@ -131,6 +132,12 @@ def test_metrics_of_ours_stand_behind_sagemaker_s() -> None:
     written = json.loads(write_quality_statistics("regression", scores, {}, {}, Meta(9)))
 
     assert list(written["regression_metrics"]) == ["mae", "r2", "brier"]
+
+
+def test_what_is_in_the_file_can_be_had_without_it() -> None:
+    document = quality_statistics("binary", UNDEFINED, CONFUSION, CURVES, Meta(4))
+
+    assert document == json.loads(statistics())
 
 
 def test_the_times_of_the_rows_are_written_in_utc() -> None:
