@@ -75,7 +75,7 @@ class Redis:
         ConfigError: `url` is none, there is a second password, `ca` without use, or `prefix` cannot be part of a key.
     """
 
-    folder: str
+    folder: str = ""
     token: str = field(default_factory=partial(secrets.token_hex, 16), repr=False)
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     _: KW_ONLY

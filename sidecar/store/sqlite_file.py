@@ -16,8 +16,8 @@ BROKEN = ".broken"
 """What the name of a damaged file that was put aside ends with."""
 CACHE_KIB = 8192
 """For pages; those of random ids are read from the system's cache where there is no room."""
-CHECKPOINT_PAGES = 4000
-"""Of the log beside the file, when they are written into it: pages that change often are then written once."""
+CHECKPOINT_PAGES = 1000
+"""Of the log beside the file, when they are written into it: 4 MB, some 10 ms."""
 STATEMENTS = 48
 """Kept compiled, at most; those that write many rows come in as many sizes as batches do, and take up to 250 kB."""
 

@@ -1,8 +1,8 @@
 """The tables of predictions and labels in SQLite, and what is done to them within a transaction.
 
 Whenever a statement runs for longer than it takes another of Python's threads to wake up, that thread may have taken
-the interpreter, and keeps it for 5 ms. So there are few statements, however many rows they are for: ids and numbers go
-in as one JSON text, rows side by side, and what follows from a row is done by triggers.
+the interpreter, and keeps it for 5 ms. So there are few statements, however many rows they are for: numbers go in as
+one JSON text, rows side by side, and what follows from a row is done by triggers.
 """
 
 import json
@@ -11,10 +11,16 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from functools import lru_cache
 from math import inf
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from sidecar.store.documents import DIGEST_BYTES
 from sidecar.store.joining import TRUTH, Board, Known, Pair, Told
 from sidecar.store.sqlite_file import STATEMENTS, Schema
+from sidecar.store.sqlite_layouts import Layouts
+
+if TYPE_CHECKING:
+    # The options are checked before numpy need be there.
+    from sidecar.store.sqlite_index import Index
 
 BULK = 256
 """Rows that one statement writes at most: compiled it takes 1 kB for each."""
@@ -65,17 +71,17 @@ SCHEMA = Schema(
     application_id=0x5344434C,  # SDCL
     version=1,
     statements=(
-        # What joining asks for, of those that are there and those that are remembered; `ids` is a JSON list. The READ
-        # leave first, the others by `place`: its number, or while it is UNREAD that of the next after its last label.
+        # What joining asks for, of those that are there and those that are remembered; `ids` are digests, one behind
+        # the other. The READ leave first, then the others by `place`: the number of each, or for the UNREAD that of the
+        # prediction that came next after they were joined last.
         """CREATE TABLE predictions (
             number INTEGER PRIMARY KEY, state INTEGER NOT NULL, place INTEGER NOT NULL, labelled INTEGER NOT NULL,
-            kept_s REAL NOT NULL, rows INTEGER NOT NULL, variant BLOB NOT NULL, ids TEXT NOT NULL
+            kept_s REAL NOT NULL, rows INTEGER NOT NULL, variant BLOB NOT NULL, ids BLOB NOT NULL
         )""",
         "CREATE INDEX predictions_place ON predictions (state, place)",
         # What readers get, apart: a prediction changes its state twice, its document never.
         "CREATE TABLE documents (number INTEGER PRIMARY KEY, layout INTEGER, document BLOB NOT NULL)",
         "CREATE TABLE layouts (number INTEGER PRIMARY KEY, document BLOB NOT NULL)",
-        "CREATE TABLE ids (id TEXT, prediction INTEGER, PRIMARY KEY (id, prediction)) WITHOUT ROWID",
         # What was joined, in order, until the prediction leaves.
         f"""CREATE TABLE pairs (
             number INTEGER PRIMARY KEY, prediction INTEGER NOT NULL, {_LABEL}, UNIQUE (prediction, metric)
@@ -90,7 +96,6 @@ SCHEMA = Schema(
                 new.number, new.state, new.place, new.labelled, new.kept_s, new.rows, new.variant, new.ids
             );
             INSERT INTO documents VALUES (new.number, new.layout, new.document);
-            INSERT INTO ids SELECT value, new.number FROM json_each(new.ids);
         END""",
         # A prediction that is written after its pairs says itself what it is.
         f"""CREATE TRIGGER joining AFTER INSERT ON pairs BEGIN
@@ -101,17 +106,14 @@ SCHEMA = Schema(
             DELETE FROM documents WHERE number = new.number;
             DELETE FROM pairs WHERE prediction = new.number;
         END""",
-        """CREATE TRIGGER forgetting AFTER DELETE ON predictions BEGIN
-            DELETE FROM ids WHERE id IN (SELECT value FROM json_each(old.ids)) AND prediction = old.number;
-        END""",
     ),
 )
 
 _COUNT = f"UPDATE counts SET ({', '.join(_COLUMNS)}) = ({', '.join('?' for _ in _COLUMNS)})"
-_KNOWN = f"""SELECT ids.id, predictions.number, variant, rows, state = {GONE},
+_KNOWN = f"""SELECT predictions.number, variant, rows, state = {GONE}, ids,
         pairs.number, pairs.id, metric, size, document
-    FROM ids JOIN predictions ON predictions.number = ids.prediction
-    LEFT JOIN pairs ON pairs.prediction = predictions.number WHERE ids.id IN (SELECT value FROM json_each(?))"""
+    FROM predictions LEFT JOIN pairs ON pairs.prediction = predictions.number
+    WHERE predictions.number IN (SELECT value FROM json_each(?)) ORDER BY predictions.number"""
 _WAITING = "SELECT number, id, metric, size, document FROM waiting WHERE id IN (SELECT value FROM json_each(?))"
 _JOINED = """SELECT pairs.number, layout, documents.document, pairs.document FROM pairs
     JOIN documents ON documents.number = prediction WHERE pairs.number > ? ORDER BY pairs.number LIMIT ?"""
@@ -126,7 +128,7 @@ _OLD = _LEAVE.format(
     f"SELECT number FROM ({' UNION ALL '.join(map(_HEAD.format, (READ, QUIET)))}) WHERE kept_s <= :until_s LIMIT :most"
 )
 _FORGET = f"""DELETE FROM predictions WHERE number IN
-    (SELECT number FROM ({_HEAD.format(GONE)}) WHERE kept_s <= :until_s)"""
+    (SELECT number FROM ({_HEAD.format(GONE)}) WHERE kept_s <= :until_s) RETURNING number"""
 _GIVE_UP = """DELETE FROM waiting WHERE number IN
     (SELECT number FROM (SELECT number, added_s FROM waiting ORDER BY number LIMIT :most) WHERE added_s <= :until_s)"""
 # The plus keeps SQLite from going through all that are UNREAD.
@@ -144,6 +146,16 @@ class Kept(NamedTuple):
     document: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a transaction works on."""
+
+    connection: sqlite3.Connection
+    counts: Counts
+    layouts: Layouts
+    index: "Index"
+
+
 def load_counts(connection: sqlite3.Connection) -> Counts:
     """As of the last transaction, or within this one."""
     return Counts(*connection.execute("SELECT * FROM counts").fetchone())
@@ -154,50 +166,58 @@ def store_counts(connection: sqlite3.Connection, counts: Counts) -> None:
     connection.execute(_COUNT, astuple(counts))
 
 
-def load_board(connection: sqlite3.Connection, counts: Counts, ids: Iterable[str], room: int) -> Board:
+def load_board(work: Work, ids: Iterable[str], room: int) -> Board:
     """What is known of these ids; `room` is for labels to wait."""
-    asked = _json(set(ids))
-    board = Board(counts.pairs, room)
+    asked = set(ids)
+    board = Board(work.counts.pairs, room)
     predictions: dict[int, Known] = {}
-    for name, number, variant, rows, gone, *pair in connection.execute(_KNOWN, (asked,)):
+    numbers = work.index.find(_digests(asked))
+    for number, variant, rows, gone, names, *pair in (
+        work.connection.execute(_KNOWN, (_json(numbers),)) if numbers else ()
+    ):
         if number not in predictions:
             predictions[number] = Known(number, variant, rows, gone=bool(gone))
-        known = predictions[number]
-        board.meet(name, known)
+            for name in asked.intersection(_names(names)):
+                board.meet(name, predictions[number])
         if pair[0] is not None:
             told = Told(*pair[1:])
-            known.pairs[told.metric] = Pair(pair[0], number, told)
-    for number, *label in connection.execute(_WAITING, (asked,)) if counts.waiting else ():
-        told = Told(*label)
-        board.waiting.setdefault(told.id, {})[told.metric] = (number, told)
+            predictions[number].pairs[told.metric] = Pair(pair[0], number, told)
+    if work.counts.waiting:
+        for number, *label in work.connection.execute(_WAITING, (_json(asked),)):
+            told = Told(*label)
+            board.waiting.setdefault(told.id, {})[told.metric] = (number, told)
     return board
 
 
-def store_board(connection: sqlite3.Connection, counts: Counts, board: Board, now_s: float) -> None:
+def store_board(work: Work, board: Board, now_s: float) -> None:
     """What came of it; predictions that are new are to be written after it."""
-    _insert(connection, "pairs", [(pair.number, pair.prediction, *pair.told) for pair in board.joined])
-    _insert(connection, "waiting", [(None, now_s, *told) for told in board.begun])
+    _insert(work.connection, "pairs", [(pair.number, pair.prediction, *pair.told) for pair in board.joined])
+    _insert(work.connection, "waiting", [(None, now_s, *told) for told in board.begun])
     if board.resolved:
         resolved = _json(board.resolved)
-        connection.execute("DELETE FROM waiting WHERE number IN (SELECT value FROM json_each(?))", (resolved,))
-    counts.waiting += len(board.begun) - len(board.resolved)
-    counts.awaiting -= sum(pair.told.metric == TRUTH and pair.prediction <= counts.predictions for pair in board.joined)
-    counts.pairs = board.last
+        work.connection.execute("DELETE FROM waiting WHERE number IN (SELECT value FROM json_each(?))", (resolved,))
+    work.counts.waiting += len(board.begun) - len(board.resolved)
+    work.counts.awaiting -= sum(
+        pair.told.metric == TRUTH and pair.prediction <= work.counts.predictions for pair in board.joined
+    )
+    work.counts.pairs = board.last
     for status, number in board.labels.items():
-        setattr(counts, status, getattr(counts, status) + number)
+        setattr(work.counts, status, getattr(work.counts, status) + number)
 
 
-def keep(connection: sqlite3.Connection, counts: Counts, kept: Sequence[Kept], now_s: float) -> None:
+def keep(work: Work, kept: Sequence[Kept], now_s: float) -> None:
     """Write these predictions."""
     rows: list[tuple[Cell, ...]] = []
     for known, ids, layout, document in kept:
         state, place = (UNREAD, known.number + 1) if known.pairs else (QUIET, known.number)
-        told = (known.labelled, now_s, known.rows, known.variant, _json(ids))
+        digests = _digests(ids)
+        work.index.add(known.number, digests)
+        told = (known.labelled, now_s, known.rows, known.variant, digests)
         rows.append((known.number, state, place, *told, layout, document))
-    _insert(connection, "kept", rows)
-    counts.predictions += len(kept)
-    counts.present += len(kept)
-    counts.awaiting += sum(not each.known.labelled for each in kept)
+    _insert(work.connection, "kept", rows)
+    work.counts.predictions += len(kept)
+    work.counts.present += len(kept)
+    work.counts.awaiting += sum(not each.known.labelled for each in kept)
 
 
 def read_joined(connection: sqlite3.Connection, after: int, limit: int) -> list[tuple[int, int | None, bytes, bytes]]:
@@ -211,24 +231,24 @@ def oldest(connection: sqlite3.Connection) -> float:
     return inf if number is None else number
 
 
-def mark(connection: sqlite3.Connection, counts: Counts, most: int) -> None:
+def mark(work: Work, most: int) -> None:
     """Mark the predictions of which all has been read, as far as everybody has; of so many pairs at most."""
-    (upto,) = connection.execute("SELECT min(upto) FROM saved").fetchone()
-    upto = min(upto or 0, counts.read + most, counts.pairs)
-    if upto > counts.read:
-        connection.execute(_MARK, {"read": counts.read, "upto": upto})
-        counts.read = upto
+    (upto,) = work.connection.execute("SELECT min(upto) FROM saved").fetchone()
+    upto = min(upto or 0, work.counts.read + most, work.counts.pairs)
+    if upto > work.counts.read:
+        work.connection.execute(_MARK, {"read": work.counts.read, "upto": upto})
+        work.counts.read = upto
 
 
-def let_go_of_surplus(connection: sqlite3.Connection, counts: Counts, most: int) -> None:
+def let_go_of_surplus(work: Work, most: int) -> None:
     """Of so many."""
     if most > 0:
-        _left(counts, connection.execute(_SURPLUS, {"most": most}).fetchall())
+        _left(work.counts, work.connection.execute(_SURPLUS, {"most": most}).fetchall())
 
 
-def let_go_of_old(connection: sqlite3.Connection, counts: Counts, until_s: float, most: int) -> None:
+def let_go_of_old(work: Work, until_s: float, most: int) -> None:
     """Of what was kept before that moment; not of what is still to be read."""
-    _left(counts, connection.execute(_OLD, {"most": most, "until_s": until_s}).fetchall())
+    _left(work.counts, work.connection.execute(_OLD, {"most": most, "until_s": until_s}).fetchall())
 
 
 def _left(counts: Counts, gone: Sequence[tuple[int]]) -> None:
@@ -239,17 +259,19 @@ def _left(counts: Counts, gone: Sequence[tuple[int]]) -> None:
     counts.missing += missing
 
 
-def forget(connection: sqlite3.Connection, counts: Counts, until_s: float, most: int) -> None:
-    """The ids of what is gone and was kept before that moment."""
+def forget(work: Work, until_s: float, most: int) -> None:
+    """What is gone and was kept before that moment."""
     if most > 0:
-        counts.gone -= connection.execute(_FORGET, {"most": most, "until_s": until_s}).rowcount
+        gone = work.connection.execute(_FORGET, {"most": most, "until_s": until_s}).fetchall()
+        work.index.forget(number for (number,) in gone)
+        work.counts.gone -= len(gone)
 
 
-def give_up(connection: sqlite3.Connection, counts: Counts, until_s: float, most: int) -> None:
+def give_up(work: Work, until_s: float, most: int) -> None:
     """Labels that began to wait before that moment."""
-    unknown = connection.execute(_GIVE_UP, {"most": most, "until_s": until_s}).rowcount
-    counts.waiting -= unknown
-    counts.unknown += unknown
+    unknown = work.connection.execute(_GIVE_UP, {"most": most, "until_s": until_s}).rowcount
+    work.counts.waiting -= unknown
+    work.counts.unknown += unknown
 
 
 def _insert(connection: sqlite3.Connection, table: str, rows: Sequence[tuple[Cell, ...]]) -> None:
@@ -262,6 +284,14 @@ def _insert(connection: sqlite3.Connection, table: str, rows: Sequence[tuple[Cel
 def _insertion(table: str, rows: int, cells: int) -> str:
     row = f"({', '.join('?' * cells)})"
     return f"INSERT INTO {table} VALUES {', '.join([row] * rows)}"
+
+
+def _digests(names: Iterable[str]) -> bytes:
+    return bytes.fromhex("".join(names))
+
+
+def _names(digests: bytes) -> list[str]:
+    return [digests[begin : begin + DIGEST_BYTES].hex() for begin in range(0, len(digests), DIGEST_BYTES)]
 
 
 def _json(values: Collection[int | str]) -> str:

@@ -68,7 +68,11 @@ class World:
         return np.column_stack([base, rng.choice(6, n, p=self.countries), rng.choice(3, n, p=[0.5, 0.3, 0.2])])
 
     def score(self, rows: Floats) -> Floats:
-        told = rows[:, :10] @ self.weights[:10] + self.weights[10] * (rows[:, 10] - 2.5) / 2 + self.weights[11] * rows[:, 11]
+        told = (
+            rows[:, :10] @ self.weights[:10]
+            + self.weights[10] * (rows[:, 10] - 2.5) / 2
+            + self.weights[11] * rows[:, 11]
+        )
         for (one, other), weight in zip(self.pairs, self.pair_weights, strict=True):
             told = told + weight * rows[:, one] * rows[:, other]
         return told
@@ -86,7 +90,10 @@ def seen(rows: Floats) -> Table:
     values[:, 0] = np.exp(rows[:, 0] + 4)
     values[:, 1] = np.floor(np.exp(rows[:, 1]))
     values[:, 10:] = np.nan
-    texts: dict[int, Cells] = {10: COUNTRIES[rows[:, 10].astype(int)].tolist(), 11: DEVICES[rows[:, 11].astype(int)].tolist()}
+    texts: dict[int, Cells] = {
+        10: COUNTRIES[rows[:, 10].astype(int)].tolist(),
+        11: DEVICES[rows[:, 11].astype(int)].tolist(),
+    }
     return Table(NAMES, values, texts)
 
 
@@ -163,8 +170,14 @@ def run(kind: str, seed: int, rows: int) -> tuple[str, list[Finding], int]:
             grading.judge(now_s)
             waiting.append(
                 Labelled(
-                    "champion", "3", np.full(BATCH, now_s), np.ones(BATCH), table, predictions,
-                    Table(("label",), world.labels(batch)[:, None]), Table((), np.empty((BATCH, 0))),
+                    "champion",
+                    "3",
+                    np.full(BATCH, now_s),
+                    np.ones(BATCH),
+                    table,
+                    predictions,
+                    Table(("label",), world.labels(batch)[:, None]),
+                    Table((), np.empty((BATCH, 0))),
                 )
             )
         if done >= DELAY and waiting:
@@ -199,7 +212,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 print(kind, seed, cause, [(each.key.monitor, each.key.check, each.key.subject) for each in findings])
         right = named[expected or "none"] / chosen.runs
         middle = f"{np.median(delays):.0f}" if delays else "never"
-        print(f"{kind:10} right {right:.0%}  {dict(named)}  rows to a finding of labels {middle}  {perf_counter() - begun:.0f} s")
+        print(
+            f"{kind:10} right {right:.0%}  {dict(named)}  rows to a finding of labels {middle}  {perf_counter() - begun:.0f} s"
+        )
 
 
 if __name__ == "__main__":

@@ -168,13 +168,21 @@ def _fields(place: Place) -> dict[str, object]:
 NGINX_NAME, ENVOY_NAME = "nginx", "envoy"
 SIDECAR_NAME, ALL_NAME, BARE_NAME = "sidecar", "sidecar-all", "sidecar-bare"
 WATCHING_NAME, ALL_WATCHING_NAME = "sidecar-watching", "sidecar-all-watching"
+JUDGING_NAME, ALL_JUDGING_NAME = "sidecar-judging", "sidecar-all-judging"
 REFERENCE = ("--reference", "{folder}/reference")
+LABELS = (
+    *REFERENCE,
+    *("--state", "{folder}/state", "--model-task", "binary"),
+    *("--monitors", "[{{kind: data}}, {{kind: quality}}, {{kind: bias, facets: [{{feature: feature_0, above: 0}}]}}]"),
+)
 WAYS: dict[str, tuple[str, ...]] = {
     SIDECAR_NAME: (),
     ALL_NAME: ("--capture-sample-ratio", "1.0"),
     BARE_NAME: ("--capture-sample-ratio", "0", "--capture-errors", "sampled"),
     WATCHING_NAME: REFERENCE,
     ALL_WATCHING_NAME: ("--capture-sample-ratio", "1.0", *REFERENCE),
+    JUDGING_NAME: LABELS,
+    ALL_JUDGING_NAME: ("--capture-sample-ratio", "1.0", *LABELS),
 }
 CONTESTANTS = {
     contestant.name: contestant

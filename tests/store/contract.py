@@ -340,6 +340,56 @@ def what_is_labelled_and_read_leaves_first(fresh: Open) -> None:
         assert [told.id for _, _, told in pairs(store)] == ["c", "a"]
 
 
+def what_is_labelled_and_read_leaves_before_what_is_older(fresh: Open) -> None:
+    with closing(fresh(Limits(rows=2))) as store:
+        store.keep([prediction("a"), prediction("b")], NOW_S)
+        store.add([label("b")], NOW_S)
+        store.save("quality", b"", store.joined(0, 1)[0].number)
+        store.keep([prediction("c")], NOW_S)
+        assert store.add([label("b"), label("a")], NOW_S) == ["expired", "joined"]
+
+
+def what_was_read_and_is_not_labelled_is_as_old_as_it_was(fresh: Open) -> None:
+    with closing(fresh(Limits(rows=2))) as store:
+        store.keep([prediction("a"), prediction("b")], NOW_S)
+        store.add([label("a", metric="click")], NOW_S)
+        store.save("quality", b"", store.joined(0, 1)[0].number)
+        store.keep([prediction("c")], NOW_S)
+        assert store.add([label("a"), label("b")], NOW_S) == ["expired", "joined"]
+
+
+def what_was_read_in_part_is_still_to_be_read(fresh: Open) -> None:
+    with closing(fresh(Limits(keep_s=100.0))) as store:
+        store.keep([prediction("r")], NOW_S)
+        store.add([label("r"), label("r", metric="click")], NOW_S)
+        first, last = (each.number for each in store.joined(0, 10))
+        store.save("quality", b"", first)
+        settle(store, NOW_S + 150)
+        assert [told.metric for _, _, told in pairs(store, first)] == ["click"]
+        store.save("quality", b"", last)
+        settle(store, NOW_S + 150)
+        assert pairs(store) == []
+
+
+def what_is_forgotten_of_one_variant_is_known_of_the_other(fresh: Open) -> None:
+    with closing(fresh(Limits(keep_s=100.0))) as store:
+        store.keep([prediction("e-a", "r")], NOW_S)
+        store.keep([prediction("e-b", "r", variant="b")], NOW_S + 150)
+        settle(store, NOW_S + 200)
+        assert store.add([label("e-a"), label("r"), label("e-b")], NOW_S + 200) == ["waiting", "joined", "duplicate"]
+
+
+def of_two_labels_of_other_variants_the_first_stands(fresh: Open) -> None:
+    with closing(fresh(Limits())) as store:
+        for n in range(8):
+            names = [f"r{n}", f"s{n}"]
+            store.keep([prediction(names[0]), prediction(names[1], variant="b")], NOW_S)
+            first, second = names if n % 2 else names[::-1]
+            assert store.add([label(first, 1), label(second, 0)], NOW_S) == ["joined", "joined"]
+            store.keep([prediction(*names, variant="c")], NOW_S)
+            assert pairs(store)[-1] == (tuple(names), "c", label(first, 1))
+
+
 def what_nobody_reads_leaves_too(fresh: Open) -> None:
     """A name that saved once and never came back must not fill the store for good."""
     with closing(fresh(Limits(rows=4))) as store:
@@ -451,6 +501,11 @@ CASES: tuple[Callable[[Open], None], ...] = (
     the_gone_are_forgotten_in_time,
     no_more_are_kept_than_there_may_be,
     what_is_labelled_and_read_leaves_first,
+    what_is_labelled_and_read_leaves_before_what_is_older,
+    what_was_read_and_is_not_labelled_is_as_old_as_it_was,
+    what_was_read_in_part_is_still_to_be_read,
+    what_is_forgotten_of_one_variant_is_known_of_the_other,
+    of_two_labels_of_other_variants_the_first_stands,
     what_nobody_reads_leaves_too,
     what_is_to_be_read_does_not_leave_by_age,
     who_has_never_saved_holds_nothing_back,

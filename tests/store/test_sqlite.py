@@ -94,7 +94,7 @@ def test_fewer_rows_than_before_are_reached_step_by_step(tmp_path: Path) -> None
         store.keep([prediction(f"e{n}") for n in range(1500)], NOW_S)
     with closing(Sqlite(str(tmp_path), rows=10)) as store:
         store.keep([prediction("new")], NOW_S)
-        assert store.counts == counts(predictions=1501, awaiting=500, missing=1001)
+        assert store.counts == counts(predictions=1501, awaiting=1000, missing=501)
         settle(store, NOW_S)
         assert store.counts == counts(predictions=1501, awaiting=10, missing=1491)
         assert store.add([label("new"), label("e0"), label("e1488")], NOW_S) == ["joined", "waiting", "expired"]
@@ -166,6 +166,7 @@ def test_a_full_disk_is_told_loses_nothing_and_when_it_has_room_again_all_is_wel
         assert (during, store.read("quality")) == (before, None)
         store.keep([new], NOW_S)
         assert store.add([label("b"), label("x"), label("c")], NOW_S) == ["joined", "waiting", "joined"]
+    with closing(Sqlite(str(tmp_path))) as store:
         assert store.joined(0, 10)[-1].prediction == new
 
 
@@ -179,6 +180,15 @@ def test_a_file_that_another_store_has_open_is_told_and_taken_once_it_is_free(tm
             after.open()
         before.close()
         assert after.add([label("e")], NOW_S) == ["joined"]
+
+
+def test_what_was_acknowledged_is_on_the_disk(tmp_path: Path) -> None:
+    """No test can cut the power: SQLite's own word must do."""
+    with closing(Sqlite(str(tmp_path))) as store:
+        for act, level in ((lambda: store.keep([prediction("e")], NOW_S), 1), (lambda: store.add([], NOW_S), 2)):
+            act()
+            assert store._connection is not None
+            assert store._connection.execute("PRAGMA synchronous").fetchone() == (level,)
 
 
 WRITER = """
