@@ -156,13 +156,12 @@ def options(part: Callable[..., object]) -> list[Option]:
     """The options of a part: its keyword-only fields. Its positional ones are what the sidecar itself supplies."""
     if not (isinstance(part, type) and dataclasses.is_dataclass(part)):
         return []
-    hints = get_type_hints(part, include_extras=True)
+    known = [field for field in dataclasses.fields(part) if field.init and field.kw_only]
+    # Of these alone: what else a part holds may be of a type that is not there before it is needed.
+    wanted = {"__annotations__": {field.name: field.type for field in known}, "__module__": part.__module__}
+    hints = get_type_hints(type("Options", (), wanted), include_extras=True)
     told = dict(re.findall(r"^ +(\w+): (.+)$", part.__doc__ or "", re.MULTILINE))
-    return [
-        _option(field, Annotated[hints[field.name], Meta(description=told.get(field.name))])
-        for field in dataclasses.fields(part)
-        if field.init and field.kw_only
-    ]
+    return [_option(field, Annotated[hints[field.name], Meta(description=told.get(field.name))]) for field in known]
 
 
 def _option(field: "dataclasses.Field[object]", annotation: object) -> Option:

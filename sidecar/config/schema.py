@@ -192,9 +192,9 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the model does, and which columns of its replies say what: for the monitors that want labels."""
 
     # What an answer of 1 means, only the user knows.
-    task: Annotated[
-        Literal["binary", "multiclass", "regression"] | None, Meta(description="What the model does.")
-    ] = None
+    task: Annotated[Literal["binary", "multiclass", "regression"] | None, Meta(description="What the model does.")] = (
+        None
+    )
     # Most replies have one answer, and call a probability so.
     prediction: Annotated[
         str, Meta(description="Column of the answer; empty for the first that is no probability.")
@@ -281,10 +281,16 @@ class AlertRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Alerts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What becomes of findings."""
 
-    # The two that keep a budget of false alarms; a broken constraint is at /v1/violations, and need wake nobody.
+    # Those that keep a budget of false alarms, and limits that the user has set; a broken constraint of the data is at
+    # /v1/violations, and need wake nobody.
     rules: Annotated[
         tuple[AlertRule, ...], Meta(max_length=100, description="Which findings become alerts, and how.")
-    ] = (AlertRule(check="sequential"), AlertRule(check="dependence"))
+    ] = (
+        AlertRule(check="sequential"),
+        AlertRule(check="dependence"),
+        AlertRule(monitor="quality"),
+        AlertRule(monitor="bias"),
+    )
     # Nobody is told whom the user has not named.
     channels: Annotated[tuple[Part, ...], Meta(max_length=16, description="Who is told.")] = ()
     # Only the user knows under which name the admin side is reached.
