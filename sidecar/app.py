@@ -39,11 +39,13 @@ if TYPE_CHECKING:
     from aiohttp.web import AppRunner
 
     from sidecar.admin.view import View
+    from sidecar.explaining import Explaining
     from sidecar.monitor import Monitor
-    from sidecar.pipeline import Parts
+    from sidecar.pipeline import Parts, Pipeline
     from sidecar.records import Event
     from sidecar.reference.folder import Reference
     from sidecar.sinks.delivery import Delivery
+    from sidecar.truth import Truth
     from sidecar.watching import Watching
 
 log = logging.getLogger(__name__)
@@ -78,7 +80,9 @@ FIXED = (
     "tls",
     "statistics",
     "reference",
+    "model",
     "monitors",
+    "labels",
     "state",
     "telemetry",
 )
@@ -124,6 +128,8 @@ class App:
         self._reference = build.reference(config.reference)
         # One in memory can wait until requests are served.
         self._store = build.store(config.state) if config.state else None
+        self._graders = build.graders(config.monitors, config.model, config.capture.headers)
+        self._attributing = build.attributing(config.monitors)
         self._token = build.admin_token(config.admin_token, config.admin_token_file)
         self._metrics, self._logs = otlp_settings(os.environ), otlp_logs_settings(os.environ)
         self._listener = Listener(self._gateway(config))
@@ -252,7 +258,39 @@ class App:
         )
         folder = Path(config.reference.path) if config.reference.path else None
         data = build.data_monitor(config.monitors)
-        return Watching(pipeline, alerting, data=data, folder=folder, wall_s=wall_s, tell=tell)
+        watching = Watching(pipeline, alerting, data=data, folder=folder, wall_s=wall_s, tell=tell)
+        watching.truth = self._truth(pipeline, config)
+        watching.explaining = self._explaining(pipeline, config)
+        return watching
+
+    def _truth(self, pipeline: "Pipeline", config: Config) -> "Truth | None":
+        """What joins labels, where a monitor wants them."""
+        if self._graders is None:
+            return None
+        from sidecar.truth import Truth
+
+        grading, comparing, headers = self._graders
+        store = build.label_store(config.labels, config.state)
+        return Truth(pipeline, store, grading=grading, comparing=comparing, groups=headers, wall_s=wall_s)
+
+    def _explaining(self, pipeline: "Pipeline", config: Config) -> "Explaining | None":
+        """What brings attributions to the monitor that wants them, where there is one."""
+        if self._attributing is None:
+            return None
+        import numpy as np
+
+        from sidecar.explaining import Explaining
+
+        return Explaining(
+            pipeline,
+            self._attributing,
+            upstreams=build.explained(
+                self._attributing.options.url, build.variants_of(config.upstream, config.variants)
+            ),
+            paused=lambda: self._listener.draining,
+            wall_s=wall_s,
+            rng=np.random.default_rng(random.getrandbits(64)),
+        )
 
     def _view(self, monitor: "Monitor") -> "View":
         from sidecar.admin.view import ConfigView, VariantView, View
@@ -379,6 +417,9 @@ class App:
             build.listener_tls(config.tls)
             self._tls.load_cert_chain(config.tls.cert, config.tls.key)
         if self._monitor is not None:
+            if (explaining := self._monitor.watching.explaining) is not None:
+                variants = build.variants_of(config.upstream, config.variants)
+                explaining.upstreams = build.explained(explaining.monitor.options.url, variants)
             same_sinks = config.capture.sinks == earlier.capture.sinks
             kept = self._monitor.pipeline.parts.deliveries if same_sinks else ()
             await self._monitor.replace(self._parts(config, kept), FLUSH_S)

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import asdict
 
@@ -25,15 +25,23 @@ from sidecar.proxy.tls import client_context, server_context
 if TYPE_CHECKING:
     from sidecar.alerts.rules import Rule
     from sidecar.alerts.store import Store
+    from sidecar.explaining import Upstream
     from sidecar.monitor import Places
+    from sidecar.monitors.attribution import Attributing, Attribution
+    from sidecar.monitors.bias import Bias, Comparing
     from sidecar.monitors.data import Data
+    from sidecar.monitors.quality import Grading, Quality
     from sidecar.ports import Channel
+    from sidecar.ports import Store as LabelStore
     from sidecar.reference.folder import Reference
     from sidecar.sinks.delivery import Delivery
     from sidecar.stats.window import Window
 
 DEFAULT = "default"
 """The variant that `upstream` stands for."""
+
+WANT_LABELS = frozenset({"quality", "bias"})
+"""The kinds of monitors that do."""
 
 
 def variants_of(upstream: str | None, variants: Mapping[str, schema.Variant]) -> Mapping[str, schema.Variant]:
@@ -72,10 +80,7 @@ def pool(variant: schema.Variant, timeouts: Timeouts, limits: Limits) -> Pool:
     """
     upstream = parse_upstream(variant.url)
     host, port = host_and_port(upstream.address)
-    own = variant.tls or schema.UpstreamTls()
-    tls = (
-        client_context(ca=own.ca, cert=own.cert, key=own.key, verify=own.verify) if upstream.scheme == "https" else None
-    )
+    tls = _upstream_tls(variant) if upstream.scheme == "https" else None
     return Pool(host, port, tls=tls, timeouts=timeouts, idle_limit=limits.in_flight)
 
 
@@ -187,9 +192,116 @@ def learns(settings: schema.Reference) -> bool:
 
 def data_monitor(parts: Sequence[schema.Part]) -> "Data | None":
     """What to watch the data for, if at all."""
+    from sidecar.monitors.data import Data
+
+    return next((each for each in _monitors(parts) if isinstance(each, Data)), None)
+
+
+def _monitors(parts: Sequence[schema.Part]) -> "list[Data | Quality | Bias | Attribution]":
     from sidecar.monitors import MONITORS
 
-    return next((MONITORS[part.kind](**part.options) for part in parts), None)
+    return [MONITORS[part.kind](**part.options) for part in parts]
+
+
+class Graders(NamedTuple):
+    """The monitors that want labels, as they are at work; None where there is none."""
+
+    grading: "Grading | None"
+    comparing: "Comparing | None"
+    headers: tuple[str, ...]
+
+
+def graders(parts: Sequence[schema.Part], model: schema.Model, captured: Sequence[str]) -> Graders | None:
+    """The monitors that want labels, and the fields of requests that these want; None where none does.
+
+    Args:
+        model: What the model does.
+        captured: The fields that are kept with a capture.
+
+    Raises:
+        ConfigError: One cannot work so, by its place.
+    """
+    if not WANT_LABELS.intersection(part.kind for part in parts):
+        return None
+    from sidecar.monitors.bias import Bias
+    from sidecar.monitors.quality import Quality
+    from sidecar.quality.reading import Reading
+
+    reading = partial(Reading, **asdict(model))
+    made = Graders(None, None, ())
+    for place, monitor in enumerate(_monitors(parts)):
+        try:
+            if isinstance(monitor, Quality):
+                made = made._replace(grading=monitor.grade(reading))
+            elif isinstance(monitor, Bias):
+                made = made._replace(comparing=monitor.compare(reading), headers=monitor.headers)
+        except ConfigError as error:
+            raise ConfigError(
+                *(Fault(f"monitors[{place}].{each.path}", each.message) for each in error.faults)
+            ) from None
+        lost = [name for name in made.headers if name not in captured]
+        if lost:
+            message = f"{lost[0]} is not kept with captures, expected it in capture.headers"
+            raise ConfigError(Fault(f"monitors[{place}].facets", message))
+    return made
+
+
+def attributing(parts: Sequence[schema.Part]) -> "Attributing | None":
+    """The monitor of attributions, as it is at work; None where there is none.
+
+    Raises:
+        ConfigError: It cannot work so, by its place.
+    """
+    for place, part in enumerate(parts):
+        if part.kind == "attribution":
+            from sidecar.monitors.attribution import Attribution
+
+            try:
+                return Attribution(**part.options).attribute()  # type: ignore[arg-type]  # read as its fields
+            except ConfigError as error:
+                found = [Fault(f"monitors[{place}].{each.path}", each.message) for each in error.faults]
+                raise ConfigError(*found) from None
+    return None
+
+
+def explained(url: str | None, variants: Mapping[str, schema.Variant]) -> "dict[str, Upstream]":
+    """Whom to call to have a variant's answers explained, by variant.
+
+    Args:
+        url: Another one than the variant itself; it is trusted as that is.
+
+    Raises:
+        OSError: A file of its TLS cannot be used.
+    """
+    from sidecar.explaining import Upstream
+
+    found = {}
+    for name, variant in variants.items():
+        upstream = parse_upstream(url or variant.url)
+        tls = _upstream_tls(variant) if upstream.scheme == "https" else None
+        where = upstream.address
+        found[name] = (
+            Upstream(f"{upstream.scheme}://{where}", tls=tls)
+            if isinstance(where, SocketAddress)
+            else Upstream("http://localhost", socket=where.path)
+        )
+    return found
+
+
+def _upstream_tls(variant: schema.Variant) -> ssl.SSLContext:
+    own = variant.tls or schema.UpstreamTls()
+    return client_context(ca=own.ca, cert=own.cert, key=own.key, verify=own.verify)
+
+
+def label_store(part: schema.Part, folder: str | None) -> "LabelStore":
+    """Where predictions await their labels.
+
+    Raises:
+        ConfigError: It cannot be opened.
+    """
+    from sidecar.store import STORES
+
+    return STORES[part.kind](**{"folder": folder or "", **part.options})
 
 
 def store(folder: str | None) -> "Store":
@@ -247,13 +359,13 @@ def check_rules(alerts: schema.Alerts, monitors: Sequence[schema.Part], variants
     Raises:
         ConfigError: One cannot.
     """
-    if alerts.rules == schema.Alerts().rules or (data := data_monitor(monitors)) is None:
+    if alerts.rules == schema.Alerts().rules or not monitors:
         return
     known = {
         "monitor": [part.kind for part in monitors],
-        "check": data.checks,
+        "check": [check for monitor in _monitors(monitors) for check in monitor.checks],
         "variant": list(variants),
-        "subject": ["features", "predictions"],
+        "subject": ["features", "predictions", "quality", "groups"],
     }
     faults = [
         Fault(

@@ -109,11 +109,25 @@ class Monitor:
             *instruments.capture_metrics(self.counts()),
             *instruments.sink_metrics(self.pipeline.parts.deliveries),
             *windows,
+            *await self._label_metrics(),
             *instruments.export_metrics(self.exporting.outlets),
             *instruments.alert_metrics(self.watching.alerting.alerts, self.watching.alerting.outlets),
             *instruments.info_metrics(__version__),
         ]
         return Report(self.started_s, self._wall_s(), metrics)
+
+    async def _label_metrics(self) -> list[Metric]:
+        """What labels say, where a monitor wants them."""
+        truth, limit = self.watching.truth, self._max_series
+        if truth is None:
+            return []
+        return await asyncio.to_thread(
+            lambda: [
+                *instruments.label_metrics(truth.counts, truth.dropped, truth.outcomes, max_series=limit),
+                *instruments.quality_metrics(truth.grading, max_series=limit),
+                *instruments.bias_metrics(truth.comparing, max_series=limit),
+            ]
+        )
 
     async def _window_metrics(self) -> list[Metric]:
         """Those of the current windows and their drift, made in a thread: many features take milliseconds."""

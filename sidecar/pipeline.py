@@ -88,7 +88,7 @@ class Pipeline:
 
     Attributes:
         watches: What follows the rows; others may be put there at any time.
-        keeps: Takes exchanges whole, with their rows, before they are counted; never waits. None where nobody does.
+        keeps: Take exchanges whole, with their rows, before they are counted; never wait. Likewise.
         windows: By variant and kind: `features` or `predictions`.
         recent: The latest captures.
         captured: Captures read so far.
@@ -112,7 +112,7 @@ class Pipeline:
         self.now_s = now_s
         self._wall_s = wall_s
         self.watches: Sequence[Watch] = ()
-        self.keeps: Callable[[Sequence[tuple[Capture, Rows]]], None] | None = None
+        self.keeps: list[Callable[[Sequence[tuple[Capture, Rows]]], None]] = []
         self.windows: dict[tuple[str, str], Window] = {}
         self.recent: deque[Capture] = deque(maxlen=RECENT)
         self.captured = 0
@@ -190,9 +190,9 @@ class Pipeline:
         """Count the batch, in slices, and see what it says."""
         batch, self._batch, self._batch_bytes = self._batch, [], 0
         waiting = 0
-        if self.keeps is not None:
+        for keep in self.keeps:
             with self.surviving:
-                self.keeps(batch)
+                keep(batch)
         with self.surviving:
             for sample in assemble(batch):
                 self.rows[sample.variant] += len(sample.request_ids)

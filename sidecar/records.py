@@ -127,8 +127,8 @@ class Comparison:
     drifted: "Flags"
 
 
-Subject = Literal["features", "predictions"]
-"""The two tables of a sample."""
+Subject = Literal["features", "predictions", "quality", "groups"]
+"""What a finding is about: one of the two tables of a sample; how good answers are; for whom."""
 
 
 @dataclass(frozen=True, slots=True)

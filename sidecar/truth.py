@@ -2,19 +2,23 @@
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
-
-import msgspec
+from math import inf
 
 from sidecar.errors import DeliveryError
+from sidecar.monitors.bias import Comparing
+from sidecar.monitors.quality import Grading
+from sidecar.monitors.remembered import recall, remembered
 from sidecar.payload.assembling import assemble_labelled, prediction
+from sidecar.payload.awaiting import Awaiting
 from sidecar.payload.decoding import Rows
 from sidecar.pipeline import Pipeline
 from sidecar.ports import Grader, Store
 from sidecar.quality.outcomes import Outcomes
-from sidecar.records import Capture, Finding, Joined, Label, LabelStatus
+from sidecar.records import Capture, Finding, Joined, Label, LabelCounts, LabelStatus
+from sidecar.store.apart import Apart
 from sidecar.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -28,11 +32,31 @@ READ_S = 1.0
 SAVE_S = 60.0
 """Between two times that what the monitors remember is written; what came since is read again after a restart."""
 
-BATCH = 512
-"""Predictions, and joined pairs, in one go: some milliseconds of a thread's work."""
+START_S = 2.0
+"""That a start waits for what was saved; from a store that does not answer it comes later."""
 
-WAITING_BYTES = 16 << 20
-"""Of the bodies of exchanges on their way into the store; what comes beyond is dropped and counted."""
+CLOSE_S = 4.0
+"""For everything to be brought into the store at the end."""
+
+GAP_S = 5.0
+"""Since the last look, from which on a sidecar looks first what another has saved meanwhile."""
+
+GRACE_S = 3 * GAP_S
+"""For which what is to be saved waits: who shares the store reads the same pairs, before it may let go of them."""
+
+BATCH, BATCH_BYTES, BATCH_CELLS = 512, 4 << 20, 1 << 16
+"""Predictions, and joined pairs, in one go, and about what those and these may hold: some milliseconds of a thread."""
+
+LOOK_BATCHES = 20
+"""Of pairs in one look; then the others have their turn, and whoever leads says so."""
+
+WAITING_BYTES = 32 << 20
+"""Of memory for exchanges on their way into the store; what comes beyond is dropped and counted."""
+
+ADDING = 16
+"""Posts of labels that wait for the store at once; further ones are refused."""
+
+NOTHING = LabelCounts(awaiting=0, waiting=0, labels={}, predictions=0, missing=0, repeated=0)
 
 STATE = "truth"
 """The name under which all that the monitors remember is kept, with the place up to which they have read."""
@@ -44,14 +68,16 @@ class Truth:
     Args:
         pipeline: Hands over every exchange with its rows.
         store: Where predictions await their labels.
-        graders: By the name under which each is remembered; they want labels.
+        grading: The monitor of quality, if there is one.
+        comparing: The monitor of bias, likewise.
         groups: The request's fields that say of whom an exchange is about, in lower case.
         wall_s: Unix time.
 
     Attributes:
         outcomes: What came of exchanges, besides their labels.
-        dropped: Predictions that never reached the store.
-        leading: This sidecar is the one that alerts, of those that share the store.
+        counts: What became of predictions and labels, some second ago.
+        graders: The monitors that there are, by the name under which each is remembered.
+        leading: This sidecar is the one that alerts, of those that share the store; None before that is known.
     """
 
     def __init__(
@@ -59,49 +85,45 @@ class Truth:
         pipeline: Pipeline,
         store: Store,
         *,
-        graders: Mapping[str, Grader],
+        grading: Grading | None,
+        comparing: Comparing | None,
         groups: Sequence[str],
         wall_s: Callable[[], float],
     ) -> None:
         self.outcomes = Outcomes()
-        self.dropped = 0
-        self.leading = False
+        self.counts = NOTHING
+        self.leading: bool | None = None
         self.store = store
-        self.graders = graders
+        self.grading = grading
+        self.comparing = comparing
+        named: dict[str, Grader | None] = {"quality": grading, "bias": comparing}
+        self.graders = {name: grader for name, grader in named.items() if grader is not None}
         self._pipeline = pipeline
         self._groups = tuple(groups)
         self._wall_s = wall_s
-        self._waiting: deque[tuple[Capture, Rows]] = deque()
-        self._waiting_bytes = 0
-        self._upto = 0
+        self._queue = Awaiting(WAITING_BYTES)
+        self._found: dict[str, Sequence[Finding]] = {}
+        # The last pair that the monitors have taken; below 0 before anybody knows what was saved.
+        self._upto = -1
+        self._looked_s = -inf
+        self._limit = BATCH // 8
+        self._known = asyncio.Event()
+        self._adding = 0
+        # One at a time: what is saved is what has been read up to the place that is saved with it.
         self._reading = asyncio.Lock()
-        self._failing = False
+        self._apart = Apart("the store of labels")
+        self._closing = asyncio.Event()
         self._tasks = Tasks()
+        self._running: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Go on from what was saved, and begin."""
-        try:
-            saved = await asyncio.to_thread(self.store.read, STATE)
-        except DeliveryError as error:
-            saved = None
-            log.warning("what is known of labels so far cannot be read: %s", error)
-        if saved is not None:
-            await asyncio.to_thread(self._restore, *saved)
-        self._pipeline.keeps = self.offer
-        for every_s, work in ((KEEP_S, self._keep), (READ_S, self._read), (SAVE_S, self._save)):
-            self._tasks.start(self._every(every_s, work))
-
-    def offer(self, batch: Sequence[tuple[Capture, Rows]]) -> None:
-        """Take exchanges whose labels may come; those without an answer have nothing to be judged."""
-        for capture, rows in batch:
-            if not rows.predictions:
-                continue
-            size = _size_bytes(capture)
-            if self._waiting_bytes + size > WAITING_BYTES:
-                self.dropped += 1
-                continue
-            self._waiting.append((capture, rows))
-            self._waiting_bytes += size
+        """Begin; where the store can tell what was saved, from there."""
+        self._pipeline.keeps.append(self._queue.offer)
+        for every_s, work in ((KEEP_S, self._keep), (READ_S, self._look), (SAVE_S, self._save)):
+            self._running.append(self._tasks.start(self._every(every_s, work)))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(START_S):
+                await self._known.wait()
 
     async def add(self, labels: Sequence[Label]) -> list[LabelStatus]:
         """Join labels with their predictions; what became of each.
@@ -109,108 +131,183 @@ class Truth:
         Raises:
             DeliveryError: The store takes none: nothing was done.
         """
-        return await asyncio.to_thread(self.store.add, labels, self._wall_s())
+        if self._closing.is_set():
+            raise DeliveryError("this sidecar is stopping")
+        if self._adding >= ADDING:
+            raise DeliveryError(f"{ADDING} others wait for the store already")
+        self._adding += 1
+        try:
+            return await self._apart.do(partial(self.store.add, labels, self._wall_s()))
+        finally:
+            self._adding -= 1
 
     @property
-    def findings(self) -> list[Finding]:
-        """What the labels say now; nothing where another sidecar tells it."""
-        return [finding for grader in self.graders.values() for finding in grader.findings] if self.leading else []
+    def dropped(self) -> int:
+        """Predictions that never reached the store."""
+        return self._queue.dropped
+
+    @property
+    def findings(self) -> list[Finding] | None:
+        """What the labels say now: nothing where another sidecar tells it, None before anybody knows."""
+        if self.leading is None:
+            return None
+        return [finding for found in self._found.values() for finding in found] if self.leading else []
 
     async def close(self) -> None:
         """Bring everything into the store, and let go of it."""
-        await self._tasks.close()
-        self._pipeline.keeps = None
-        for work in (self._keep, self._read, self._save):
-            with self._pipeline.surviving:
-                await work()
-        await asyncio.to_thread(self.store.close)
+        self._closing.set()
+        self._pipeline.keeps = [each for each in self._pipeline.keeps if each != self._queue.offer]
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                # What is under way in a thread is not interrupted: of pairs that are taken, that must be noted.
+                await asyncio.gather(*self._running)
+                await self._finish()
+        except TimeoutError:
+            log.error("the store of labels does not answer; what it lacks is lost")  # noqa: TRY400  (no fault of ours)
+        finally:
+            await self._tasks.close()
+            self._apart.close()
+        if self._queue:
+            log.error("%d predictions could not be kept, and are lost", len(self._queue))
 
-    async def _every(self, every_s: float, work: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            await asyncio.sleep(every_s)
-            with self._pipeline.surviving:
-                await work()
+    async def _finish(self) -> None:
+        for work in (self._keep, self._look, self._save):
+            more = True
+            while more:
+                more = False
+                with self._pipeline.surviving:
+                    more = await work()
+        with self._apart.telling("the store cannot be closed"):
+            await self._apart.do(self.store.close)
 
-    async def _keep(self) -> None:
+    async def _every(self, every_s: float, work: Callable[[], Awaitable[bool]]) -> None:
+        """Until the end; at once again where there is more to do."""
+        while not self._closing.is_set():
+            more = False
+            with self._pipeline.surviving:
+                more = await work()
+            await self._pause(0 if more else every_s)
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
+
+    async def _keep(self) -> bool:
         """Bring what waits into the store; what it does not take is tried again."""
-        while self._waiting:
-            batch = [self._waiting[place] for place in range(min(BATCH, len(self._waiting)))]
-            try:
-                await asyncio.to_thread(self._write, batch)
-            except DeliveryError as error:
-                self._note(str(error))
-                return
-            self._note()
-            for capture, _ in batch:
-                self._waiting.popleft()
-                self._waiting_bytes -= _size_bytes(capture)
+        while self._queue:
+            batch = self._queue.first(BATCH, BATCH_BYTES)
+            taken = None
+            with self._pipeline.surviving:
+                taken = await self._kept(batch)
+            if taken is False:
+                break
+            # A fault of ours would come again with the same ones, and hold back all others.
+            self._queue.remove(len(batch), lost=taken is None)
+        return False
+
+    async def _kept(self, batch: Sequence[tuple[Capture, Rows]]) -> bool:
+        """Whether the store has taken them."""
+        what = "predictions cannot be kept"
+        try:
+            await self._apart.do(partial(self._write, batch))
+        except DeliveryError as error:
+            self._apart.fails(what, error)
+            return False
+        self._apart.works(what)
+        return True
 
     def _write(self, batch: Sequence[tuple[Capture, Rows]]) -> None:
         made = [prediction(capture, rows, self._groups) for capture, rows in batch]
         self.store.keep(made, self._wall_s())
 
-    async def _read(self) -> None:
-        """See what has been joined, have it judged, and let go of what is too old."""
+    async def _look(self) -> bool:
+        """See what has been joined, have it judged, and let go of what is too old; whether there is more."""
         now_s = self._wall_s()
-        try:
+        more, leads = False, self.leading
+        with self._apart.telling("labels cannot be read"):
             async with self._reading:
-                while pairs := await asyncio.to_thread(self.store.joined, self._upto, BATCH):
-                    await self._pipeline.between(partial(self._take, pairs))
-                    self._upto = pairs[-1].number
-            await self._pipeline.between(partial(self._judge, now_s))
-            self.leading = await asyncio.to_thread(self.store.leads, now_s)
-            await asyncio.to_thread(self.store.tidy, now_s)
-        except DeliveryError as error:
-            self._note(str(error))
-        else:
-            self._note()
+                more = await self._catch_up(now_s)
+            leading = await self._apart.do(partial(self.store.leads, now_s))
+            # Who has not read everything does not know yet what is over.
+            leads = leading if self.leading is not None or not more else None
+        await self._pipeline.between(partial(self._judge, now_s))
+        self.leading = leads
+        self._known.set()
+        with self._apart.telling("the store cannot be tidied"):
+            await self._apart.do(partial(self.store.tidy, now_s))
+        return more
+
+    async def _catch_up(self, now_s: float) -> bool:
+        """Take what has been joined since the last time; whether there is more."""
+        if not 0 <= now_s - self._looked_s < GAP_S:
+            await self._go_on()
+        counts = await self._apart.do(lambda: self.store.counts)
+        if _is_another(counts, self.counts):
+            log.warning("the store of labels has been emptied, and is read from its beginning")
+            self._upto = 0
+        self.counts = counts
+        more = True
+        for _ in range(LOOK_BATCHES):
+            pairs = await self._apart.do(partial(self.store.joined, self._upto, self._limit))
+            more = len(pairs) == self._limit
+            if pairs:
+                await self._pipeline.between(partial(self._take, pairs))
+            if not more:
+                break
+        self._looked_s = now_s
+        return more
+
+    async def _go_on(self) -> None:
+        """Take over what was saved, where that is further on: of the pairs up to there some may be gone."""
+        if (saved := await self._apart.do(partial(self.store.read, STATE))) and saved[1] > self._upto:
+            await self._pipeline.between(partial(self._restore, *saved))
+        self._upto = max(self._upto, 0)
 
     def _take(self, pairs: Sequence[Joined]) -> None:
-        for rows in assemble_labelled(pair for pair in pairs if not pair.label.metric):
-            for grader in self.graders.values():
-                with self._pipeline.surviving:
-                    grader.take(rows)
-        for pair in pairs:
-            if pair.label.metric:
-                self.outcomes.add(pair)
+        """Whatever fails at some of them, they are not read again: others would count twice."""
+        with self._pipeline.surviving:
+            for rows in assemble_labelled(pair for pair in pairs if not pair.label.metric):
+                for grader in self.graders.values():
+                    with self._pipeline.surviving:
+                        grader.take(rows)
+        with self._pipeline.surviving:
+            for pair in pairs:
+                if pair.label.metric:
+                    self.outcomes.add(pair)
+        self._upto = pairs[-1].number
+        # Exchanges may have one row, or thousands.
+        self._limit = min(BATCH, max(1, min(2 * self._limit, self._limit * BATCH_CELLS // (1 + _cells(pairs)))))
 
     def _judge(self, now_s: float) -> None:
-        for grader in self.graders.values():
+        for name, grader in self.graders.items():
             with self._pipeline.surviving:
                 grader.assess(now_s)
+                self._found[name] = grader.findings
 
-    async def _save(self) -> None:
-        if not self.leading:
-            return
-        async with self._reading:
-            data = await self._pipeline.between(self._state)
-            try:
-                await asyncio.to_thread(self.store.save, STATE, data, self._upto)
-            except DeliveryError as error:
-                self._note(str(error))
-
-    def _state(self) -> bytes:
-        states = {name: grader.state() for name, grader in self.graders.items()}
-        return msgspec.msgpack.encode([states, self.outcomes.state()])
+    async def _save(self) -> bool:
+        if self.leading:
+            async with self._reading:
+                data = await self._pipeline.between(partial(remembered, self.graders, self.outcomes))
+                upto = self._upto
+            await self._pause(GRACE_S)
+            with self._apart.telling("what labels say cannot be saved"):
+                await self._apart.do(partial(self.store.save, STATE, data, upto))
+        return False
 
     def _restore(self, data: bytes, upto: int) -> None:
-        """Go on from there. A monitor that cannot, since its settings have changed, begins anew."""
+        """What cannot go on from there begins anew."""
         self._upto = upto
-        states, outcomes = msgspec.msgpack.decode(data, type=tuple[dict[str, bytes], bytes])
-        self.outcomes.restore(outcomes)
-        for name, grader in self.graders.items():
-            if name in states and not grader.restore(states[name]):
-                log.info("what %s knew is of other settings, and is left", name)
-
-    def _note(self, problem: str = "") -> None:
-        """A change is worth a line in the log, a state is not."""
-        if bool(problem) != self._failing:
-            self._failing = bool(problem)
-            if problem:
-                log.error("the store of labels: %s", problem)
-            else:
-                log.info("the store of labels works again")
+        with self._pipeline.surviving:
+            for name in recall(data, self.graders, self.outcomes):
+                log.warning("what was known of labels: %s is damaged, or of other settings, and left", name)
 
 
-def _size_bytes(capture: Capture) -> int:
-    return len(capture.request.data) + len(capture.reply.data)
+def _is_another(counts: LabelCounts, before: LabelCounts) -> bool:
+    """Whether the store is not the one that it was: what it counts never becomes less."""
+    labels = any(counts.labels.get(status, 0) < number for status, number in before.labels.items())
+    return labels or counts.predictions < before.predictions
+
+
+def _cells(pairs: Sequence[Joined]) -> int:
+    return sum(len(each.prediction.asked) * (1 + len(each.prediction.features)) for each in pairs)

@@ -6,17 +6,22 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from sidecar.alerts.alerting import Alerting
+from sidecar.explaining import Explaining
+from sidecar.monitors.causes import Relation, explained
 from sidecar.monitors.conformity import findings, violation_event
 from sidecar.monitors.data import Data, Following
 from sidecar.monitors.learning import Learning
+from sidecar.monitors.quality import Grading
 from sidecar.pipeline import Pipeline
 from sidecar.records import Event, Finding
 from sidecar.reference.archive import Archive
 from sidecar.reference.checks import Violation
 from sidecar.reference.constraints import suggested
 from sidecar.reference.folder import Reference, write_folder
+from sidecar.reference.hours import hour_file, write_hour
 from sidecar.stats.window import Snapshot
 from sidecar.tasks import Tasks
+from sidecar.truth import Truth
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +37,9 @@ SAVE_S = 60.0
 STATE = "data"
 """The name under which the data monitor's evidence is kept."""
 
+EXPLAINED = "attribution"
+"""Likewise of the attribution monitor."""
+
 
 class Watching:
     """Keeps the pipeline's watches in step with the reference, and brings what they find to the alerts.
@@ -45,6 +53,8 @@ class Watching:
         tell: Takes what is to be exported as log records; never waits.
 
     Attributes:
+        truth: Joins labels, for the monitors that want them; to be set before the start, None where none does.
+        explaining: Brings attributions to the monitor that wants them; likewise.
         reference: In force; None before there is one.
         learning: What learns the next one; None when nothing does.
         following: The data monitor at work; None where there is nothing to compare with.
@@ -67,10 +77,13 @@ class Watching:
         self.broken: Mapping[str, Sequence[Violation]] = {}
         self.pipeline = pipeline
         self.alerting = alerting
+        self.truth: Truth | None = None
+        self.explaining: Explaining | None = None
         self._data = data
         self._folder = folder
         self._wall_s = wall_s
         self._tell = tell
+        self._variants: Collection[str] | None = None
         self._told: set[tuple[str, str, str]] = set()
         self._going: set[str] = set()
         self._archive = Archive(Path(data.violations)) if data is not None and data.violations else None
@@ -96,6 +109,11 @@ class Watching:
                 await self.adopt(reference)
         elif rows is not None or seconds is not None:
             self.learn(rows, seconds)
+        if self.truth is not None:
+            await self.truth.start()
+        if self.explaining is not None:
+            await self.explaining.start(await self.alerting.read(EXPLAINED))
+        self._watch()
         for every_s, work in ((LOOK_S, self._look), (CHECK_S, self._check), (SAVE_S, self._save)):
             self._tasks.start(self._every(every_s, work))
 
@@ -109,12 +127,14 @@ class Watching:
         async with self._adopting:
             if self._data is not None:
                 self.following = await self._follow(self._data, reference)
+            if self.explaining is not None:
+                await self.explaining.rest_on(reference.sample)
             self.reference = reference
             self._watch()
 
     async def retain(self, variants: Collection[str]) -> None:
         """Forget all other variants; what was found of them is over."""
-        following = self.following
+        following, self._variants = self.following, set(variants)
         if following is not None:
             await self.pipeline.between(lambda: following.retain(variants))
 
@@ -129,9 +149,13 @@ class Watching:
     async def close(self, timeout_s: float) -> None:
         """See what the last rows said, save what is to be known after a restart, and tell who is to be told."""
         await self._tasks.close()
+        if self.explaining is not None:
+            await self.explaining.close()
         for work in (self._look, self._save):
             with self.pipeline.surviving:
                 await work()
+        if self.truth is not None:
+            await self.truth.close()
         await self.alerting.close(timeout_s)
 
     async def _follow(self, data: Data, reference: Reference) -> Following:
@@ -154,15 +178,50 @@ class Watching:
     async def _look(self) -> None:
         if self.learning is not None and self.learning.done:
             await self._take_up(self.learning)
-        if self.following is None and self.watches:
-            return  # nothing is known yet: what fires goes on
-        found = [*self.following.findings, *self._breaches(self.following)] if self.following else []
-        await self.alerting.judge(found)
+        await self.alerting.judge(explained(self._found(), self._relations()))
         going = {alert.id for alert in self.alerting.alerts if alert.state != "resolved"}
         if going != self._going:
             # An alert that outlives the evidence for it would be resolved by a restart.
             self._going = going
             await self._save()
+
+    def _found(self) -> list[Finding]:
+        return [*self._of_data(), *self._of_labels(), *self._of_attributions()]
+
+    def _of_data(self) -> list[Finding]:
+        """What the data monitor has found; while it cannot know, what fires goes on."""
+        if self.following is not None:
+            return [*self.following.findings, *self._breaches(self.following)]
+        return self._firing({"data"}) if self.watches else []
+
+    def _of_labels(self) -> list[Finding]:
+        """Likewise what labels say."""
+        if self.truth is None:
+            return []
+        found = self.truth.findings
+        if found is None:
+            return self._firing(set(self.truth.graders))
+        return self._retained(found)
+
+    def _of_attributions(self) -> list[Finding]:
+        """Likewise what answers rest on."""
+        if self.explaining is None:
+            return []
+        found = self.explaining.findings
+        return self._firing({EXPLAINED}) if found is None else self._retained(found)
+
+    def _retained(self, found: Sequence[Finding]) -> list[Finding]:
+        """Those of variants that there still are."""
+        return [each for each in found if self._variants is None or each.key.variant in self._variants]
+
+    def _firing(self, monitors: Collection[str]) -> list[Finding]:
+        """What was found of these monitors, and has an alert that is not resolved."""
+        alerts = [alert for alert in self.alerting.alerts if alert.state != "resolved" and alert.gone_s is None]
+        return [alert.finding for alert in alerts if alert.finding.key.monitor in monitors]
+
+    def _relations(self) -> Mapping[str, Relation]:
+        """By variant, whether labels relate to inputs as they did."""
+        return self.truth.grading.relations() if self.truth is not None and self.truth.grading is not None else {}
 
     def _breaches(self, following: Following) -> list[Finding]:
         versions = {variant: followed.version for variant, followed in following.variants.items()}
@@ -178,15 +237,13 @@ class Watching:
         for key in told.keys() - self._told:
             self._tell(violation_event(key[0], told[key], self._wall_s()))
         self._told = set(told)
-        if self._archive is not None:
-            await self._write(self._archive)
+        await self._write()
 
-    async def _write(self, archive: Archive) -> None:
-        """Bring violations to the disk; a change of whether that can be is worth a line in the log."""
-        now_s, error = self._wall_s(), ""
+    async def _write(self) -> None:
+        """Bring files of the hour to the disk; a change of whether that can be is worth a line in the log."""
+        error, grading = "", self.truth.grading if self.truth is not None else None
         try:
-            for variant, those in self.broken.items():
-                await asyncio.to_thread(archive.keep, variant, those, now_s)
+            await asyncio.to_thread(_write, self._archive, self.broken, grading, self._wall_s())
         except OSError as failed:
             error = str(failed)
         if error and not self._unwritten:
@@ -196,6 +253,8 @@ class Watching:
     async def _save(self) -> None:
         if self.following is not None:
             await self.alerting.save(STATE, await self.pipeline.between(self.following.state))
+        if self.explaining is not None:
+            await self.alerting.save(EXPLAINED, await self.explaining.state())
 
     async def _take_up(self, learning: Learning) -> None:
         """Go over to what was learned; how strict the checks were, they stay. Interrupted, it is done again."""
@@ -211,7 +270,20 @@ class Watching:
         log.info("learned a reference from %d rows", profiles.rows)
 
     def _watch(self) -> None:
-        self.pipeline.watches = [each for each in (self.following, self.learning) if each is not None]
+        grading = self.truth.grading if self.truth is not None else None
+        self.pipeline.watches = [each for each in (self.following, self.learning, grading) if each is not None]
+
+
+def _write(
+    archive: Archive | None, broken: Mapping[str, Sequence[Violation]], grading: Grading | None, now_s: float
+) -> None:
+    if archive is not None:
+        for variant, those in broken.items():
+            archive.keep(variant, those, now_s)
+    if grading is not None and grading.folder is not None:
+        for variant, named in grading.files():
+            for name, data in named.items():
+                write_hour(hour_file(grading.folder, variant, name, now_s), data)
 
 
 def _known(reference: Reference) -> set[str]:

@@ -19,34 +19,42 @@ async def body(request: web.Request, kind: type[T]) -> T:
     Raises:
         HTTPException: It is not JSON, not of this kind, or a page of another origin sent it.
     """
-    _require_own_origin(request)
+    require_own_origin(request)
     if request.content_type != "application/json":
         # What a page may send elsewhere without asking first (a form, a beacon) is of another type.
         raise web.HTTPUnsupportedMediaType(text="expected Content-Type: application/json")
-    data = await _bounded(request)
+    data = await whole_body(request, MAX_BODY_BYTES)
     try:
         return msgspec.json.decode(data or b"{}", type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise web.HTTPBadRequest(text=f"the body: {error}"[:SHOWN]) from None
 
 
-async def _bounded(request: web.Request) -> bytes:
-    """The body, whole: it may come in many pieces, and with a coding that it turns out not to have."""
-    data = b""
+async def whole_body(request: web.Request, max_bytes: int) -> bytes:
+    """The body as it is when aiohttp has undone its content coding.
+
+    It may come in many pieces, and with a coding that it turns out not to have.
+
+    Raises:
+        HTTPException: It is longer, or does not come whole.
+    """
+    data = bytearray()
     try:
         async for piece in request.content.iter_any():
             data += piece
-            if len(data) > MAX_BODY_BYTES:
-                raise web.HTTPRequestEntityTooLarge(
-                    MAX_BODY_BYTES, len(data), text=f"expected at most {MAX_BODY_BYTES} bytes"
-                )
+            if len(data) > max_bytes:
+                raise web.HTTPRequestEntityTooLarge(max_bytes, len(data), text=f"expected at most {max_bytes} bytes")
     except (web.RequestPayloadError, ConnectionError):
         raise web.HTTPBadRequest(text="the body: broken, expected what its head says") from None
-    return data
+    return bytes(data)
 
 
-def _require_own_origin(request: web.Request) -> None:
-    """No browser lets a page lie about its origin; who is no browser sends none."""
+def require_own_origin(request: web.Request) -> None:
+    """No browser lets a page lie about its origin; who is no browser sends none.
+
+    Raises:
+        HTTPException: A page of another origin sent it.
+    """
     origin = request.headers.get("Origin")
     if origin is not None and origin.partition("://")[2] != request.headers.get("Host"):
         raise web.HTTPForbidden(text="expected an Origin of this address")

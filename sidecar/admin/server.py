@@ -15,11 +15,15 @@ from aiohttp import web, web_response
 from aiohttp.typedefs import Middleware
 from msgspec import Meta, Struct
 
+from sidecar.admin.attribution import attribution
+from sidecar.admin.bias import bias
 from sidecar.admin.changing import body
 from sidecar.admin.columns import columns
 from sidecar.admin.drift import drift
 from sidecar.admin.guard import loopback_guard, replies, token_guard
+from sidecar.admin.labels import Labels
 from sidecar.admin.prometheus import CONTENT_TYPE, render
+from sidecar.admin.quality import quality
 from sidecar.admin.rates import Rates
 from sidecar.admin.recent import recent
 from sidecar.admin.status import reference, routes, status
@@ -95,6 +99,7 @@ class _Pages:
         self._view = view
         # What takes milliseconds is done in a thread, one at a time: each wants the interpreter's lock from the proxy.
         self._aside = asyncio.Lock()
+        self._labels = Labels()
         self._rates = Rates(view.clock() - (view.wall_s() - view.started_s))
         self._start = (here / "index.html").read_bytes()
         described = orjson.loads((here / "openapi.json").read_bytes())
@@ -112,6 +117,9 @@ class _Pages:
             "/v1/features": self.features,
             "/v1/violations": self.violations,
             "/v1/drift": self.drift,
+            "/v1/quality": self.quality,
+            "/v1/bias": self.bias,
+            "/v1/attribution": self.attribution,
             "/v1/reference": self.reference,
             "/v1/alerts": self.alerts,
             "/v1/alerts/{id}": self.alert,
@@ -122,6 +130,7 @@ class _Pages:
             app.router.add_get(path, handle)
         app.router.add_post("/v1/reference", self.learn)
         app.router.add_post("/v1/alerts/{id}/silence", self.silence)
+        app.router.add_post("/v1/labels", self.labels)
 
     async def start(self, _: web.Request) -> web.Response:
         return web.Response(body=self._start, content_type="text/html", charset="utf-8")
@@ -159,6 +168,32 @@ class _Pages:
     async def drift(self, _: web.Request) -> web.Response:
         async with self._aside:
             return await asyncio.to_thread(lambda: _json(drift(self._view.watching.following)))
+
+    async def quality(self, _: web.Request) -> web.Response:
+        truth = self._view.watching.truth
+        if truth is None:
+            raise _no_monitor("quality")
+        async with self._aside:
+            return await asyncio.to_thread(lambda: _json(quality(truth)))
+
+    async def bias(self, _: web.Request) -> web.Response:
+        truth = self._view.watching.truth
+        if truth is None or (comparing := truth.comparing) is None:
+            raise _no_monitor("bias")
+        async with self._aside:
+            return await asyncio.to_thread(lambda: _json(bias(truth, comparing)))
+
+    async def attribution(self, _: web.Request) -> web.Response:
+        explaining = self._view.watching.explaining
+        if explaining is None:
+            raise _no_monitor("attribution")
+        async with self._aside:
+            return await asyncio.to_thread(lambda: _json(attribution(explaining)))
+
+    async def labels(self, request: web.Request) -> web.Response:
+        """Take labels."""
+        truth = self._view.watching.truth
+        return await self._labels.post(request, truth.add if truth is not None else None)
 
     async def reference(self, _: web.Request) -> web.Response:
         return _json(reference(self._view.watching))
@@ -221,6 +256,10 @@ def _violations(found: Mapping[str, Sequence[Violation]]) -> web.Response:
         for each in those
     ]
     return web.Response(body=write_violations(told), content_type="application/json")
+
+
+def _no_monitor(kind: str) -> web.HTTPNotFound:
+    return web.HTTPNotFound(text=f"no monitor of kind {kind} in the configuration")
 
 
 def _no_alert(wanted: str) -> web.HTTPNotFound:

@@ -6,9 +6,13 @@ from typing import NamedTuple, Protocol
 
 from sidecar.alerts.alerting import Alerting
 from sidecar.instruments import CaptureCounts, Outlet
+from sidecar.monitors.attribution import Attributing
+from sidecar.monitors.bias import Comparing
 from sidecar.monitors.data import Following
 from sidecar.monitors.learning import Learning
-from sidecar.records import Capture, Report
+from sidecar.monitors.quality import Grading
+from sidecar.quality.outcomes import Outcomes
+from sidecar.records import Capture, Label, LabelCounts, LabelStatus, Report
 from sidecar.reference.checks import Violation
 from sidecar.reference.folder import Reference
 from sidecar.stats.traffic import Traffic
@@ -27,6 +31,58 @@ class VariantView(NamedTuple):
     version: str
     weight: float
     upstream: str
+
+
+class Truth(Protocol):
+    """What joins labels."""
+
+    @property
+    def counts(self) -> LabelCounts:
+        """What became of predictions and labels."""
+        ...
+
+    @property
+    def dropped(self) -> int:
+        """Predictions that never reached the store."""
+        ...
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """What came of exchanges, besides labels."""
+        ...
+
+    @property
+    def grading(self) -> Grading | None:
+        """The monitor of quality."""
+        ...
+
+    @property
+    def comparing(self) -> Comparing | None:
+        """The monitor of bias."""
+        ...
+
+    async def add(self, labels: Sequence[Label]) -> list[LabelStatus]:
+        """Join labels with their predictions; DeliveryError where the store takes none."""
+        ...
+
+
+class Explaining(Protocol):
+    """What brings attributions to their monitor."""
+
+    @property
+    def monitor(self) -> Attributing:
+        """That monitor."""
+        ...
+
+    @property
+    def calls(self) -> Mapping[str, int]:
+        """Calls to models: `made`, of which `failed`, and rows that nothing was asked of, `skipped`."""
+        ...
+
+    @property
+    def left_out(self) -> int:
+        """Exchanges whose attributions were not read: more than are needed."""
+        ...
 
 
 class Watched(Protocol):
@@ -55,6 +111,16 @@ class Watched(Protocol):
     @property
     def alerting(self) -> Alerting:
         """What becomes of findings."""
+        ...
+
+    @property
+    def truth(self) -> "Truth | None":
+        """What joins labels; None where no monitor wants any."""
+        ...
+
+    @property
+    def explaining(self) -> "Explaining | None":
+        """What brings attributions; None where no monitor wants any."""
         ...
 
     def learn(self, rows: int | None, seconds: float | None, variant: str | None) -> None:

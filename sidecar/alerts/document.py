@@ -17,6 +17,7 @@ NAMED = 5
 NAME_LENGTH = 80
 SENTENCE_LENGTH = 200
 """Of what is said of one feature."""
+REASON_LENGTH = 500
 TEXT_LENGTH = 1000
 """Of what is said of all."""
 
@@ -24,6 +25,31 @@ LAST_S = 253402300799.0
 """The last second that ISO 8601 can write with a year of four digits; a silence without end lasts until then."""
 
 _DRIFT = {"features": "Data drift", "predictions": "Prediction drift"}
+_CHECKS = {
+    ("quality", "performance"): "Worse quality",
+    ("quality", "champion"): "Worse than the champion",
+    ("quality", "LessThanThreshold"): "Quality metric below its limit",
+    ("quality", "GreaterThanThreshold"): "Quality metric above its limit",
+    ("bias", "bias_drift_check"): "Bias drift",
+    ("attribution", "feature_attribution_drift_check"): "Attribution drift",
+}
+_CAUSES = {
+    "inputs": "moved inputs",
+    "relation": "concept drift",
+    "both": "concept drift and moved inputs",
+    "pipeline": "broken data pipeline",
+}
+_HEADLINES = {
+    ("data", "inputs"): "{what}",
+    ("data", "relation"): "{what} and concept drift",
+    ("data", "both"): "{what} and concept drift",
+    ("data", "pipeline"): "Broken data pipeline",
+    ("quality performance", "relation"): "Concept drift",
+    ("quality performance", "both"): "Concept drift and moved inputs",
+    # Labels that are other than expected are found where answers are as good as ever, too.
+    ("quality performance", "pipeline"): "Changed quality (broken data pipeline)",
+}
+"""Where a cause says more than what was found, or the same; elsewhere it stands beside that."""
 
 
 def document(alert: Alert, *, link: str) -> JSON:
@@ -41,6 +67,8 @@ def document(alert: Alert, *, link: str) -> JSON:
         "subject": key.subject,
         "title": title(alert),
         "text": _text(alert),
+        "cause": finding.cause if finding.cause in _CAUSES else "",
+        "reason": shown(finding.reason, REASON_LENGTH),
         "since": _moment(finding.since_s),
         "pending": _moment(alert.pending_s),
         "fired": _moment(alert.fired_s),
@@ -58,7 +86,7 @@ def document(alert: Alert, *, link: str) -> JSON:
 def title(alert: Alert) -> str:
     """What, where, and in which columns, in a line: `Data drift in variant champion: amount, country`."""
     finding = alert.finding
-    where = f"{_what(finding.key)} in variant {shown(finding.key.variant, NAME_LENGTH)}"
+    where = f"{_headline(finding)} in variant {shown(finding.key.variant, NAME_LENGTH)}"
     names = ", ".join(shown(each.name, NAME_LENGTH) for each in finding.carriers[:NAMED])
     whole = f"{where}: {names}{_more(finding)}" if names else where
     return f"Resolved: {whole}" if alert.state == "resolved" else whole
@@ -69,6 +97,7 @@ def _text(alert: Alert) -> str:
     finding = alert.finding
     said = [
         _sentence(shown(finding.sentence, TEXT_LENGTH)),
+        _sentence(_because(finding)),
         _sentence(f"{_where(finding)}{_measured(finding)}"),
         _sentence(f"{_when(alert)}: {_rows(finding)}"),
     ]
@@ -115,12 +144,31 @@ def _finite(number: float | None) -> float | None:
 
 def _what(key: Key) -> str:
     """The check in words. Drift is drift, whichever detector sees it; SageMaker's other checks end in `_check`."""
+    if known := _CHECKS.get((key.monitor, key.check)):
+        return known
     check = key.check.removesuffix("_check")
     if key.monitor == "data" and check in {key.check, "baseline_drift"}:
         return _DRIFT[key.subject]
     words = f"{check} check" if key.monitor == "data" else f"{key.monitor} {check}"
     words = shown(words.replace("_", " "), NAME_LENGTH)
     return f"{words[:1].upper()}{words[1:]}" + (" of predictions" if key.subject == "predictions" else "")
+
+
+def _headline(finding: Finding) -> str:
+    """What was found, and why."""
+    key, cause, what = finding.key, finding.cause, _what(finding.key)
+    if cause not in _CAUSES:
+        return what
+    about = key.monitor if key.monitor == "data" else f"{key.monitor} {key.check}"
+    return _HEADLINES.get((about, cause), "{what} ({cause})").format(what=what, cause=_CAUSES[cause])
+
+
+def _because(finding: Finding) -> str:
+    """The cause, and how it is known."""
+    if finding.cause not in _CAUSES:
+        return ""
+    reason = shown(finding.reason, REASON_LENGTH)
+    return f"Cause: {_CAUSES[finding.cause]}. {reason[:1].upper()}{reason[1:]}".rstrip()
 
 
 def _more(finding: Finding) -> str:
@@ -164,7 +212,8 @@ def _when(alert: Alert) -> str:
 
 
 def _rows(finding: Finding) -> str:
-    reference = f", compared with {finding.reference_rows} of the reference" if finding.reference_rows else ""
+    other = "champion" if finding.key[:2] == ("quality", "champion") else "reference"
+    reference = f", compared with {finding.reference_rows} of the {other}" if finding.reference_rows else ""
     return f"{finding.rows} row{'' if finding.rows == 1 else 's'}{reference}"
 
 

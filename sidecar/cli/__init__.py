@@ -4,6 +4,7 @@ COMMANDS = {
     "run": ("sidecar.cli.run:run", "Stand in front of a model server, and watch."),
     "demo": ("sidecar.cli.demo:demo", "See it at work on a real model, without a network."),
     "baseline": ("sidecar.cli.baseline:baseline", "Learn the reference from training data or captured traffic."),
+    "labels": ("sidecar.cli.labels:labels", "Send labels, which say how good the predictions were."),
     "check": ("sidecar.cli.check:check", "Check a configuration without starting anything."),
 }
 """Where each command is, and what it does, by its name; the order is the help's."""

@@ -133,6 +133,15 @@ def _labels(config: Config) -> Iterator[Fault]:
         yield Fault("state", f"missing; labels for {wants[0]} are kept there, expected a folder")
 
 
+def _champions(config: Config) -> Iterator[Fault]:
+    variants = set(config.variants) or {"default"}
+    for place, part in enumerate(config.monitors):
+        name = part.options.get("champion", "")
+        if name and name not in variants:
+            expected = ", ".join(sorted(variants))
+            yield Fault(f"monitors[{place}].champion", f"{name} is no variant, expected one of {expected}")
+
+
 def _told(config: Config) -> Iterator[Fault]:
     """That a rule tells only who is there: a retraining that never starts is noticed too late."""
     kinds = [part.kind for part in config.alerts.channels]
@@ -188,6 +197,7 @@ RULES: Sequence[tuple[tuple[str, ...], Rule]] = (
     (("monitors",), _monitors),
     (("state",), _state),
     (("monitors", "labels", "state", "model"), _labels),
+    (("monitors", "variants"), _champions),
     (("alerts",), _link),
     (("alerts",), _told),
 )

@@ -53,11 +53,13 @@ def prediction(capture: Capture, rows: Rows, groups: Sequence[str]) -> Predictio
 def assemble_labelled(pairs: Iterable[Joined]) -> list[Labelled]:
     """One for each variant, version and set of columns, in the order of their first occurrence.
 
-    The labels of a pair are as many as its rows.
+    A pair whose labels are not as many as its rows, which a store does not join, is left out.
     """
     found: dict[tuple[object, ...], list[Joined]] = {}
     for pair in pairs:
         made = pair.prediction
+        if not len(pair.label.values) == len(made.asked) == len(made.answered):
+            continue
         told = (*made.groups, *pair.label.groups)
         found.setdefault((made.variant, made.version, made.features, made.predictions, told), []).append(pair)
     return list(map(_labelled, found.values()))

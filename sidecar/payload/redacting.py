@@ -3,20 +3,16 @@
 A pattern is a pointer in which a token `*` stands for every member of an object and every element of an array.
 """
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from sidecar.errors import ConfigError, Fault, PayloadError
 from sidecar.payload import document
 from sidecar.payload.grid import MAX_ROWS
 from sidecar.payload.media import JSON_LINES
+from sidecar.payload.pointers import Pointer, at, keys, parse_pointer
 from sidecar.records import JSON
 
 REDACTED = "[redacted]"
-
-_INDEX = re.compile("0|[1-9][0-9]{0,15}")
-
-Pointer = tuple[str, ...]
 
 
 class Redaction:
@@ -62,11 +58,10 @@ class Redaction:
 
 
 def _pointer(pattern: str, index: int) -> Pointer:
-    bare = pattern.replace("~0", "").replace("~1", "")
-    if (pattern and not pattern.startswith("/")) or "~" in bare:
-        expected = "a JSON pointer: empty or starting with '/', '~' only as ~0 or ~1"
-        raise ConfigError(Fault(f"[{index}]", f"{pattern!r}, expected {expected}"))
-    return tuple(token.replace("~1", "/").replace("~0", "~") for token in pattern.split("/")[1:])
+    try:
+        return parse_pointer(pattern)
+    except ValueError as error:
+        raise ConfigError(Fault(f"[{index}]", str(error))) from None
 
 
 def _is_name(token: str) -> bool:
@@ -76,30 +71,9 @@ def _is_name(token: str) -> bool:
 def _replace(document: JSON, pointer: Pointer) -> bool:
     """Replace in place whatever matches; whether anything did."""
     *parents, last = pointer
-    nodes = [document]
-    for token in parents:
-        nodes = [node[key] for node in nodes for key in _keys(node, token)]
     found = False
-    for node in nodes:
-        for key in _keys(node, last):
+    for node in at(document, tuple(parents)):
+        for key in keys(node, last):
             node[key] = REDACTED
             found = True
     return found
-
-
-def _keys(node: JSON, token: str) -> Iterable[str | int]:
-    if isinstance(node, dict):
-        if token == "*":
-            return list(node)
-        return (token,) if token in node else ()
-    if isinstance(node, list):
-        positions = range(len(node))
-        return positions if token == "*" else positions[slice(*_span(token))]
-    return ()
-
-
-def _span(token: str) -> tuple[int, int]:
-    """The position that a token names, as a slice; an empty one for other tokens (RFC 6901: no leading zeros)."""
-    if not _INDEX.fullmatch(token):
-        return 0, 0
-    return int(token), int(token) + 1

@@ -3,14 +3,13 @@
 https://docs.aws.amazon.com/sagemaker/latest/dg/clarify-model-monitor-feature-attribution-drift.html
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
 
-from sidecar.stats.moments import Floats
+from sidecar.stats.moments import Flags, Floats
 
 LEAST = 0.90
 """SageMaker's limit: there is drift below it."""
@@ -42,25 +41,55 @@ def ndcg(reference: Mapping[str, float], current: Mapping[str, float]) -> float:
         0.6876
     """
     names = sorted({*reference, *current})
-    gains, scores = _relative(reference, names), _relative(current, names)
-    if gains is None or scores is None:
-        return math.nan
+    gains, scores = _in_order(reference, names), _in_order(current, names)
+    return float(ndcgs(gains[None], scores[None])[0])
+
+
+def ndcgs(reference: Floats, current: Floats) -> Floats:
+    """The same for m pairs of rankings at once.
+
+    Args:
+        reference: Attributions of k features, shape (m, k).
+        current: Likewise, now.
+
+    Returns:
+        Shape (m,).
+    """
+    m, k = reference.shape
+    if not m * k:
+        return np.full(m, np.nan)
+    (gains, known), (scores, told) = _relative(reference), _relative(current)
     ranked = np.lexsort((-gains, -scores))
-    discounts = 1 / np.log2(np.arange(len(names)) + 2.0)
-    _, group, sizes = np.unique(-scores[ranked], return_inverse=True, return_counts=True)
-    shared = np.bincount(group, weights=discounts) / sizes
+    discounts = 1 / np.log2(np.arange(k) + 2.0)
+    shared = _shared(np.take_along_axis(scores, ranked, axis=1), discounts)
     # Both sums run over arrays of the same layout, so that the reference's own ranking scores 1 and nothing less.
-    best = -np.sort(-gains) @ discounts
+    gained = (np.take_along_axis(gains, ranked, axis=1) * shared).sum(axis=1)
+    best = (-np.sort(-gains, axis=1) * discounts).sum(axis=1)
     # Where equals share their places, the best order may come out a rounding error better than itself.
-    return min(float(gains[ranked] @ shared[group] / best), 1.0)
+    found: Floats = np.where(known & told, np.minimum(gained / best, 1.0), np.nan)
+    return found
 
 
-def _relative(attributions: Mapping[str, float], names: list[str]) -> Floats | None:
-    """Attributions of the names as shares of the greatest; None where that is 0 or infinite."""
-    values = np.abs(np.array([attributions.get(name, 0.0) for name in names], dtype=np.float64))
-    values = np.where(np.isnan(values), 0.0, values)
-    most = values.max(initial=0.0)
-    return values / most if 0 < most < math.inf else None
+def _in_order(attributions: Mapping[str, float], names: list[str]) -> Floats:
+    return np.array([attributions.get(name, 0.0) for name in names], dtype=np.float64)
+
+
+def _relative(values: Floats) -> tuple[Floats, Flags]:
+    """Attributions as shares of the greatest of their row, and the rows in which that is neither 0 nor infinite."""
+    sizes = np.where(np.isnan(values), 0.0, np.abs(values))
+    most = sizes.max(axis=1)
+    defined = (most > 0) & np.isfinite(most)
+    return np.where(defined[:, None], sizes, 1.0) / np.where(defined, most, 1.0)[:, None], defined
+
+
+def _shared(scores: Floats, discounts: Floats) -> Floats:
+    """The discounts of m rankings, those of equal scores as their mean; scores in descending order, shape (m, k)."""
+    begins = np.ones(scores.shape, dtype=np.bool_)
+    begins[:, 1:] = scores[:, 1:] != scores[:, :-1]
+    group = begins.ravel().cumsum() - 1
+    means = np.bincount(group, weights=np.tile(discounts, len(scores))) / np.bincount(group)
+    shared: Floats = means[group].reshape(scores.shape)
+    return shared
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +127,7 @@ class Attributions:
     def __add__(self, other: Self) -> Self:
         """The means over the rows of both."""
         names = tuple(dict.fromkeys((*self.names, *other.names)))[:MAX_FEATURES]
-        (mine, my_rows), (theirs, their_rows) = self._for(names), other._for(names)
+        (mine, my_rows), (theirs, their_rows) = self.of_features(names), other.of_features(names)
         rows = my_rows + their_rows
         share = their_rows / np.where(rows > 0, rows, 1.0)
         return type(self)(names, mine + (theirs - mine) * share, rows)
@@ -108,7 +137,7 @@ class Attributions:
         columns = zip(self.names, self.means.tolist(), self.weights.tolist(), strict=True)
         return {name: mean for name, mean, rows in columns if rows > 0}
 
-    def _for(self, names: tuple[str, ...]) -> tuple[Floats, Floats]:
+    def of_features(self, names: tuple[str, ...]) -> tuple[Floats, Floats]:
         """Means and weights in the order of these names; 0 for those that are not known."""
         if names == self.names:
             return self.means, self.weights

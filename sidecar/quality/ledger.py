@@ -1,7 +1,7 @@
 """The latest rows by the time of their request, however late and in whatever order they come."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,16 @@ Array = NDArray[Any]
 SLACK = 1.25
 """Rows held at most, of those that are wanted: sorting is shared by a quarter of them."""
 
+MOST_PIECES = 64
+"""In which rows are held as they came, before some are put together: of single rows it would be too many arrays."""
+
+
+class _Piece(NamedTuple):
+    """Some rows: their time, shape (n,), and their columns."""
+
+    times_s: Floats
+    columns: Mapping[str, Array]
+
 
 class Ledger:
     """Columns of rows, kept while they are among the latest.
@@ -20,20 +30,17 @@ class Ledger:
     Args:
         rows: That are kept at most.
         seconds: How old they may become, by the time of the latest row that ever came.
-
-    Attributes:
-        times_s: Unix time of every row held, shape (n,).
-        columns: Whatever was added beside, by name; each of length n.
     """
 
     def __init__(self, *, rows: int, seconds: float) -> None:
         self._rows = rows
         self._seconds = seconds
-        self.times_s: Floats = np.empty(0)
-        self.columns: dict[str, Array] = {}
+        self._pieces: list[_Piece] = []
+        self._held = 0
 
     def __len__(self) -> int:
-        return len(self.times_s)
+        """Rows held, of which some may be too old or too many."""
+        return self._held
 
     def add(self, times_s: Floats, columns: Mapping[str, Array]) -> None:
         """Add some rows.
@@ -41,27 +48,36 @@ class Ledger:
         Args:
             columns: The same names every time; of matrices of different widths, the narrower get zeros.
         """
-        self.times_s = np.concatenate([self.times_s, times_s])
-        self.columns = {name: _stacked(self.columns.get(name), column) for name, column in columns.items()}
-        if len(self) > SLACK * self._rows:
+        if not len(times_s):
+            return
+        self._pieces.append(_Piece(times_s, dict(columns)))
+        self._held += len(times_s)
+        if self._held > SLACK * self._rows:
             self._cut()
+        elif len(self._pieces) > MOST_PIECES:
+            self._thin()
 
     def current(self, now_s: float) -> tuple[Floats, dict[str, Array]]:
-        """The latest rows in the order of their time, and their columns.
+        """The latest rows in the order of their time, and their columns; no columns before the first row.
 
         Args:
             now_s: Unix time.
         """
         self._cut()
-        recent = np.searchsorted(self.times_s, now_s - self._seconds)
-        return self.times_s[recent:], {name: column[recent:] for name, column in self.columns.items()}
+        times_s, columns = _stacked(self._pieces)
+        recent = np.searchsorted(times_s, now_s - self._seconds)
+        return times_s[recent:], {name: column[recent:] for name, column in columns.items()}
 
     def state(self) -> dict[str, Array]:
         """All of it."""
-        return {"times_s": self.times_s, **{f"column.{name}": column for name, column in self.columns.items()}}
+        times_s, columns = _stacked(self._pieces)
+        return {"times_s": times_s, **{f"column.{name}": column for name, column in columns.items()}}
 
-    def restore(self, state: Mapping[str, Array]) -> None:
+    def restore(self, state: Mapping[str, Array], names: Sequence[str] = ()) -> None:
         """Go on from a state.
+
+        Args:
+            names: Of columns that it must have, if it has a row.
 
         Raises:
             KeyError: A part of it is missing.
@@ -69,23 +85,47 @@ class Ledger:
         """
         columns = {name.removeprefix("column."): array for name, array in state.items() if name != "times_s"}
         times_s = state["times_s"]
-        if any(len(column) != len(times_s) for column in columns.values()):
+        if any(column.shape[:1] != times_s.shape for column in columns.values()):
             raise ValueError("columns: of different lengths, expected as many cells as rows")
-        self.times_s, self.columns = times_s, columns
+        self._pieces = [_Piece(times_s, columns | {name: columns[name] for name in names})] if len(times_s) else []
+        self._held = len(times_s)
 
     def _cut(self) -> None:
-        if not len(self):
+        """Put all together, sort it, and let go of what is too old or too much."""
+        if not self._held:
             return
-        order = np.argsort(self.times_s, kind="stable")[-self._rows :]
-        order = order[self.times_s[order] >= self.times_s[order[-1]] - self._seconds]
-        self.times_s = self.times_s[order]
-        self.columns = {name: column[order] for name, column in self.columns.items()}
+        times_s, columns = _stacked(self._pieces)
+        if len(self._pieces) > 1 or (times_s[1:] < times_s[:-1]).any():
+            order = np.argsort(times_s, kind="stable")
+            times_s, columns = times_s[order], {name: column[order] for name, column in columns.items()}
+        oldest = max(len(times_s) - self._rows, int(np.searchsorted(times_s, times_s[-1] - self._seconds)))
+        if oldest:  # copied: a view would hold all of it
+            times_s, columns = times_s[oldest:].copy(), {name: each[oldest:].copy() for name, each in columns.items()}
+        self._pieces = [_Piece(times_s, columns)]
+        self._held = len(times_s)
+
+    def _thin(self) -> None:
+        """Put the last pieces together, as far back as they are about as large: every row is copied a few times."""
+        first, rows = len(self._pieces) - 1, len(self._pieces[-1].times_s)
+        while first and len(self._pieces[first - 1].times_s) <= 2 * rows:
+            first -= 1
+            rows += len(self._pieces[first].times_s)
+        self._pieces[first:] = [_stacked(self._pieces[first:])]
 
 
-def _stacked(held: Array | None, more: Array) -> Array:
-    if held is None:
-        return np.array(more)
-    if held.ndim == 2:
-        width = max(held.shape[1], more.shape[1])
-        held, more = (np.pad(each, ((0, 0), (0, width - each.shape[1]))) for each in (held, more))
-    return np.concatenate([held, more])
+def _stacked(pieces: Sequence[_Piece]) -> _Piece:
+    if len(pieces) == 1:
+        return pieces[0]
+    if not pieces:
+        return _Piece(np.empty(0), {})
+    columns = {name: _column([each.columns[name] for each in pieces]) for name in pieces[-1].columns}
+    return _Piece(np.concatenate([each.times_s for each in pieces]), columns)
+
+
+def _column(parts: Sequence[Array]) -> Array:
+    if parts[0].ndim == 2:
+        width = max(part.shape[1] for part in parts)
+        parts = [
+            np.pad(part, ((0, 0), (0, width - part.shape[1]))) if part.shape[1] < width else part for part in parts
+        ]
+    return np.concatenate(parts)

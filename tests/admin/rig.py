@@ -5,10 +5,12 @@ import weakref
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 import orjson
+from jsonschema import Draft202012Validator
 
 from sidecar.admin.server import application, start
 from sidecar.admin.view import ConfigView, VariantView, View
@@ -19,7 +21,9 @@ from sidecar.alerts.store import Store
 from sidecar.config.addresses import Address, SocketAddress
 from sidecar.exchange import Exchange
 from sidecar.instruments import CaptureCounts
+from sidecar.monitors.bias import Comparing
 from sidecar.monitors.data import Data, Following, WindowSize
+from sidecar.monitors.quality import Grading
 from sidecar.payload.decoding import Decoding
 from sidecar.payload.reading import Reader
 from sidecar.pipeline import Parts, Pipeline
@@ -30,8 +34,11 @@ from sidecar.reference.folder import Reference
 from sidecar.reference.learning import Learner
 from sidecar.stats.traffic import Labels, Traffic
 from sidecar.stats.window import Window
+from sidecar.store.sqlite import Sqlite
+from sidecar.truth import Truth
 from sidecar.watching import Watching
 
+OPENAPI = orjson.loads((files("sidecar.admin") / "openapi.json").read_bytes())
 T = TypeVar("T")
 
 LOOPBACK = SocketAddress("127.0.0.1", 0)
@@ -130,6 +137,13 @@ def alert(name: str = "0123456789abcdef", **changes: object) -> Alert:
     return Alert(**told)  # type: ignore[arg-type]  # of whatever field
 
 
+def undescribed(name: str, document: JSON) -> list[str]:
+    """What a document has that the schema of this name does not allow, once it is JSON."""
+    whole = {"components": OPENAPI["components"], "$ref": f"#/components/schemas/{name}"}
+    written = orjson.loads(orjson.dumps(document))
+    return [f"{error.json_path}: {error.message}" for error in Draft202012Validator(whole).iter_errors(written)]
+
+
 class Nothing(deque[Exchange]):
     """A tap that nothing has passed."""
 
@@ -184,6 +198,13 @@ class Sidecar:
         self.watching.reference = reference
         return following
 
+    def judge(self, grading: Grading | None, comparing: Comparing | None, folder: str = "/nowhere") -> Truth:
+        """Have these monitors of labels, with a store in a folder, which reading does not need."""
+        store = Sqlite(folder)
+        truth = Truth(self.pipeline, store, grading=grading, comparing=comparing, groups=(), wall_s=self.wall_s)
+        self.watching.truth = truth
+        return truth
+
     def view(self) -> View:
         return View(
             version="1.2.3",
@@ -220,8 +241,8 @@ class Client:
     """Asks over a real connection, from a thread, as any program would."""
 
     def __init__(self, host: str, port: int) -> None:
-        self._host = host
-        self._port = port
+        self.host = host
+        self.port = port
 
     async def get(self, path: str, method: str = "GET", **headers: str) -> Answer:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -234,7 +255,7 @@ class Client:
 
     async def raw(self, *pieces: bytes) -> bytes:
         """Each piece is sent when the one before has had time to be read."""
-        reader, writer = await asyncio.open_connection(self._host, self._port)
+        reader, writer = await asyncio.open_connection(self.host, self.port)
         for piece in pieces:
             writer.write(piece)
             await writer.drain()
@@ -247,7 +268,7 @@ class Client:
 
     async def leave(self, data: bytes) -> None:
         """Send this, and go away once it has had time to be read."""
-        _, writer = await asyncio.open_connection(self._host, self._port)
+        _, writer = await asyncio.open_connection(self.host, self.port)
         writer.write(data)
         await writer.drain()
         for _ in range(10):
@@ -257,7 +278,7 @@ class Client:
             await asyncio.sleep(0)
 
     def _ask(self, path: str, method: str, headers: dict[str, str], body: bytes | None = None) -> Answer:
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=30)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=30)
         try:
             connection.request(method, path, body, headers)
             reply = connection.getresponse()

@@ -2,13 +2,13 @@ import asyncio
 import random
 import re
 import socket
+import threading
 from collections import deque
 from collections.abc import Callable
-from importlib.resources import files
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-import orjson
 import pytest
 import uvloop
 from jsonschema import Draft202012Validator
@@ -18,12 +18,17 @@ from prometheus_client.parser import text_string_to_metric_families
 from sidecar.admin.server import LIMIT, MAX_LIMIT, application, start
 from sidecar.alerts.document import document
 from sidecar.config.addresses import UnixAddress
-from sidecar.records import JSON, Carrier, Finding, Key
+from sidecar.monitors.bias import Comparing
+from sidecar.monitors.quality import Grading
+from sidecar.quality.outcomes import Outcomes
+from sidecar.records import JSON, Carrier, Finding, Key, LabelCounts
 from sidecar.reference.constraints import Constraint, Constraints, Monitoring
 from sidecar.reference.folder import Reference
 from sidecar.reference.profile import Profiles
+from sidecar.truth import NOTHING, Truth
 from tests.admin.rig import (
     LOOPBACK,
+    OPENAPI,
     Answer,
     Client,
     Sidecar,
@@ -35,8 +40,8 @@ from tests.admin.rig import (
     follow,
     learned,
 )
+from tests.instruments.rig import comparing, grading, labelled
 
-OPENAPI = orjson.loads((files("sidecar.admin") / "openapi.json").read_bytes())
 ID = "0123456789abcdef"
 DOCUMENTS = {
     "/readyz": "/readyz",
@@ -44,6 +49,8 @@ DOCUMENTS = {
     "/v1/features": "/v1/features",
     "/v1/violations": "/v1/violations",
     "/v1/drift": "/v1/drift",
+    "/v1/quality": "/v1/quality",
+    "/v1/bias": "/v1/bias",
     "/v1/reference": "/v1/reference",
     "/v1/alerts": "/v1/alerts",
     f"/v1/alerts/{ID}": "/v1/alerts/{id}",
@@ -51,6 +58,8 @@ DOCUMENTS = {
     "/v1/captures": "/v1/captures",
 }
 """What is asked, by the path that describes it."""
+NOT_FOUND = {"/v1/violations", "/v1/quality", "/v1/bias", f"/v1/alerts/{ID}"}
+"""Where nothing is watched."""
 STRICT = Monitoring(datatype_threshold=1.0, domain_threshold=1.0)
 CONSTRAINTS = Constraints(
     [
@@ -98,12 +107,20 @@ def message(answer: Answer) -> str:
     return found
 
 
+@cache
+def judged(column: str) -> tuple[Grading, Comparing]:
+    """Monitors that labels have told something, of a column of this name."""
+    batches = labelled(200, column=column), labelled(300, wrong=0.5, column=column), labelled(20, version="")
+    return grading(*batches), comparing(*batches)
+
+
 def alarmed(rows: int = 300) -> Sidecar:
-    """One whose champion has drifted, with an alert for it and another reference on its way."""
+    """One whose champion has drifted and become worse, with an alert and another reference on its way."""
     sidecar = busy_sidecar()
     follow(sidecar.watch(learned()), rows, shift=2.0)
     sidecar.alerting.alerts = [alert(ID), alert("f" * 16, state="resolved", resolved_s=1.0, pending_s=0.0)]
     sidecar.watching.learn(500, None)
+    sidecar.judge(*judged("amount"))
     return sidecar
 
 
@@ -118,7 +135,7 @@ def test_replies_are_as_described(path: str, busy: bool) -> None:
     if busy:
         sidecar.exporters = [Way("otlp"), Way("otlp_logs")]
     answer = got(sidecar, path)
-    assert answer.status == (404 if not busy and path in {"/v1/violations", f"/v1/alerts/{ID}"} else 200)
+    assert answer.status == (404 if not busy and path in NOT_FOUND else 200)
     assert faults(DOCUMENTS[path], answer) == []
 
 
@@ -234,6 +251,58 @@ def test_head_is_get_without_a_body(path: str) -> None:
     assert head.headers["content-length"] == get.headers["content-length"]
 
 
+@pytest.mark.parametrize("kind", ["quality", "bias"])
+def test_without_a_monitor_of_labels_that_is_said(kind: str) -> None:
+    answer = got(Sidecar(), f"/v1/{kind}")
+    assert (answer.status, message(answer)) == (404, f"no monitor of kind {kind} in the configuration")
+
+
+def test_one_monitor_of_labels_may_be_without_the_other() -> None:
+    sidecar = Sidecar()
+    sidecar.judge(grading(), None)
+    assert (got(sidecar, "/v1/quality").json()["variants"], got(sidecar, "/v1/bias").status) == ([], 404)
+    sidecar.judge(None, comparing())
+    quality, bias = got(sidecar, "/v1/quality"), got(sidecar, "/v1/bias")
+    assert (quality.json()["variants"], bias.json()["variants"]) == ([], [])
+    assert faults("/v1/quality", quality) == faults("/v1/bias", bias) == []
+
+
+class _Asked:
+    """Labels' counts that remember who has asked for them."""
+
+    def __init__(self, truth: Truth) -> None:
+        self.threads: set[str] = set()
+        self.outcomes, self.grading, self.comparing, self.dropped = Outcomes(), truth.grading, truth.comparing, 0
+        self.add = truth.add
+
+    @property
+    def counts(self) -> LabelCounts:
+        self.threads.add(threading.current_thread().name)
+        return NOTHING
+
+
+@pytest.mark.parametrize("path", ["/v1/quality", "/v1/bias"])
+def test_what_labels_say_is_told_by_a_thread(path: str) -> None:
+    sidecar = alarmed()
+    asked = sidecar.watching.truth = _Asked(sidecar.judge(*judged("amount")))  # type: ignore[assignment]  # to look on
+
+    assert got(sidecar, path).status == 200
+
+    assert asked.threads
+    assert threading.main_thread().name not in asked.threads
+
+
+def test_labels_reach_the_store(tmp_path: Path) -> None:
+    sidecar = Sidecar()
+    truth = sidecar.judge(*judged("amount"), str(tmp_path))
+
+    answer = posted(sidecar, "/v1/labels", {"id": "a", "label": 1})
+
+    truth.store.close()
+    assert (answer.status, faults("/v1/labels", answer, "post")) == (200, [])
+    assert answer.json()["labels"] == [{"id": "a", "status": "waiting"}]
+
+
 def test_without_a_reference_nothing_is_violated_and_that_is_said() -> None:
     answer = got(Sidecar(), "/v1/violations")
     assert (answer.status, message(answer)) == (
@@ -251,6 +320,7 @@ def test_a_name_that_is_no_unicode_is_told_as_its_escape(path: str) -> None:
     carrier = Carrier("\ud800", 1.0, np.nan, np.inf, "\ud800", nats=np.inf, p_value=np.nan)
     finding = Finding(Key("data", "psi", "champion", "features"), "3", (carrier,), 1, 1, "\ud800")
     sidecar.alerting.alerts = [alert(ID, finding=finding)]
+    sidecar.judge(*judged("\udc80"))
 
     answer = got(sidecar, path)
 

@@ -1,6 +1,7 @@
 import json
 import math
 from dataclasses import replace
+from typing import get_args
 
 import orjson
 import pytest
@@ -76,6 +77,8 @@ def test_a_document_has_all_that_is_known_of_the_alert() -> None:
         " 35 % of the rows have moved (evidence 17.25 against 13.82 nats); country 12.5 % of the rows have moved"
         " (p = 2e-07)."
         " Since 2023-11-14T22:11:50.000Z: 1200 rows, compared with 10000 of the reference.",
+        "cause": "",
+        "reason": "",
         "since": "2023-11-14T22:11:50.000Z",
         "pending": "2023-11-14T22:13:20.000Z",
         "fired": "2023-11-14T22:13:30.250Z",
@@ -167,12 +170,146 @@ TITLES: list[tuple[str, str, Subject, str]] = [
     ("data", "data_type_check", "predictions", "Data type check of predictions in variant champion: amount, country"),
     ("quality", "F1", "predictions", "Quality F1 of predictions in variant champion: amount, country"),
     ("bias", "DPPL", "features", "Bias DPPL in variant champion: amount, country"),
+    ("quality", "performance", "quality", "Worse quality in variant champion: amount, country"),
+    ("quality", "champion", "quality", "Worse than the champion in variant champion: amount, country"),
+    (
+        "quality",
+        "LessThanThreshold",
+        "quality",
+        "Quality metric below its limit in variant champion: amount, country",
+    ),
+    (
+        "quality",
+        "GreaterThanThreshold",
+        "quality",
+        "Quality metric above its limit in variant champion: amount, country",
+    ),
+    ("bias", "bias_drift_check", "groups", "Bias drift in variant champion: amount, country"),
+    (
+        "attribution",
+        "feature_attribution_drift_check",
+        "features",
+        "Attribution drift in variant champion: amount, country",
+    ),
+    ("data", "performance", "features", "Data drift in variant champion: amount, country"),
 ]
 
 
 @pytest.mark.parametrize(("monitor", "check", "subject", "expected"), TITLES)
 def test_a_title_says_what_and_where(monitor: str, check: str, subject: Subject, expected: str) -> None:
     assert title(about(key=Key(monitor, check, "champion", subject))) == expected
+
+
+@pytest.mark.parametrize(
+    ("monitor", "check", "cause", "headline"),
+    [
+        ("data", "sequential", "", "Data drift"),
+        ("data", "sequential", "inputs", "Data drift"),
+        ("data", "sequential", "relation", "Data drift and concept drift"),
+        ("data", "dependence", "both", "Data drift and concept drift"),
+        ("data", "sequential", "pipeline", "Broken data pipeline"),
+        ("quality", "performance", "", "Worse quality"),
+        ("quality", "performance", "inputs", "Worse quality (moved inputs)"),
+        ("quality", "performance", "relation", "Concept drift"),
+        ("quality", "performance", "both", "Concept drift and moved inputs"),
+        ("quality", "performance", "pipeline", "Changed quality (broken data pipeline)"),
+        ("quality", "champion", "relation", "Worse than the champion (concept drift)"),
+        ("quality", "LessThanThreshold", "", "Quality metric below its limit"),
+        ("quality", "LessThanThreshold", "inputs", "Quality metric below its limit (moved inputs)"),
+        ("quality", "LessThanThreshold", "relation", "Quality metric below its limit (concept drift)"),
+        ("quality", "GreaterThanThreshold", "both", "Quality metric above its limit (concept drift and moved inputs)"),
+        ("quality", "GreaterThanThreshold", "pipeline", "Quality metric above its limit (broken data pipeline)"),
+        ("bias", "bias_drift_check", "", "Bias drift"),
+        ("bias", "bias_drift_check", "inputs", "Bias drift (moved inputs)"),
+        ("odd {what}", "{cause}", "inputs", "Odd {what} {cause} (moved inputs)"),
+        ("data", "sequential", "the moon", "Data drift"),
+    ],
+)
+def test_a_title_says_why_where_that_is_known(monitor: str, check: str, cause: str, headline: str) -> None:
+    alert = about(key=Key(monitor, check, "champion", "features"), cause=cause, carriers=())
+    assert title(alert) == f"{headline} in variant champion"
+
+
+MOVED = "labels are not what the inputs make one expect"
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason", "told"),
+    [
+        ("relation", MOVED, "Cause: concept drift. Labels are not what the inputs make one expect. "),
+        (
+            "inputs",
+            "inputs moved: amount; given these, the labels of 800 rows are as expected",
+            "Cause: moved inputs. Inputs moved: amount; given these, the labels of 800 rows are as expected. ",
+        ),
+        ("both", "inputs moved (amount)", "Cause: concept drift and moved inputs. Inputs moved (amount). "),
+        (
+            "pipeline",
+            "the pipeline that brings the values broke: amount (values are missing)",
+            "Cause: broken data pipeline. The pipeline that brings the values broke: amount (values are missing). ",
+        ),
+        ("relation", "", "Cause: concept drift. "),
+        ("", MOVED, ""),
+        ("the moon", MOVED, ""),
+    ],
+)
+def test_the_text_names_the_cause_and_how_it_is_known(cause: str, reason: str, told: str) -> None:
+    found = document(about(cause=cause, reason=reason), link=LINK)
+    start = "features of champion have drifted: amount, country. "
+    assert found["text"].startswith(f"{start}{told}Variant champion, version 3, by sequential: amount 35 %")
+    assert (found["cause"], found["reason"]) == (cause if cause != "the moon" else "", reason)
+
+
+def test_a_fall_of_quality_reads_well() -> None:
+    carrier = replace(
+        AMOUNT, name="wrong answers", share=1.0, statistic=0.121, threshold=0.074, sentence="5 % → 12.1 %"
+    )
+    found = document(
+        about(
+            key=Key("quality", "performance", "champion", "quality"),
+            carriers=(carrier,),
+            rows=1200,
+            reference_rows=2000,
+            sentence="champion has become worse: wrong answers 5 % → 12.1 %; most where country 'BR': 9 % → 31 %",
+            cause="relation",
+            reason=MOVED,
+        ),
+        link=LINK,
+    )
+    assert found["title"] == "Concept drift in variant champion: wrong answers"
+    assert found["text"] == (
+        "champion has become worse: wrong answers 5 % → 12.1 %; most where country 'BR': 9 % → 31 %."
+        " Cause: concept drift. Labels are not what the inputs make one expect."
+        " Variant champion, version 3, by performance: wrong answers 0.121 against 0.074"
+        " (evidence 17.25 against 13.82 nats)."
+        " Since 2023-11-14T22:11:50.000Z: 1200 rows, compared with 2000 of the reference."
+    )
+
+
+def test_a_bias_drift_reads_well() -> None:
+    carrier = Carrier("DPPL of gender f", 1.0, 0.214, 0.1, "0.214, expected -0.1 to 0.1", rows=900)
+    found = document(
+        about(
+            key=Key("bias", "bias_drift_check", "champion", "groups"),
+            carriers=(carrier,),
+            rows=900,
+            reference_rows=0,
+            sentence="champion treats groups unequally: DPPL of gender f (0.214, expected -0.1 to 0.1)",
+        ),
+        link=LINK,
+    )
+    assert (found["check"], found["subject"]) == ("bias_drift_check", "groups")
+    assert found["title"] == "Bias drift in variant champion: DPPL of gender f"
+    assert found["text"] == (
+        "champion treats groups unequally: DPPL of gender f (0.214, expected -0.1 to 0.1)."
+        " Variant champion, version 3, by bias_drift_check: DPPL of gender f 0.214 against 0.1."
+        " Since 2023-11-14T22:13:20.000Z: 900 rows."
+    )
+
+
+def test_who_is_worse_than_the_champion_is_compared_with_its_rows() -> None:
+    found = document(about(key=Key("quality", "champion", "b", "quality"), rows=7, reference_rows=7), link=LINK)
+    assert found["text"].endswith(": 7 rows, compared with 7 of the champion.")
 
 
 @pytest.mark.parametrize(
@@ -209,10 +346,14 @@ def test_names_are_short_and_can_be_shown(name: str, shown: str) -> None:
 
 
 def test_a_name_is_escaped_wherever_it_is_said() -> None:
-    alert = about(carriers=(replace(AMOUNT, sentence="a\nb"),), sentence="c\nd", version="e\nf")
+    told = replace(AMOUNT, sentence="a\nb")
+    alert = about(carriers=(told,), sentence="c\nd", version="e\nf", cause="relation", reason="g\nh")
     assert features(alert)[0]["text"] == "a\\nb"
     assert document(alert, link=LINK)["version"] == "e\\nf"
-    assert document(alert, link=LINK)["text"].startswith("c\\nd. Variant champion, version e\\nf, by")
+    assert document(alert, link=LINK)["reason"] == "g\\nh"
+    assert document(alert, link=LINK)["text"].startswith(
+        "c\\nd. Cause: concept drift. G\\nh. Variant champion, version e\\nf, by"
+    )
 
 
 @pytest.mark.parametrize(
@@ -242,7 +383,8 @@ def test_a_document_of_many_columns_is_carried_on_whatever_their_names() -> None
     for character in "x", '"', "\0", "\U0001f980":
         long = character * 5000
         wide = tuple(replace(COUNTRY, name=long, sentence=long, statistic=-1 / 3e-200) for _ in range(1000))
-        alert = about(key=Key(long, long, long, "features"), version=long, carriers=wide, sentence=long)
+        key = Key(long, long, long, "features")
+        alert = about(key=key, version=long, carriers=wide, sentence=long, cause="pipeline", reason=long)
         found = document(alert, link=LINK)
         assert (len(found["features"]), found["features_omitted"]) == (FEATURES, 1000 - FEATURES)
         assert len(orjson.dumps(found)) < MAX_BYTES
@@ -264,11 +406,13 @@ CARRIERS = st.builds(
 )
 FINDINGS = st.builds(
     Finding,
-    st.builds(Key, ANY_TEXT, ANY_TEXT, ANY_TEXT, st.sampled_from(["features", "predictions"])),
+    st.builds(Key, ANY_TEXT, ANY_TEXT, ANY_TEXT, st.sampled_from(get_args(Subject))),
     ANY_TEXT,
     st.lists(CARRIERS, max_size=7).map(tuple),
     st.integers(0, 1 << 50),
     st.integers(0, 1 << 50),
+    ANY_TEXT,
+    st.sampled_from(["", "inputs", "relation", "both", "pipeline"]) | ANY_TEXT,
     ANY_TEXT,
 )
 ALERTS = st.builds(

@@ -24,8 +24,8 @@ from time import perf_counter
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from sidecar.monitors.causes import explained
 from sidecar.monitors.data import Data
@@ -110,12 +110,12 @@ def moved_relation(world: World, rng: np.random.Generator) -> None:
         world.concept = lambda rows, score: score - 2 * world.weights[strong] * rows[:, strong]
     elif kind == 1:  # all is more likely
         step = rng.choice([-1, 1]) * 1.5
-        world.concept = lambda rows, score: score + step
+        world.concept = lambda _, score: score + step
     elif kind == 2:  # in a region it is the other way round
         place = int(rng.integers(10))
         world.concept = lambda rows, score: np.where(rows[:, place] > 0.3, -score, score)
     else:  # the relation fades
-        world.concept = lambda rows, score: 0.2 * score
+        world.concept = lambda _, score: 0.2 * score
 
 
 def broken(table: Table, rng: np.random.Generator, kind: int, place: int) -> Table:
@@ -212,9 +212,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 print(kind, seed, cause, [(each.key.monitor, each.key.check, each.key.subject) for each in findings])
         right = named[expected or "none"] / chosen.runs
         middle = f"{np.median(delays):.0f}" if delays else "never"
-        print(
-            f"{kind:10} right {right:.0%}  {dict(named)}  rows to a finding of labels {middle}  {perf_counter() - begun:.0f} s"
-        )
+        took = f"{perf_counter() - begun:.0f} s"
+        print(f"{kind:10} right {right:.1%}  {dict(named)}  rows to a finding of labels {middle}  {took}")
 
 
 if __name__ == "__main__":

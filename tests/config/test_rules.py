@@ -117,6 +117,10 @@ CASES: list[tuple[Config, list[str]]] = [
         ],
     ),
     (
+        replace(GOOD, model=BINARY, monitors=(Part(kind="quality", options={"champion": "a"}),), state="/tmp"),
+        ["monitors[0].champion: a is no variant, expected one of default"],
+    ),
+    (
         replace(GOOD, monitors=(Part(kind="data"), Part(kind="data"))),
         ["monitors[1].kind: data a second time, expected each once"],
     ),

@@ -1,0 +1,55 @@
+"""What the data monitor makes of the rows."""
+
+from collections.abc import Mapping, Sequence
+from typing import get_args
+
+from sidecar.instruments.table import SUBJECTS, Points, bounded, metric
+from sidecar.monitors.data import Following
+from sidecar.records import Metric
+from sidecar.reference.checks import Check, Violation
+from sidecar.texts import encodable
+
+
+def watch_metrics(
+    following: Following | None, broken: Mapping[str, Sequence[Violation]], *, max_series: int
+) -> list[Metric]:
+    """What the data monitor makes of the rows. May be called from any thread.
+
+    Args:
+        following: The monitor; None where nothing is watched.
+        broken: Violations by variant; a check that nothing breaks is told as well, or who waits for 0 would wait on.
+        max_series: Points of each metric that is told by column.
+    """
+    rows: Points = []
+    drifted: Points = []
+    evidence: Points = []
+    statistics: Points = []
+    for variant, followed in list(following.variants.items()) if following else ():
+        columns = followed.columns()
+        rows.append(({"sidecar.variant": variant}, followed.rows))
+        for subject in SUBJECTS:
+            count = sum(column.drifting is not None for column in columns if column.subject == subject)
+            drifted.append(({"sidecar.variant": variant, "sidecar.subject": subject}, count))
+        for column in columns:
+            at = {"sidecar.variant": variant, "sidecar.column": encodable(column.name)}
+            if column.nats is not None:
+                evidence.append((at, column.nats))
+            for kind, said in column.statistics.items():
+                if said.statistic is not None:
+                    statistics.append(({**at, "sidecar.detector": kind}, said.statistic))
+    named = {"sidecar.drift.evidence": evidence, "sidecar.drift.statistic": statistics}
+    told, omitted = bounded(named, max_series)
+    return [
+        metric("sidecar.drift.rows", rows),
+        metric("sidecar.drift.columns", drifted),
+        *told,
+        metric("sidecar.drift.omitted", [({}, omitted)] if following else []),
+        metric(
+            "sidecar.violations",
+            [
+                ({"sidecar.variant": variant, "sidecar.check": check}, sum(each.check == check for each in those))
+                for variant, those in broken.items()
+                for check in get_args(Check)
+            ],
+        ),
+    ]

@@ -1,0 +1,125 @@
+"""Every metric that is exported, in one table, and how points become one.
+
+Names, units and attributes are those of OpenTelemetry's HTTP conventions (semconv 1.44.0) where it has any; ours begin
+with `sidecar.`. No gauge has the unit `1`: of the two ways to Prometheus one adds `_ratio` for it and one does not.
+"""
+
+from collections.abc import Iterable, Mapping
+from math import isfinite
+from typing import NamedTuple
+
+from sidecar.records import Attributes, Buckets, Kind, Metric
+from sidecar.texts import encodable
+
+Points = list[tuple[Attributes, float]]
+"""Values by their attribute sets."""
+
+
+class Instrument(NamedTuple):
+    """What does not change about a metric; the unit in UCUM, empty where the values have one we do not know."""
+
+    kind: Kind
+    unit: str
+    description: str
+
+
+SUBJECTS = {"features": "feature", "predictions": "prediction"}
+"""The kinds of windows, and the word for one column of each."""
+
+_OF_COLUMN = {
+    "rows": Instrument("gauge", "{row}", "Rows in the current window, of all columns"),
+    "missing": Instrument("gauge", "{row}", "Rows of the window without a value"),
+    "mean": Instrument("gauge", "", "Mean over the window"),
+    "std": Instrument("gauge", "", "Standard deviation over the window"),
+    "min": Instrument("gauge", "", "Least value of the window"),
+    "max": Instrument("gauge", "", "Greatest value of the window"),
+    "quantile": Instrument("gauge", "", "Quantiles over the window"),
+    "distinct": Instrument("gauge", "{category}", "Different texts in the window"),
+}
+
+INSTRUMENTS: dict[str, Instrument] = {
+    "http.server.request.duration": Instrument("histogram", "s", "Duration of requests, as the client sees it"),
+    "http.server.request.body.size": Instrument("histogram", "By", "Size of the bodies of requests"),
+    "http.server.response.body.size": Instrument("histogram", "By", "Size of the bodies of replies"),
+    "http.server.active_requests": Instrument("up_down", "{request}", "Requests in flight"),
+    "http.client.request.duration": Instrument("histogram", "s", "The upstream's share of the requests' duration"),
+    "sidecar.upstream.first_byte.duration": Instrument("histogram", "s", "From head sent upstream to reply's head"),
+    "sidecar.overhead.duration": Instrument("histogram", "s", "The sidecar's own share of the requests' duration"),
+    "sidecar.tunnels": Instrument("counter", "{tunnel}", "Tunnels opened"),
+    "sidecar.series.folded": Instrument("counter", "{request}", "Requests counted without a label set of their own"),
+    "sidecar.capture.offered": Instrument("counter", "{exchange}", "Exchanges offered for capture"),
+    "sidecar.capture.captured": Instrument("counter", "{exchange}", "Exchanges captured"),
+    "sidecar.capture.dropped": Instrument("counter", "{exchange}", "Exchanges for which there was no room"),
+    "sidecar.capture.held": Instrument("up_down", "By", "Bytes held for capture"),
+    "sidecar.capture.waiting": Instrument("up_down", "{exchange}", "Exchanges that wait to be captured"),
+    "sidecar.payload.rows": Instrument("counter", "{row}", "Rows decoded"),
+    "sidecar.payload.failures": Instrument("counter", "{body}", "Bodies that could not be decoded"),
+    "sidecar.sink.delivered": Instrument("counter", "{capture}", "Captures that a sink took"),
+    "sidecar.sink.dropped": Instrument("counter", "{capture}", "Captures that never reached a sink"),
+    "sidecar.sink.failed": Instrument("counter", "{capture}", "Captures that a sink did not take"),
+    "sidecar.sink.deleted": Instrument("counter", "{file}", "Files of captures deleted to make room for later ones"),
+    "sidecar.export.delivered": Instrument("counter", "{item}", "Reports and events that the collector took"),
+    "sidecar.export.dropped": Instrument("counter", "{item}", "Reports replaced by a later one, events without room"),
+    "sidecar.export.failed": Instrument("counter", "{item}", "Reports and events that the collector did not take"),
+    "sidecar.drift.rows": Instrument("counter", "{row}", "Rows compared with the reference"),
+    "sidecar.drift.evidence": Instrument("gauge", "{nat}", "Evidence of drift since the last alarm, a logarithm"),
+    "sidecar.drift.statistic": Instrument("gauge", "", "What a detector says of the latest whole window"),
+    "sidecar.drift.columns": Instrument("gauge", "{column}", "Features and predictions that have drifted"),
+    "sidecar.drift.omitted": Instrument("gauge", "{point}", "Evidence and statistics beyond the limit of series"),
+    "sidecar.violations": Instrument("gauge", "{column}", "Features and predictions that break a constraint"),
+    "sidecar.predictions": Instrument("counter", "{exchange}", "Exchanges kept until their labels come"),
+    "sidecar.predictions.awaiting": Instrument("gauge", "{exchange}", "Exchanges without a label that may still come"),
+    "sidecar.predictions.missing": Instrument("counter", "{exchange}", "Exchanges given up without a label"),
+    "sidecar.predictions.dropped": Instrument("counter", "{exchange}", "Exchanges that could not be kept"),
+    "sidecar.labels": Instrument("counter", "{label}", "Labels and outcomes, by what became of them"),
+    "sidecar.labels.waiting": Instrument("gauge", "{label}", "Labels whose exchange has not come"),
+    "sidecar.outcome.values": Instrument("counter", "{value}", "Values of an outcome"),
+    "sidecar.outcome.mean": Instrument("gauge", "", "Mean of an outcome"),
+    "sidecar.outcome.dropped": Instrument("counter", "{value}", "Values that are no numbers, or of too many outcomes"),
+    "sidecar.outcome.omitted": Instrument("gauge", "{outcome}", "Outcomes beyond the limit of series"),
+    "sidecar.quality.rows": Instrument("counter", "{row}", "Rows whose labels have come"),
+    "sidecar.quality.score": Instrument("gauge", "", "Quality of the latest labelled rows, by Model Monitor's names"),
+    "sidecar.quality.deviation": Instrument("gauge", "", "Standard error of the score"),
+    "sidecar.quality.estimate": Instrument("gauge", "", "Quality of the latest predictions, estimated without labels"),
+    "sidecar.quality.evidence": Instrument("gauge", "{nat}", "Evidence that quality has fallen, or the relation moved"),
+    "sidecar.quality.omitted": Instrument(
+        "gauge", "{point}", "Scores, estimates and evidence beyond the limit of series"
+    ),
+    "sidecar.bias.metric": Instrument("gauge", "", "Bias metrics of the latest labelled rows, by Clarify's names"),
+    "sidecar.bias.omitted": Instrument("gauge", "{point}", "Bias metrics beyond the limit of series"),
+    "sidecar.alerts": Instrument("gauge", "{alert}", "Alerts that are pending or firing"),
+    "sidecar.alert.delivered": Instrument("counter", "{notice}", "Notices that a channel took"),
+    "sidecar.alert.dropped": Instrument("counter", "{notice}", "Notices given up: too old, or too many waited"),
+    "sidecar.alert.failed": Instrument("counter", "{notice}", "Attempts at which a channel did not take a notice"),
+    **{f"sidecar.{subject}.{gauge}": each for subject in SUBJECTS.values() for gauge, each in _OF_COLUMN.items()},
+    "sidecar.window.omitted": Instrument("gauge", "{column}", "Features and predictions beyond the limit of series"),
+    "sidecar.info": Instrument("gauge", "", "Always 1; its attributes tell what runs"),
+}
+
+
+def metric(name: str, points: Iterable[tuple[Attributes, float | Buckets]]) -> Metric:
+    """The metric of this name with its points."""
+    instrument = INSTRUMENTS[name]
+    return Metric(name, instrument.unit, instrument.description, instrument.kind, list(points))
+
+
+def known(attributes: Attributes) -> dict[str, str | int | bool]:
+    """Without those that are empty: absence is how OpenTelemetry says that there is none."""
+    return {name: value for name, value in attributes.items() if value not in {"", 0}}
+
+
+def whose(variant: str, version: str) -> dict[str, str | int | bool]:
+    """The attributes of what is told of one version."""
+    return known({"sidecar.variant": encodable(variant), "sidecar.version": encodable(version)})
+
+
+def counted_by(attribute: str, counts: Mapping[str, int]) -> Points:
+    """A point for each count."""
+    return [({attribute: key}, count) for key, count in counts.items()]
+
+
+def bounded(named: Mapping[str, Points], max_series: int) -> tuple[list[Metric], int]:
+    """Metrics with those of their points that are defined, `max_series` each at most, and how many are left out."""
+    defined = {name: [(at, value) for at, value in points if isfinite(value)] for name, points in named.items()}
+    omitted = sum(max(0, len(points) - max_series) for points in defined.values())
+    return [metric(name, points[:max_series]) for name, points in defined.items()], omitted

@@ -1,0 +1,92 @@
+"""What the request path counted."""
+
+from collections.abc import Mapping, Sequence
+
+from sidecar.instruments.table import known, metric
+from sidecar.records import Attributes, Buckets, Metric
+from sidecar.stats.traffic import BYTES, OVERHEAD_SECONDS, SECONDS, Histogram, Labels, Traffic
+
+
+def traffic_metrics(traffic: Traffic, *, scheme: str, upstreams: Mapping[str, tuple[str, int]]) -> list[Metric]:
+    """What the request path counted.
+
+    Args:
+        scheme: Of the listener: `http` or `https`.
+        upstreams: Host and port by variant; a Unix socket's path has port 0. What reached none of these variants is
+            in no `http.client` metric.
+    """
+    durations = _Histograms("http.server.request.duration", SECONDS)
+    requests = _Histograms("http.server.request.body.size", BYTES)
+    replies = _Histograms("http.server.response.body.size", BYTES)
+    overheads = _Histograms("sidecar.overhead.duration", OVERHEAD_SECONDS)
+    upstream = _Histograms("http.client.request.duration", SECONDS)
+    first_bytes = _Histograms("sidecar.upstream.first_byte.duration", SECONDS)
+    for labels, series in traffic:
+        seen = _server(labels, scheme)
+        durations.add(seen, series.duration_s)
+        requests.add(seen, series.request_bytes)
+        replies.add(seen, series.reply_bytes)
+        overheads.add(seen, series.overhead_s)
+        if labels.variant in upstreams:
+            # Without any reply from upstream the status is our own, and there was no first byte.
+            replied = series.first_byte_s.total > 0
+            sent = _client(labels, *upstreams[labels.variant], replied=replied)
+            upstream.add(sent, series.upstream_s)
+            if replied:
+                first_bytes.add(sent, series.first_byte_s)
+    active = [(known({"url.scheme": scheme, "sidecar.variant": v}), n) for v, n in traffic.active_by_variant.items()]
+    return [
+        *(each.metric() for each in (durations, requests, replies, upstream, first_bytes, overheads)),
+        metric("http.server.active_requests", active),
+        metric("sidecar.tunnels", [({"network.protocol.name": name}, n) for name, n in traffic.tunnels.items()]),
+        metric("sidecar.series.folded", [({}, traffic.folded)]),
+    ]
+
+
+class _Histograms:
+    """The points of one histogram metric; label sets that are exported alike are added up."""
+
+    def __init__(self, name: str, bounds: Sequence[float]) -> None:
+        self._name = name
+        self._bounds = bounds
+        self._points: dict[tuple[tuple[str, str | int | bool], ...], Buckets] = {}
+
+    def add(self, attributes: Attributes, histogram: Histogram) -> None:
+        key = tuple(attributes.items())
+        counts, total = histogram.over(self._bounds), histogram.total
+        if before := self._points.get(key):
+            counts = [one + two for one, two in zip(before.counts, counts, strict=True)]
+            total += before.total
+        self._points[key] = Buckets(self._bounds, counts, total)
+
+    def metric(self) -> Metric:
+        return metric(self._name, [(dict(key), buckets) for key, buckets in self._points.items()])
+
+
+def _server(labels: Labels, scheme: str) -> Attributes:
+    """As the client sees the request; a 4xx is not the server's error."""
+    failed = str(labels.status) if labels.status >= 500 else ""
+    return known({
+        "http.request.method": labels.method,
+        "url.scheme": scheme,
+        "http.route": labels.route,
+        "http.response.status_code": labels.status,
+        "error.type": labels.error_type or failed,
+        "sidecar.variant": labels.variant,
+        "sidecar.version": labels.version,
+    })  # fmt: skip
+
+
+def _client(labels: Labels, host: str, port: int, *, replied: bool) -> Attributes:
+    """As we see the upstream; here a 4xx is an error."""
+    failed = str(labels.status) if labels.status >= 400 else ""
+    return known({
+        "http.request.method": labels.method,
+        "server.address": host,
+        "server.port": port,
+        "http.route": labels.route,
+        "http.response.status_code": labels.status if replied else 0,
+        "error.type": labels.error_type or failed,
+        "sidecar.variant": labels.variant,
+        "sidecar.version": labels.version,
+    })  # fmt: skip

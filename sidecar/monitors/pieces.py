@@ -1,0 +1,112 @@
+"""Labelled rows put together and cut, whatever columns each piece of them has."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+import numpy as np
+
+from sidecar.monitors.keeping import Array
+from sidecar.records import Labelled, Table
+from sidecar.stats.columns import Cells
+from sidecar.stats.moments import Counts
+
+T = TypeVar("T")
+
+TABLES = ("features", "predictions", "labels", "groups")
+
+
+def merged(pieces: Sequence[Labelled]) -> list[Labelled]:
+    """The same rows in as few pieces as there are sets of columns; of one version."""
+    by_columns: dict[tuple[tuple[str, ...], ...], list[Labelled]] = {}
+    for each in pieces:
+        by_columns.setdefault(tuple(getattr(each, name).names for name in TABLES), []).append(each)
+    return [_one(those) for those in by_columns.values()]
+
+
+def first(rows: Labelled, count: int) -> tuple[Labelled, Labelled]:
+    """The first rows, and the others."""
+    places = np.arange(len(rows.times_s))
+    return at(rows, places[:count]), at(rows, places[count:])
+
+
+def at(rows: Labelled, places: Counts) -> Labelled:
+    """The rows at these places; copied, so that they do not hold the others in memory."""
+    tables = {name: _at(getattr(rows, name), places) for name in TABLES}
+    return Labelled(rows.variant, rows.version, rows.times_s[places], rows.weights[places], **tables)
+
+
+def state(pieces: Sequence[Labelled]) -> dict[str, Array]:
+    """The rows as named arrays."""
+    parts: dict[str, Array] = {"pieces": np.array(len(pieces))}
+    for place, each in enumerate(pieces):
+        parts[f"{place}.whose"] = spelled([each.variant, each.version])
+        parts[f"{place}.times_s"], parts[f"{place}.weights"] = each.times_s, each.weights
+        for name in TABLES:
+            table: Table = getattr(each, name)
+            parts[f"{place}.{name}"] = table.values
+            texts = [[column, list(cells)] for column, cells in table.texts.items()]
+            parts[f"{place}.{name}.texts"] = spelled([list(table.names), texts])
+    return parts
+
+
+def restored(parts: Mapping[str, Array]) -> list[Labelled]:
+    """The rows of a state.
+
+    Raises:
+        KeyError: A part of it is missing.
+        ValueError: A part of it cannot be read, likewise msgspec's ValidationError.
+    """
+    return [_restored(parts, f"{place}.") for place in range(int(parts["pieces"]))]
+
+
+def spelled(value: object) -> Array:
+    """Texts and numbers as an array, half a surrogate pair in a text too, which JSON can spell and UTF-8 cannot."""
+    return np.frombuffer(json.dumps(value).encode(), dtype=np.uint8)
+
+
+def unspelled(array: Array, kind: type[T]) -> T:
+    """What was spelled.
+
+    Raises:
+        ValueError: It cannot be read.
+        msgspec.ValidationError: It is something else.
+    """
+    return msgspec.convert(json.loads(array.tobytes()), type=kind)
+
+
+def _restored(parts: Mapping[str, Array], prefix: str) -> Labelled:
+    variant, version = unspelled(parts[f"{prefix}whose"], tuple[str, str])
+    tables = {name: _table(parts, f"{prefix}{name}") for name in TABLES}
+    return Labelled(variant, version, parts[f"{prefix}times_s"], parts[f"{prefix}weights"], **tables)
+
+
+def _table(parts: Mapping[str, Array], name: str) -> Table:
+    names, texts = unspelled(parts[f"{name}.texts"], tuple[tuple[str, ...], list[tuple[int, list[str | None]]]])
+    return Table(names, parts[name], dict(texts))
+
+
+def _one(pieces: Sequence[Labelled]) -> Labelled:
+    tables = {name: _stacked([getattr(each, name) for each in pieces]) for name in TABLES}
+    return Labelled(
+        pieces[0].variant,
+        pieces[0].version,
+        np.concatenate([each.times_s for each in pieces]),
+        np.concatenate([each.weights for each in pieces]),
+        **tables,
+    )
+
+
+def _stacked(tables: Sequence[Table]) -> Table:
+    columns = sorted({column for table in tables for column in table.texts})
+    texts: dict[int, Cells] = {
+        column: [cell for table in tables for cell in table.texts.get(column) or [None] * len(table.values)]
+        for column in columns
+    }
+    return Table(tables[0].names, np.concatenate([table.values for table in tables]), texts)
+
+
+def _at(table: Table, places: Counts) -> Table:
+    texts = {column: [cells[place] for place in places.tolist()] for column, cells in table.texts.items()}
+    return Table(table.names, table.values[places], texts)

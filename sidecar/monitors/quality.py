@@ -1,0 +1,276 @@
+"""The quality monitor: how good every version is, whether it has become worse, and whether that is concept drift."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from math import isnan, nan
+from pathlib import Path
+from sys import float_info
+from typing import Annotated, get_args
+
+import numpy as np
+from msgspec import Meta, MsgspecError, Struct
+
+from sidecar.errors import ConfigError, Fault
+from sidecar.monitors.causes import Relation
+from sidecar.monitors.graded import Graded, Terms
+from sidecar.monitors.grades import Grade, grade_findings, relation_of
+from sidecar.monitors.keeping import below, sealed, unsealed
+from sidecar.monitors.rivals import RIVALS, Rivals, losses_of
+from sidecar.monitors.statements import files
+from sidecar.monitors.versions import Versions
+from sidecar.quality.answers import Amounts, Answers
+from sidecar.quality.classification import quality
+from sidecar.quality.reading import Read, Reading, Task
+from sidecar.quality.regression import quality_of_amounts
+from sidecar.records import Finding, Labelled, Table
+from sidecar.reference.quality_files import Limit, Operator, read_quality_constraints, read_quality_statistics
+
+KIND = "quality"
+
+LAYOUT = 1
+"""Of what is saved; another one with every change of what the arrays of a state are called and mean."""
+
+
+class Bound(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a metric may be."""
+
+    # One of the two is given.
+    below: Annotated[float | None, Meta(description="Found where the metric is clearly below this.")] = None
+    above: Annotated[float | None, Meta(description="Found where the metric is clearly above this.")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """Grades every version by the labels that come.
+
+    Args:
+        tolerance: How much greater the share of wrong answers may be; of a regression, of 4 times the mean error.
+        relation_tolerance: How far from expected, given its inputs, a mean may be: what is expected is an estimate.
+        false_alarms_per: Labelled rows of a version in which one false alarm may be given.
+        reference_rows: Labelled rows of a version with which its later ones are compared: its first.
+        reference: Folder of Model Monitor's statistics.json and constraints.json of model quality, from training.
+        alert_when: Limits by metric, as in `f1: {below: 0.9}`; they go before those of constraints.json.
+        champion: Variant with which all others are compared; none are without it.
+        rows: Labelled rows of the window, the latest by the time of their request.
+        window_s: Age at which they leave it.
+        files: Folder for a statistics.json and constraint_violations.json of every hour and variant; none without it.
+    """
+
+    tolerance: Annotated[float, Meta(ge=0, le=0.5)] = 0.02
+    relation_tolerance: Annotated[float, Meta(ge=0, le=0.5)] = 0.03
+    false_alarms_per: Annotated[float, Meta(ge=100, le=1e15)] = 1e5
+    reference_rows: Annotated[int, Meta(ge=200, le=20_000)] = 2000
+    reference: Annotated[str, Meta(min_length=1)] | None = None
+    alert_when: dict[str, Bound] | None = None
+    champion: str = ""
+    rows: Annotated[int, Meta(ge=200, le=1_000_000)] = 5000
+    window_s: Annotated[float, Meta(gt=0, le=366 * 86_400)] = 604_800.0
+    files: Annotated[str, Meta(min_length=1)] | None = None
+
+    def __post_init__(self) -> None:
+        for name, bound in (self.alert_when or {}).items():
+            if (bound.below is None) == (bound.above is None):
+                raise ConfigError(Fault(f"alert_when.{name}", "expected one of below and above"))
+
+    @property
+    def checks(self) -> list[str]:
+        """What a finding may be called after."""
+        return ["performance", "champion", *get_args(Operator)]
+
+    def grade(self, reading: Callable[[], Reading]) -> "Grading":
+        """Begin to watch.
+
+        Args:
+            reading: Makes what reads the rows of a version.
+
+        Raises:
+            ConfigError: The reference cannot be used.
+        """
+        return Grading(self, reading)
+
+
+class Grading:
+    """The quality monitor at work.
+
+    Attributes:
+        versions: What is known of each, by variant and version.
+        limits: What metrics may be.
+        folder: Where files of every hour go; None for nowhere.
+    """
+
+    def __init__(self, options: Quality, reading: Callable[[], Reading]) -> None:
+        task = reading().task
+        stated, limits = _reference(options.reference, task)
+        self.limits: Mapping[str, Limit] = {**limits, **_limits(options.alert_when or {}, task)}
+        testing = Terms(
+            reference_rows=options.reference_rows,
+            stated_loss=stated,
+            tolerance=options.tolerance,
+            relation_tolerance=options.relation_tolerance,
+            false_alarms_per=options.false_alarms_per,
+        )
+        self.versions = Versions(lambda: Graded(testing, reading(), rows=options.rows, seconds=options.window_s))
+        self._belongs_to = sha256(repr((KIND, LAYOUT, testing, reading())).encode("utf-8", "backslashreplace")).digest()
+        self.folder = Path(options.files) if options.files else None
+        self._champion = options.champion
+        self._no_rivals = partial(
+            Rivals, options.champion, tolerance=options.tolerance, false_alarms_per=options.false_alarms_per
+        )
+        self._rivals = self._no_rivals()
+        self._written_s: dict[tuple[str, str], float] = {}
+        self._grades: dict[tuple[str, str], Grade] = {}
+        self._waiting: list[tuple[str, str, Table]] = []
+
+    # What the pipeline hands over
+
+    def count(self, variant: str, version: str, features: Table, predictions: Table) -> None:  # noqa: ARG002  # answers only
+        """Take predictions, labels or not: of these quality is estimated."""
+        self._waiting.append((variant, version, predictions))
+
+    def judge(self, now_s: float) -> None:
+        """Keep what was taken."""
+        waiting, self._waiting = self._waiting, []
+        for variant, version, predictions in waiting:
+            self.versions.of(variant, version, now_s).scored.predicted(predictions, now_s)
+
+    # What labels say
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """What holds now, of the latest version of each variant."""
+        latest = self.versions.latest()
+        found = [
+            finding
+            for key, graded in latest
+            for finding in grade_findings(key, graded, self._grades.get(key), self.limits)
+        ]
+        return [*found, *self._rivals.findings(dict(key for key, _ in latest))]
+
+    @property
+    def grades(self) -> Mapping[tuple[str, str], Grade]:
+        """Scores by variant and version, as they were when last worked out."""
+        return self._grades
+
+    def relations(self) -> dict[str, Relation]:
+        """Of each variant whether labels relate to inputs as they did."""
+        return {key.variant: relation_of(graded) for key, graded in self.versions.latest()}
+
+    def take(self, rows: Labelled) -> None:
+        """Take rows whose labels have come."""
+        if len(rows.times_s):
+            graded = self.versions.of(rows.variant, rows.version, float(rows.times_s.max()))
+            graded.take(rows)
+            self._compare(graded.reading.read(rows), rows.variant)
+
+    def assess(self, now_s: float) -> None:
+        """Work out anew what has changed."""
+        known = list(self.versions)
+        for key, graded in known:
+            graded.assess(now_s)
+            before = self._grades.get(key)
+            if before is None or before.outdated(graded, now_s):
+                self._grades[key] = Grade.of(graded, now_s)
+        self._grades = {key: self._grades[key] for key, _ in known}
+
+    def files(self) -> list[tuple[str, dict[str, bytes]]]:
+        """Model Monitor's files by variant, of the latest versions whose scores are new since the last time."""
+        found = []
+        for key, graded in self.versions.latest():
+            grade = self._grades.get(key)
+            if grade is not None and grade.made_s != self._written_s.get(key):
+                self._written_s[key] = grade.made_s
+                found.append((key.variant, files(graded.reading.task, key.variant, grade, self.limits)))
+        return found
+
+    def state(self) -> bytes:
+        """What is to be known after a restart."""
+        rivals = {f"{RIVALS}.{name}": part for name, part in self._rivals.state().items()}
+        return sealed({**self.versions.arrays(Graded.state), **rivals}, self._belongs_to)
+
+    def restore(self, state: bytes) -> bool:
+        """Go on from a saved state; False, and nothing done, where it is of other settings, or damaged."""
+        parts, rivals = unsealed(state, self._belongs_to), self._no_rivals()
+        if parts is None:
+            return False
+        try:
+            rivals.restore(below(f"{RIVALS}.", parts))
+        except (KeyError, ValueError, MsgspecError):
+            return False
+        if not self.versions.restore(parts, lambda each, name: each.restore(below(name, parts))):
+            return False
+        self._rivals = rivals
+        self._grades = {}  # of what was known before
+        return True
+
+    def _compare(self, read: Read, variant: str) -> None:
+        """Hand losses on, where there is a champion, and it is known on which scale these are."""
+        if not self._champion or not len(read.kept):
+            return
+        scale = 1.0
+        if read.amounts is not None:
+            known = [graded.yardstick for key, graded in self.versions.latest() if key.variant == self._champion]
+            if not known or known[0] is None:
+                return
+            scale = known[0].scale.error
+        self._rivals.take(variant, losses_of(read, scale))
+
+
+def _limits(bounds: Mapping[str, Bound], task: Task) -> dict[str, Limit]:
+    known = _metrics(task)
+    for name in bounds:
+        if name not in known:
+            raise ConfigError(Fault(f"alert_when.{name}", f"expected one of {', '.join(known)}"))
+    return {
+        name: Limit(bound.below, "LessThanThreshold")
+        if bound.below is not None
+        else Limit(bound.above or 0.0, "GreaterThanThreshold")
+        for name, bound in bounds.items()
+    }
+
+
+def _metrics(task: Task) -> list[str]:
+    """What quality is told by."""
+    none = np.empty(0)
+    if task == "regression":
+        return list(quality_of_amounts(Amounts(none, none, none)))
+    classes = ("a", "b", "c")[: 2 if task == "binary" else 3]
+    return list(quality(Answers(classes, none.astype(np.int64), none.astype(np.int64), None, none)))
+
+
+def _reference(folder: str | None, task: Task) -> tuple[float | None, Mapping[str, Limit]]:
+    """The mean loss at training time, None where nobody states it, and the limits."""
+    if folder is None:
+        return None, {}
+    stated: float | None = None
+    limits: Mapping[str, Limit] = {}
+    if (data := _read(Path(folder, "statistics.json"))) is not None:
+        stated = _stated_loss(read_quality_statistics(data, f"{folder}/statistics.json").get(task, {}), task)
+    if (data := _read(Path(folder, "constraints.json"))) is not None:
+        limits = read_quality_constraints(data, f"{folder}/constraints.json").get(task, {})
+    if stated is None and not limits:
+        message = (
+            f"expected statistics.json or constraints.json of {task} model quality, got {folder}: there is neither"
+        )
+        raise ConfigError(Fault("reference", message))
+    return stated, limits
+
+
+def _stated_loss(scores: Mapping[str, tuple[float, float]], task: Task) -> float | None:
+    name, most = ("mae", float_info.max) if task == "regression" else ("accuracy", 1.0)
+    value = scores.get(name, (nan, nan))[0]
+    if isnan(value):
+        return None
+    if not 0 <= value <= most:
+        raise ConfigError(Fault("reference", f"statistics.json: {name} of {value:g}, expected from 0 to {most:g}"))
+    return value if task == "regression" else 1 - value
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigError(Fault("reference", f"expected a file that can be read, got {path}: {error}")) from error

@@ -1,0 +1,63 @@
+import math
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from sidecar.instruments.drift import watch_metrics
+from sidecar.records import Table
+from sidecar.reference.checks import Check
+from tests.instruments.rig import BROKEN, attributes, by_name, drifted
+
+
+def test_drift_is_told_by_column() -> None:
+    names = ("amount", "age", "hour")
+    metrics = by_name(watch_metrics(drifted(names), {}, max_series=100))
+    champion = {"sidecar.variant": "champion"}
+    assert metrics["sidecar.drift.rows"].points == [(champion, 200)]
+    assert metrics["sidecar.drift.columns"].points == [
+        ({**champion, "sidecar.subject": "features"}, 1),
+        ({**champion, "sidecar.subject": "predictions"}, 0),
+    ]
+    assert attributes(metrics["sidecar.drift.evidence"]) == [{**champion, "sidecar.column": name} for name in names]
+    statistics = metrics["sidecar.drift.statistic"].points
+    assert [at for at, _ in statistics] == [
+        {**champion, "sidecar.column": name, "sidecar.detector": "psi"} for name in names
+    ]
+    assert [isinstance(value, float) and value > 0.25 for _, value in statistics] == [True, False, False]
+
+
+def test_where_nothing_is_watched_nothing_is_told_of_drift() -> None:
+    assert all(metric.points == [] for metric in watch_metrics(None, {}, max_series=100))
+
+
+@pytest.mark.parametrize(("limit", "told"), [(0, 0), (3, 3), (7, 7), (8, 8), (99, 8)])
+def test_drift_is_bounded_by_the_limit_of_series(limit: int, told: int) -> None:
+    following = drifted(("a", "b", "c", "d"), ("champion", "challenger"))
+    metrics = by_name(watch_metrics(following, {}, max_series=limit))
+    assert len(metrics["sidecar.drift.evidence"].points) == told
+    assert len(metrics["sidecar.drift.statistic"].points) == told
+    assert metrics["sidecar.drift.omitted"].points == [({}, 2 * (8 - told))]
+    assert len(metrics["sidecar.drift.rows"].points) == 2
+
+
+def test_a_column_that_is_no_text_is_told_as_its_escape_and_what_is_no_number_is_left_out() -> None:
+    odd = ("\udc80", "b\ud800")
+    following = drifted(odd)
+    following.count("challenger", "", Table((), np.empty((5, 0))), Table((), np.empty((5, 0))))
+    metrics = by_name(watch_metrics(following, {}, max_series=99))
+    columns = {at["sidecar.column"] for at in attributes(metrics["sidecar.drift.evidence"])}
+    assert columns == {"\\udc80", "b\\ud800"}
+    values = [value for metric in metrics.values() for _, value in metric.points]
+    assert all(isinstance(value, int | float) and math.isfinite(value) for value in values)
+
+
+def test_violations_are_counted_by_check_and_those_that_are_mended_are_zero() -> None:
+    broken = {"champion": [BROKEN, BROKEN._replace(feature="age"), BROKEN._replace(check="range_check")], "b": []}
+    points = by_name(watch_metrics(None, broken, max_series=100))["sidecar.violations"].points
+    told = {(at["sidecar.variant"], at["sidecar.check"]): value for at, value in points}
+    assert set(told) == {(variant, check) for variant in broken for check in get_args(Check)}
+    assert {key: value for key, value in told.items() if value} == {
+        ("champion", "completeness_check"): 2,
+        ("champion", "range_check"): 1,
+    }

@@ -1,0 +1,102 @@
+import re
+
+import pytest
+
+from sidecar.instruments import (
+    INSTRUMENTS,
+    alert_metrics,
+    bias_metrics,
+    capture_metrics,
+    export_metrics,
+    info_metrics,
+    label_metrics,
+    quality_metrics,
+    sink_metrics,
+    traffic_metrics,
+    watch_metrics,
+    window_metrics,
+)
+from sidecar.instruments.table import bounded, whose
+from sidecar.quality.outcomes import Outcomes
+from sidecar.records import Attributes, Buckets, LabelCounts, Metric
+from tests.instruments.rig import (
+    BROKEN,
+    COUNTS,
+    OK,
+    UPSTREAMS,
+    Way,
+    alert,
+    by_name,
+    comparing,
+    drifted,
+    grading,
+    labelled,
+    summary_of,
+    traffic_of,
+)
+
+
+def every_metric() -> list[Metric]:
+    way = Way("jsonl", 1, 2, 3)
+    windows = {("champion", "features"): summary_of(), ("champion", "predictions"): summary_of()}
+    return [
+        *traffic_metrics(traffic_of((OK, 0.1)), scheme="http", upstreams=UPSTREAMS),
+        *capture_metrics(COUNTS),
+        *sink_metrics([way]),
+        *export_metrics([way]),
+        *watch_metrics(drifted(), {"champion": [BROKEN]}, max_series=100),
+        *label_metrics(LabelCounts(1, 2, {"joined": 3}, 4, 5, 6), 7, Outcomes(), max_series=100),
+        *quality_metrics(grading(labelled(300)), max_series=100),
+        *bias_metrics(comparing(labelled(300)), max_series=100),
+        *alert_metrics([alert()], [way]),
+        *window_metrics(windows, max_series=100),
+        *info_metrics("1.2.3"),
+    ]
+
+
+def test_the_table_names_every_metric_and_no_other() -> None:
+    metrics = by_name(every_metric())
+    assert set(metrics) == set(INSTRUMENTS)
+    for name, metric in metrics.items():
+        assert (metric.kind, metric.unit, metric.description) == INSTRUMENTS[name]
+
+
+@pytest.mark.parametrize("name", INSTRUMENTS)
+def test_names_and_units_survive_both_ways_to_prometheus(name: str) -> None:
+    instrument = INSTRUMENTS[name]
+    assert re.fullmatch(r"(http|sidecar)(\.[a-z][a-z0-9_]*)+", name)
+    assert re.fullmatch(r"s|By|\{[a-z]+\}|", instrument.unit)
+    assert instrument.description
+    assert (instrument.kind == "histogram") == (instrument.unit in {"s", "By"} and name != "sidecar.capture.held")
+
+
+def test_every_value_is_a_plain_number() -> None:
+    kinds = {type(value) for metric in every_metric() for _, value in metric.points}
+    assert kinds <= {int, float, Buckets}
+
+
+def test_of_a_version_without_a_name_there_is_no_attribute() -> None:
+    assert whose("champion", "3") == {"sidecar.variant": "champion", "sidecar.version": "3"}
+    assert whose("a\udc80", "") == {"sidecar.variant": "a\\udc80"}
+
+
+NAN, INFINITE = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("limit", "means", "deviations", "omitted"),
+    [(0, [], [], 5), (1, [1.0], [4.0], 3), (2, [1.0, 3.0], [4.0, 5.0], 1), (3, [1.0, 3.0], [4.0, 5.0, 6.0], 0)],
+)
+def test_what_is_undefined_is_left_out_and_what_is_beyond_the_limit_is_counted(
+    limit: int, means: list[float], deviations: list[float], omitted: int
+) -> None:
+    at: Attributes = {}
+    named = {
+        "sidecar.feature.mean": [(at, 1.0), (at, NAN), (at, 3.0), (at, -INFINITE)],
+        "sidecar.feature.std": [(at, INFINITE), (at, 4.0), (at, 5.0), (at, 6.0)],
+    }
+
+    told, left = bounded(named, limit)
+
+    assert [[value for _, value in each.points] for each in told] == [means, deviations]
+    assert left == omitted

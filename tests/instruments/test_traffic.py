@@ -1,0 +1,150 @@
+import pytest
+
+from sidecar.instruments.traffic import traffic_metrics
+from sidecar.records import Attributes, Buckets, Metric
+from sidecar.stats.traffic import BYTES, OVERHEAD_SECONDS, SECONDS, Labels, Traffic
+from tests.instruments.rig import OK, UPSTREAMS, attributes, by_name, traffic_of
+
+
+def told(traffic: Traffic) -> dict[str, Metric]:
+    return by_name(traffic_metrics(traffic, scheme="http", upstreams=UPSTREAMS))
+
+
+def one(metric: Metric) -> Buckets:
+    (point,) = metric.points
+    assert isinstance(point[1], Buckets)
+    return point[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "bounds", "total"),
+    [
+        ("http.server.request.duration", SECONDS, 0.25),
+        ("http.client.request.duration", SECONDS, 0.225),
+        ("sidecar.upstream.first_byte.duration", SECONDS, 0.125),
+        ("sidecar.overhead.duration", OVERHEAD_SECONDS, 0.025),
+        ("http.server.request.body.size", BYTES, 1400.0),
+        ("http.server.response.body.size", BYTES, 180.0),
+    ],
+)
+def test_histograms_have_the_advised_bounds_and_exact_sums(name: str, bounds: tuple[float, ...], total: float) -> None:
+    buckets = one(told(traffic_of((OK, 0.05), (OK, 0.2)))[name])
+    assert buckets.bounds == bounds
+    assert (sum(buckets.counts), len(buckets.counts)) == (2, len(bounds) + 1)
+    assert buckets.total == pytest.approx(total)
+
+
+def test_a_value_on_a_bound_is_below_it() -> None:
+    counts = one(told(traffic_of((OK, 0.1), (OK, 0.1001), (OK, 11.0)))["http.server.request.duration"]).counts
+    expected = [0] * (len(SECONDS) + 1)
+    expected[SECONDS.index(0.1)] = expected[SECONDS.index(0.25)] = expected[-1] = 1
+    assert list(counts) == expected
+
+
+Plain = dict[str, str | int | bool]
+
+SERVED: Plain = {
+    "http.request.method": "POST",
+    "url.scheme": "http",
+    "http.route": "/infer",
+    "http.response.status_code": 200,
+    "sidecar.variant": "champion",
+    "sidecar.version": "3",
+}
+SENT: Plain = {
+    "http.request.method": "POST",
+    "server.address": "model",
+    "server.port": 8081,
+    "http.route": "/infer",
+    "http.response.status_code": 200,
+    "sidecar.variant": "champion",
+    "sidecar.version": "3",
+}
+
+
+def without(given: Plain, *names: str, **more: str) -> Plain:
+    kept: Plain = {name: value for name, value in given.items() if name not in names}
+    return {**kept, **{name.replace("_", "."): value for name, value in more.items()}}
+
+
+def with_(given: Plain, status: int, error: str = "") -> Plain:
+    return {**given, "http.response.status_code": status} | ({"error.type": error} if error else {})
+
+
+@pytest.mark.parametrize(
+    ("labels", "server", "client"),
+    [
+        (OK, SERVED, SENT),
+        (
+            OK._replace(version="", route=""),
+            without(SERVED, "sidecar.version", "http.route"),
+            without(SENT, "sidecar.version", "http.route"),
+        ),
+        (OK._replace(status=404), with_(SERVED, 404), with_(SENT, 404, "404")),
+        (OK._replace(status=500), with_(SERVED, 500, "500"), with_(SENT, 500, "500")),
+        (
+            OK._replace(status=502, error_type="reset"),
+            with_(SERVED, 502, "reset"),
+            without(SENT, "http.response.status_code", error_type="reset"),
+        ),
+        (
+            OK._replace(status=0, error_type="client_gone"),
+            without(SERVED, "http.response.status_code", error_type="client_gone"),
+            without(SENT, "http.response.status_code", error_type="client_gone"),
+        ),
+        (
+            OK._replace(variant="challenger"),
+            {**SERVED, "sidecar.variant": "challenger"},
+            {**without(SENT, "server.port"), "sidecar.variant": "challenger", "server.address": "/run/model.sock"},
+        ),
+    ],
+)
+def test_attributes_are_those_of_the_conventions(labels: Labels, server: Attributes, client: Attributes) -> None:
+    metrics = told(traffic_of((labels, 0.1)))
+    assert attributes(metrics["http.server.request.duration"]) == [server]
+    assert attributes(metrics["sidecar.overhead.duration"]) == [server]
+    assert attributes(metrics["http.client.request.duration"]) == [client]
+
+
+def test_a_request_that_upstream_did_not_answer_has_no_first_byte() -> None:
+    metrics = told(traffic_of((OK._replace(status=504, error_type="first_byte_timeout"), 0.1)))
+    assert metrics["sidecar.upstream.first_byte.duration"].points == []
+    assert one(metrics["http.client.request.duration"]).total == pytest.approx(0.09)
+
+
+def test_a_refused_request_is_no_request_of_ours() -> None:
+    metrics = told(traffic_of((Labels("", "", "_OTHER", "", 400, "bad_request"), 0.0)))
+    assert metrics["http.client.request.duration"].points == []
+    assert attributes(metrics["http.server.request.duration"]) == [
+        {
+            "http.request.method": "_OTHER",
+            "url.scheme": "http",
+            "http.response.status_code": 400,
+            "error.type": "bad_request",
+        }
+    ]
+
+
+def test_label_sets_that_are_exported_alike_are_one_point() -> None:
+    failed = OK._replace(status=500)
+    metrics = told(traffic_of((failed, 0.1), (failed._replace(error_type="500"), 0.2)))
+    buckets = one(metrics["http.server.request.duration"])
+    assert sum(buckets.counts) == 2
+    assert buckets.total == pytest.approx(0.3)
+
+
+def test_gauges_and_counters_of_the_traffic() -> None:
+    traffic = traffic_of((OK, 0.1))
+    traffic.enter("champion")
+    traffic.enter("champion")
+    traffic.tunnels["websocket"] += 3
+    traffic.folded = 7
+    metrics = told(traffic)
+    active = metrics["http.server.active_requests"]
+    assert active.points == [({"url.scheme": "http", "sidecar.variant": "champion"}, 2)]
+    assert metrics["sidecar.tunnels"].points == [({"network.protocol.name": "websocket"}, 3)]
+    assert metrics["sidecar.series.folded"].points == [({}, 7)]
+
+
+def test_an_idle_sidecar_has_no_durations() -> None:
+    assert {name for name, metric in told(Traffic(max_series=9)).items() if metric.points} == {"sidecar.series.folded"}

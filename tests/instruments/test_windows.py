@@ -1,0 +1,61 @@
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from sidecar.instruments.windows import SHOWN_QUANTILES, window_metrics
+from sidecar.records import Buckets, Metric
+from sidecar.stats.window import Window
+from tests.instruments.rig import attributes, by_name, summary_of
+
+
+def gauges(metrics: Sequence[Metric]) -> dict[tuple[str, str], float]:
+    """Every gauge of a column, by metric and column."""
+    return {
+        (metric.name.removeprefix("sidecar.feature."), str(at["sidecar.feature.name"])): value
+        for metric in metrics
+        for at, value in metric.points
+        if "sidecar.feature.name" in at and "sidecar.quantile" not in at and not isinstance(value, Buckets)
+    }
+
+
+def test_a_window_is_told_feature_by_feature() -> None:
+    metrics = window_metrics({("champion", "features"): summary_of()}, max_series=100)
+    assert gauges(metrics) == {
+        ("missing", "amount"): 1,
+        ("missing", "country"): 1,
+        ("missing", "empty"): 4,
+        ("mean", "amount"): 3.0,
+        ("std", "amount"): pytest.approx(math.sqrt(14 / 3)),
+        ("min", "amount"): 1.0,
+        ("max", "amount"): 6.0,
+        ("distinct", "country"): 2,
+    }
+    assert by_name(metrics)["sidecar.feature.rows"].points == [({"sidecar.variant": "champion"}, 4)]
+    quantiles = by_name(metrics)["sidecar.feature.quantile"]
+    assert [at["sidecar.quantile"] for at in attributes(quantiles)] == [f"{share:g}" for share in SHOWN_QUANTILES]
+    assert [value for _, value in quantiles.points] == [1.0, 2.0, 6.0]
+
+
+def test_predictions_have_metrics_of_their_own() -> None:
+    metrics = by_name(window_metrics({("champion", "predictions"): summary_of()}, max_series=100))
+    mean = metrics["sidecar.prediction.mean"]
+    assert mean.points == [({"sidecar.variant": "champion", "sidecar.prediction.name": "amount"}, 3.0)]
+    assert not any(name.startswith("sidecar.feature") for name in metrics)
+
+
+@pytest.mark.parametrize(("limit", "missing", "omitted"), [(0, 0, 6), (2, 2, 4), (4, 4, 2), (6, 6, 0), (99, 6, 0)])
+def test_columns_beyond_the_limit_are_counted(limit: int, missing: int, omitted: int) -> None:
+    windows = {("champion", "features"): summary_of(), ("challenger", "features"): summary_of()}
+    metrics = by_name(window_metrics(windows, max_series=limit))
+    told_missing = metrics["sidecar.feature.missing"].points if missing else []
+    assert len(told_missing) == missing
+    assert sum(value for _, value in metrics["sidecar.window.omitted"].points if isinstance(value, int)) == omitted
+
+
+def test_a_name_that_is_no_text_is_told_as_its_escape() -> None:
+    window = Window(rows=100, panes=10, seconds=60.0, max_features=8, max_categories=9)
+    window.update(("a\udc80",), np.array([[1.0]]), {}, 0.0)
+    metrics = by_name(window_metrics({("champion", "features"): window.snapshot().current(0.0)}, max_series=9))
+    assert attributes(metrics["sidecar.feature.mean"])[0]["sidecar.feature.name"] == "a\\udc80"
