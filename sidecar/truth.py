@@ -201,7 +201,7 @@ class Truth:
             with self._pipeline.surviving:
                 taken = await self._kept(batch)
             if taken is False:
-                break
+                return False
             # A fault of ours would come again with the same ones, and hold back all others.
             self._queue.remove(len(batch), lost=taken is None)
         return False

@@ -1,6 +1,7 @@
 import asyncio
 import logging
 import threading
+from functools import partial
 
 import pytest
 
@@ -15,11 +16,12 @@ def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_all_is_done_in_one_thread_in_the_order_in_which_it_was_asked_for() -> None:
     done: list[tuple[int, str]] = []
 
+    def note(number: int) -> None:
+        done.append((number, threading.current_thread().name))
+
     async def scenario() -> None:
         apart = Apart("the store")
-        await asyncio.gather(
-            *[apart.do(lambda n=n: done.append((n, threading.current_thread().name))) for n in range(9)]
-        )
+        await asyncio.gather(*[apart.do(partial(note, n)) for n in range(9)])
         apart.close()
 
     asyncio.run(scenario())
@@ -61,9 +63,13 @@ def test_a_fault_of_ours_does_not_end_there() -> None:
 def test_nothing_more_is_begun_when_it_is_closed_and_what_is_under_way_ends() -> None:
     gate, done = threading.Event(), threading.Event()
 
+    def work() -> None:
+        assert gate.wait(30)
+        done.set()
+
     async def scenario() -> None:
         apart = Apart("the store")
-        asyncio.ensure_future(apart.do(lambda: gate.wait(30) and done.set()))  # noqa: RUF006  (it is not waited for)
+        asyncio.ensure_future(apart.do(work))  # noqa: RUF006  (it is not waited for)
         later = asyncio.ensure_future(apart.do(done.clear))
         await asyncio.sleep(0)
         apart.close()
