@@ -193,13 +193,14 @@ class Explaining:
     async def _ask(self, budget: Budget) -> None:
         """Call, as often as the budget allows."""
         while True:
-            await asyncio.sleep(max(budget.due_s(self._pipeline.now_s()), TICK_S))
+            await asyncio.sleep(max(TICK_S, min(LOOK_S, budget.due_s(self._pipeline.now_s()))))
             with self._pipeline.surviving:
                 await self._explain(budget)
 
     async def _explain(self, budget: Budget) -> None:
         """Have one row explained, where there is one and a call may be made."""
-        if self._paused() or self._background is None or not self._candidates:
+        due = not budget.due_s(self._pipeline.now_s())
+        if not due or self._paused() or self._background is None or not self._candidates:
             return
         capture, rows = self._candidates.pop(next(iter(self._candidates)))
         upstream = self.upstreams.get(capture.variant)

@@ -110,6 +110,7 @@ class Monitor:
             *instruments.sink_metrics(self.pipeline.parts.deliveries),
             *windows,
             *await self._label_metrics(),
+            *await self._attribution_metrics(),
             *instruments.export_metrics(self.exporting.outlets),
             *instruments.alert_metrics(self.watching.alerting.alerts, self.watching.alerting.outlets),
             *instruments.info_metrics(__version__),
@@ -128,6 +129,13 @@ class Monitor:
                 *instruments.bias_metrics(truth.comparing, max_series=limit),
             ]
         )
+
+    async def _attribution_metrics(self) -> list[Metric]:
+        """What attributions say, where a monitor wants them."""
+        explaining = self.watching.explaining
+        if explaining is None:
+            return []
+        return await asyncio.to_thread(instruments.attribution_metrics, explaining.monitor, explaining.calls)
 
     async def _window_metrics(self) -> list[Metric]:
         """Those of the current windows and their drift, made in a thread: many features take milliseconds."""

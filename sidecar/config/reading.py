@@ -59,6 +59,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
+def _one_of(names: list[str]) -> str:
+    return f"one of {', '.join(names)}" if names else "none here"
+
+
 class _Reader:
     """The walk over one document. A path is where it stands; what it cannot read is noted and BROKEN."""
 
@@ -97,7 +101,8 @@ class _Reader:
         names = [option.name for option in known]
         for name in value:
             if name not in names:
-                self._fault(_join(path, name), "unknown key" + nearest(name, names))
+                likely = nearest(name, names) or f"; expected {_one_of(names)}"
+                self._fault(_join(path, name), f"unknown key{likely}")
         found = {}
         for option in known:
             if option.name in value:

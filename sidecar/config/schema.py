@@ -290,6 +290,7 @@ class Alerts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         AlertRule(check="dependence"),
         AlertRule(monitor="quality"),
         AlertRule(monitor="bias"),
+        AlertRule(monitor="attribution"),
     )
     # Nobody is told whom the user has not named.
     channels: Annotated[tuple[Part, ...], Meta(max_length=16, description="Who is told.")] = ()

@@ -1,6 +1,7 @@
 """What turns the sidecar's state into metrics: one module a subject, and the table of all that is exported."""
 
 from sidecar.instruments.alerts import alert_metrics
+from sidecar.instruments.attribution import attribution_metrics
 from sidecar.instruments.bias import bias_metrics
 from sidecar.instruments.captures import CaptureCounts, capture_metrics
 from sidecar.instruments.drift import watch_metrics
@@ -18,6 +19,7 @@ __all__ = [
     "Outlet",
     "SinkOutlet",
     "alert_metrics",
+    "attribution_metrics",
     "bias_metrics",
     "capture_metrics",
     "export_metrics",

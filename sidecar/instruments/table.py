@@ -86,6 +86,8 @@ INSTRUMENTS: dict[str, Instrument] = {
         "gauge", "{point}", "Scores, estimates and evidence beyond the limit of series"
     ),
     "sidecar.bias.metric": Instrument("gauge", "", "Bias metrics of the latest labelled rows, by Clarify's names"),
+    "sidecar.attribution.ndcg": Instrument("gauge", "", "How much of the reference's ranking of features is left"),
+    "sidecar.attribution.calls": Instrument("counter", "{call}", "Calls of ours to the model, by what became of them"),
     "sidecar.bias.omitted": Instrument("gauge", "{point}", "Bias metrics beyond the limit of series"),
     "sidecar.alerts": Instrument("gauge", "{alert}", "Alerts that are pending or firing"),
     "sidecar.alert.delivered": Instrument("counter", "{notice}", "Notices that a channel took"),

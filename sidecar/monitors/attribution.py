@@ -157,10 +157,12 @@ class Attributing:
     @property
     def _belongs_to(self) -> bytes:
         weighing, options = self._weighing, self.options
-        told = (KIND, weighing.reference_rows, weighing.rows, sorted(weighing.stated.items()), options.prefix)
-        how = (options.pointer, options.calls_per_minute > 0, options.output, options.background_rows)
-        resting = _digest(self._background) if options.calls_per_minute and self._background is not None else b""
-        return sha256(repr((told, how)).encode("utf-8", "backslashreplace") + resting).digest()
+        told = (KIND, weighing.reference_rows, weighing.rows, sorted(weighing.stated.items()))
+        how: tuple[object, ...] = (options.prefix, options.pointer)
+        if options.calls_per_minute:
+            resting = b"" if self._background is None else _digest(self._background)
+            how = (options.output, options.background_rows, resting)
+        return sha256(repr((told, how)).encode("utf-8", "backslashreplace")).digest()
 
     def _none(self) -> Versions[Attributed]:
         return Versions(lambda: Attributed(self._weighing))

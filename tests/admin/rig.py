@@ -20,7 +20,9 @@ from sidecar.alerts.rules import Rule
 from sidecar.alerts.store import Store
 from sidecar.config.addresses import Address, SocketAddress
 from sidecar.exchange import Exchange
+from sidecar.explaining import Explaining
 from sidecar.instruments import CaptureCounts
+from sidecar.monitors.attribution import Attribution
 from sidecar.monitors.bias import Comparing
 from sidecar.monitors.data import Data, Following, WindowSize
 from sidecar.monitors.quality import Grading
@@ -204,6 +206,21 @@ class Sidecar:
         truth = Truth(self.pipeline, store, grading=grading, comparing=comparing, groups=(), wall_s=self.wall_s)
         self.watching.truth = truth
         return truth
+
+    def explain(self, column: str) -> None:
+        """Have the monitor of attributions, whose champion rests on another column than on this one by now."""
+        monitor = Attribution(reference_rows=50, rows=50).attribute()
+        for values in ((0.7, 0.1), (0.1, 0.7)):
+            monitor.take(capture(), (column, "other"), np.tile(values, (50, 1)))
+        monitor.assess(self.wall_s())
+        self.watching.explaining = Explaining(
+            self.pipeline,
+            monitor,
+            upstreams={},
+            paused=lambda: False,
+            wall_s=self.wall_s,
+            rng=np.random.default_rng(0),
+        )
 
     def view(self) -> View:
         return View(

@@ -51,6 +51,7 @@ DOCUMENTS = {
     "/v1/drift": "/v1/drift",
     "/v1/quality": "/v1/quality",
     "/v1/bias": "/v1/bias",
+    "/v1/attribution": "/v1/attribution",
     "/v1/reference": "/v1/reference",
     "/v1/alerts": "/v1/alerts",
     f"/v1/alerts/{ID}": "/v1/alerts/{id}",
@@ -58,7 +59,7 @@ DOCUMENTS = {
     "/v1/captures": "/v1/captures",
 }
 """What is asked, by the path that describes it."""
-NOT_FOUND = {"/v1/violations", "/v1/quality", "/v1/bias", f"/v1/alerts/{ID}"}
+NOT_FOUND = {"/v1/violations", "/v1/quality", "/v1/bias", "/v1/attribution", f"/v1/alerts/{ID}"}
 """Where nothing is watched."""
 STRICT = Monitoring(datatype_threshold=1.0, domain_threshold=1.0)
 CONSTRAINTS = Constraints(
@@ -121,6 +122,7 @@ def alarmed(rows: int = 300) -> Sidecar:
     sidecar.alerting.alerts = [alert(ID), alert("f" * 16, state="resolved", resolved_s=1.0, pending_s=0.0)]
     sidecar.watching.learn(500, None)
     sidecar.judge(*judged("amount"))
+    sidecar.explain("amount")
     return sidecar
 
 
@@ -321,6 +323,7 @@ def test_a_name_that_is_no_unicode_is_told_as_its_escape(path: str) -> None:
     finding = Finding(Key("data", "psi", "champion", "features"), "3", (carrier,), 1, 1, "\ud800")
     sidecar.alerting.alerts = [alert(ID, finding=finding)]
     sidecar.judge(*judged("\udc80"))
+    sidecar.explain("\udc80")
 
     answer = got(sidecar, path)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sidecar.instruments import CaptureCounts
+from sidecar.monitors.attribution import Attributing, Attribution
 from sidecar.monitors.bias import Bias, Comparing
 from sidecar.monitors.data import Data, Following, WindowSize
 from sidecar.monitors.groups import FacetOf
@@ -30,6 +31,7 @@ from sidecar.reference.learning import Learner
 from sidecar.stats.summary import Summary
 from sidecar.stats.traffic import Labels, Traffic
 from sidecar.stats.window import Window
+from tests.admin.rig import capture
 
 NOW_S = 1_700_010_000.0
 """Behind all rows."""
@@ -151,3 +153,12 @@ def comparing(*batches: Labelled, options: Bias | None = None) -> Comparing:
         made.take(rows)
     made.assess(NOW_S)
     return made
+
+
+def attributing() -> Attributing:
+    """A model whose answers rest on another feature than they did."""
+    monitor = Attribution(reference_rows=50, rows=50).attribute()
+    for values in ((0.75, 0.125), (0.0, 0.5)):
+        monitor.take(capture(), ("amount", "age"), np.tile(values, (50, 1)))
+        monitor.assess(NOW_S)
+    return monitor

@@ -5,6 +5,7 @@ import pytest
 from sidecar.instruments import (
     INSTRUMENTS,
     alert_metrics,
+    attribution_metrics,
     bias_metrics,
     capture_metrics,
     export_metrics,
@@ -26,6 +27,7 @@ from tests.instruments.rig import (
     UPSTREAMS,
     Way,
     alert,
+    attributing,
     by_name,
     comparing,
     drifted,
@@ -48,6 +50,7 @@ def every_metric() -> list[Metric]:
         *label_metrics(LabelCounts(1, 2, {"joined": 3}, 4, 5, 6), 7, Outcomes(), max_series=100),
         *quality_metrics(grading(labelled(300)), max_series=100),
         *bias_metrics(comparing(labelled(300)), max_series=100),
+        *attribution_metrics(attributing(), {"made": 3, "failed": 1}),
         *alert_metrics([alert()], [way]),
         *window_metrics(windows, max_series=100),
         *info_metrics("1.2.3"),

@@ -10,6 +10,8 @@ from sidecar.monitors import graded, pieces
 from sidecar.monitors.graded import BLOCK_ROWS, COMPARED_ROWS, EVERY_S, LEAST_ROWS, Graded, mean_of
 from sidecar.quality.reading import Reading, Task
 from sidecar.records import Labelled
+from sidecar.stats.columns import Cells
+from sidecar.stats.moments import Floats
 from tests.monitors.labelled import answers, column, cut, labelled, rows
 from tests.monitors.rig import NAN, nothing, of, same
 
@@ -18,10 +20,20 @@ TESTS: tuple[graded.Test, ...] = ("worse", "loss", "up", "down")
 
 
 def made(
-    task: Task = "binary", *, learned: int = LEARNED, stated: float | None = None, tolerance: float = 0.02
+    task: Task = "binary",
+    *,
+    learned: int = LEARNED,
+    stated: float | None = None,
+    tolerance: float = 0.02,
+    relation: float = 0.01,
+    rows_per_alarm: float = 1e4,
 ) -> Graded:
     testing = graded.Terms(
-        reference_rows=learned, stated_loss=stated, tolerance=tolerance, relation_tolerance=0.03, false_alarms_per=1e4
+        reference_rows=learned,
+        stated_loss=stated,
+        tolerance=tolerance,
+        relation_tolerance=relation,
+        false_alarms_per=rows_per_alarm,
     )
     return Graded(testing, Reading(task=task), rows=1000, seconds=1e9)
 
@@ -369,3 +381,73 @@ def test_the_state_is_of_arrays_as_they_are() -> None:
 
     for name, part in again.state().items():
         same(part, STATE[name])
+
+
+def coins(n: int, *, weights: Floats | None = None, seed: int = 1) -> Labelled:
+    """Rows of a model that is sure of nothing, and right as often as it says."""
+    rng = np.random.default_rng(seed)
+    told, label = np.full(n, 0.5), (rng.random(n) < 0.5).astype(np.float64)
+    return labelled(nothing(n), column(told.tolist(), "score"), column(label.tolist(), "label"), weights=weights)
+
+
+def test_with_few_rows_to_expect_it_from_the_relation_may_be_farther_off() -> None:
+    """A mean of 200 coins is as uncertain as 0.035: whoever takes it at its word is sure to find a change."""
+    alarms = sum(
+        fed(made(learned=200, rows_per_alarm=1e9, relation=0.03), cut(coins(20_000, seed=seed), [])).moved is not None
+        for seed in range(12)
+    )
+
+    assert alarms == 0
+
+
+@pytest.mark.parametrize("test", ["loss", "up", "down"])
+def test_from_many_rows_the_relation_may_be_as_far_off_as_was_asked_for(test: graded.Test) -> None:
+    one = fed(made(learned=graded.EXPECTED_ROWS, relation=0.03), [coins(graded.EXPECTED_ROWS + 1)])
+
+    standing = one.standing(test)
+    assert standing is not None
+    assert 2 * standing.limit - 1 == pytest.approx(0.03)
+
+
+def test_a_few_heavy_rows_make_a_mean_as_uncertain_as_few_rows() -> None:
+    weights = np.ones(2001)
+    weights[:50] = 100.0
+    one, plain = (fed(made(learned=2000), [coins(2001, weights=each)]) for each in (weights, None))
+
+    assert one.yardstick is not None
+    assert plain.yardstick is not None
+    assert one.yardstick.even_rows == pytest.approx(69.5)
+    assert plain.yardstick.even_rows == 2000
+    for test in TESTS:
+        heavy, even = one.standing(test), plain.standing(test)
+        assert heavy is not None
+        assert even is not None
+        assert heavy.limit > even.limit + 0.05
+
+
+def test_wide_rows_and_long_texts_are_not_kept_whole() -> None:
+    n, wide = 4, 300
+    texts: dict[int, Cells] = {0: ["x" * 100_000] * n, wide - 1: ["y"] * n}
+    asked = of(np.full((n, wide), NAN), *(f"f{place}" for place in range(wide)), texts=texts)
+    told: dict[int, Cells] = {0: ["z" * 100_000] * n}
+    one = made()
+    one.take(labelled(asked, of(np.full(n, NAN), "answer", texts=told), column(["1"] * n, "label")))
+
+    assert sum(part.nbytes for name, part in one.state().items() if name.startswith("rows.")) < 25_000
+
+
+def test_how_things_stand_may_be_asked_while_rows_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = fed(made(), [right(LEARNED, 20), right(1, 0)])
+    asked: list[int] = []
+
+    def ago_s(_: Graded, rows: int) -> float:
+        asked.append(rows)
+        if len(asked) == 1:  # here the rows are taken, and the alarm has just been given
+            one.standing("worse")
+        return 17.0
+
+    monkeypatch.setattr(Graded, "_ago_s", ago_s)
+    one.take(right(200, 2))
+
+    assert one.worse is not None
+    assert (len(asked) > 1, one.worse.since_s) == (True, 17.0)

@@ -20,7 +20,7 @@ NOW_S = 5000.0
 
 def made(task: Task = "binary", *, seconds: float = 1e9, positive: str = "1") -> Graded:
     testing = Terms(
-        reference_rows=1000, stated_loss=None, tolerance=0.02, relation_tolerance=0.03, false_alarms_per=1e5
+        reference_rows=1000, stated_loss=None, tolerance=0.02, relation_tolerance=0.025, false_alarms_per=1e5
     )
     return Graded(testing, Reading(task=task, positive=positive), rows=3000, seconds=seconds)
 

@@ -40,7 +40,7 @@ def at_accuracy(rng: np.random.Generator, n: int, accuracy: float) -> Labelled:
 
 def history(task: Task = "binary") -> list[Labelled]:
     rng = np.random.default_rng(1)
-    return [rows(rng, 700, task), rows(rng, 500, task, moved=4.0 if task == "regression" else 1.0, begins_s=700.0)]
+    return [rows(rng, 700, task), rows(rng, 900, task, moved=4.0 if task == "regression" else 1.0, begins_s=700.0)]
 
 
 def told(one: Grading) -> object:
@@ -243,7 +243,11 @@ def test_a_reference_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         grading("regression", stated(tmp_path, "binary", accuracy=0.9))
     (tmp_path / "statistics.json").unlink()
     (tmp_path / "statistics.json").mkdir()
-    with pytest.raises(ConfigError, match="expected a file that can be read"):
+    with pytest.raises(ConfigError, match=r"^reference: .*/statistics\.json: expected a file that can be read: "):
+        grading("binary", options)
+    (tmp_path / "constraints.json").write_text("{")
+    (tmp_path / "statistics.json").rmdir()
+    with pytest.raises(ConfigError, match=r"^reference: .*/constraints\.json: "):
         grading("binary", options)
 
 
@@ -321,7 +325,7 @@ def test_windows_may_be_of_another_size_after_a_restart_and_tests_not_of_other_s
     again.assess(NOW_S)
 
     assert again.grades[VERSION].window.rows == 300
-    assert again.grades[VERSION].lifetime.rows == 1200
+    assert again.grades[VERSION].lifetime.rows == 1600
     for other in (replace(QUALITY, tolerance=0.1), replace(QUALITY, reference_rows=500)):
         assert not grading("binary", other).restore(one.state())
     assert not grading("multiclass").restore(one.state())

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.quality.ledger import Ledger
+from sidecar.quality.ledger import MOST_PIECES, Ledger
 
 
 def filled(times: Sequence[float], *, rows: int = 4, seconds: float = 100.0) -> Ledger:
@@ -23,6 +23,40 @@ def test_it_holds_the_latest_rows_in_the_order_of_their_time_however_they_came(t
     latest = [number for number in order if times[number] >= 200.0]
     assert sorted(found.tolist()) == sorted(times[number] for number in latest)
     assert [times[number] for number in columns.get("number", np.empty(0)).tolist()] == found.tolist()
+
+
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=30), st.integers(1, 400))
+def test_in_what_batches_rows_come_makes_no_difference(sizes: list[int], rows: int) -> None:
+    times_s = np.random.default_rng(1).permutation(sum(sizes)).astype(np.float64)
+    one, many = Ledger(rows=rows, seconds=100.0), Ledger(rows=rows, seconds=100.0)
+    one.add(times_s, {"number": np.arange(len(times_s))})
+    for end, size in zip(np.cumsum(sizes).tolist(), sizes, strict=True):
+        many.add(times_s[end - size : end], {"number": np.arange(end - size, end)})
+
+    np.testing.assert_equal(many.current(1000.0), one.current(1000.0))
+    np.testing.assert_equal(many.current(50.0), one.current(50.0))
+
+
+def test_single_rows_are_put_together_now_and_then() -> None:
+    ledger = filled([float(time) for time in range(3000)], rows=3000, seconds=1e9)
+
+    assert len(ledger._pieces) <= MOST_PIECES
+    assert ledger.current(3000.0)[1]["number"].tolist() == list(range(3000))
+
+
+def test_before_the_first_row_there_is_nothing() -> None:
+    ledger = Ledger(rows=4, seconds=1.0)
+    ledger.add(np.empty(0), {"number": np.empty(0)})
+
+    assert (len(ledger), ledger.current(0.0)[1]) == (0, {})
+    assert list(ledger.state()) == ["times_s"]
+
+
+def test_it_holds_no_more_of_what_it_was_given_than_its_rows() -> None:
+    ledger = Ledger(rows=10, seconds=1e9)
+    ledger.add(np.arange(1000.0), {"number": np.arange(1000)})
+
+    assert [array.base for array in (*ledger.state().values(),)] == [None, None]
 
 
 def test_what_is_too_old_now_is_left_out_though_nothing_newer_came() -> None:
@@ -48,6 +82,14 @@ def test_it_goes_on_from_its_state() -> None:
     again.restore(ledger.state())
 
     np.testing.assert_equal(again.current(3.0), ledger.current(3.0))
+
+
+def test_a_state_without_a_column_that_must_be_there_is_refused() -> None:
+    ledger = Ledger(rows=4, seconds=100.0)
+    ledger.restore({"times_s": np.empty(0)}, ("number",))
+
+    with pytest.raises(KeyError, match="number"):
+        ledger.restore({"times_s": np.array([1.0])}, ("number",))
 
 
 def test_a_state_with_columns_of_different_lengths_is_refused() -> None:

@@ -51,6 +51,14 @@ def test_a_class_is_the_same_however_it_is_written(true: Scalar, said: Scalar) -
     assert (found.classes, found.actual.tolist(), found.predicted.tolist()) == (("0", "1"), [1, 0], [1, 0])
 
 
+@pytest.mark.parametrize("positive", ["1", "true", "True"])
+def test_of_two_classes_true_is_1_as_csv_of_pandas_has_it(positive: str) -> None:
+    found = binary(["True", "False", True, False, "true", 1, 0], {"label": [1, 0, 1, 0, 1, 1, 0]}, positive=positive)
+
+    assert found.actual.tolist() == [1, 0, 1, 0, 1, 1, 0]
+    assert found.predicted.tolist() == [1, 0, 1, 0, 1, 1, 0]
+
+
 def test_one_column_of_numbers_between_0_and_1_is_the_probability() -> None:
     found = binary([1, 0], {"prediction": [0.7, 0.4]})
 
@@ -149,3 +157,14 @@ def test_replies_without_columns_say_nothing() -> None:
 @pytest.mark.parametrize(("number", "text"), [(3.0, "3"), (-0.0, "0"), (1e300, str(int(1e300))), (math.inf, "inf")])
 def test_a_number_names_a_class(number: float, text: str) -> None:
     assert class_of(number) == text
+
+
+def test_of_more_classes_than_are_told_apart_the_answer_is_still_the_likeliest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MAX_CLASSES", 3)
+    replies = {"a": [0.1, 0.4, 0.0], "b": [0.1, 0.1, 0.1], "c": [0.5, 0.3, 0.3], "d": [0.3, 0.2, 0.6]}
+    found = answers(Reading(task="multiclass").read(labelled([2, 0, 3], replies)))
+
+    assert found.classes == ("0", "1", "other")
+    assert (found.predicted.tolist(), found.actual.tolist()) == ([2, 0, 2], [2, 0, 2])
+    assert found.probabilities is not None
+    np.testing.assert_allclose(found.probabilities, [[0.1, 0.1, 0.8], [0.4, 0.1, 0.5], [0.0, 0.1, 0.9]])

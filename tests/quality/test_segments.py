@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 from collections.abc import Callable
 from itertools import combinations, product
 
@@ -7,6 +8,7 @@ import pytest
 from numpy.random import default_rng
 from scipy import stats
 
+from sidecar.quality import segments as module
 from sidecar.quality.relation import Labelled
 from sidecar.quality.segments import Segment, segments
 from sidecar.stats.moments import Counts, Floats
@@ -180,3 +182,43 @@ def test_the_model_s_own_answers_make_no_slices() -> None:
 
     assert places(segments(reference, current)) == [((5,), (4,))]
     assert segments(reference, current, outputs=1) == ()
+
+
+def wide(seed: int, rate: Callable[[Counts], Floats | float]) -> Labelled:
+    return losses(seed, n=2000, k=400, rate=rate)
+
+
+def telling(codes: Counts) -> Floats:
+    return np.where(codes[:, 390] == 1, 0.3, 0.1)
+
+
+def test_of_many_columns_every_one_is_looked_at_by_itself() -> None:
+    current = wide(2, lambda codes: np.where(codes[:, 395] == 3, 0.5, telling(codes)))
+
+    assert places(segments(wide(1, telling), current)) == [((395,), (3,))]
+
+
+def test_of_many_columns_those_are_paired_that_tell_most_of_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_PAIRED", 8)
+
+    def before(codes: Counts) -> Floats:
+        return telling(codes) + 0.15 * (codes[:, 7] == 0)
+
+    def after(codes: Counts) -> Floats:
+        return np.where((codes[:, 7] == 2) & (codes[:, 390] == 5), 0.95, before(codes))
+
+    reference, current = losses(1, n=4000, k=400, rate=before), losses(2, n=4000, k=400, rate=after)
+
+    assert places(segments(reference, current)) == [((7, 390), (2, 5))]
+
+
+def test_a_thousand_columns_take_no_more_memory_than_what_they_hold() -> None:
+    rng = default_rng(1)
+    codes = rng.integers(0, 20, (400, 1000))
+    rows = labelled(codes, (rng.random(400) < 0.1).astype(np.float64), np.ones(400))
+    tracemalloc.start()
+    segments(rows, rows)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert most < 200e6
