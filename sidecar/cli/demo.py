@@ -7,6 +7,12 @@ import click
 SHORTEST_DRIFT_S = 20.0
 """Before an alert is told, and before it is resolved, it is held for some seconds."""
 
+FRAUD_S = 90.0
+"""Of --fraud, where nothing is said."""
+
+FRAUD_HELD_S, FRAUD_ROWS = 30.0, 1300
+"""Of --fraud at least: for labels to come and an alert to be held, and for payments that tell something."""
+
 
 @click.command()
 @click.option(
@@ -21,7 +27,7 @@ SHORTEST_DRIFT_S = 20.0
     "--seconds",
     type=click.FloatRange(0, min_open=True),
     metavar="NUMBER",
-    help="End after so many seconds of requests; without it, Ctrl-C ends the demo.",
+    help=f"End after so many seconds of requests; without it, Ctrl-C ends the demo, and --fraud after {FRAUD_S:g} s.",
 )
 @click.option(
     "--captures",
@@ -30,7 +36,8 @@ SHORTEST_DRIFT_S = 20.0
     help="Where to write captures; without it, a new temporary folder, which is kept.",
 )
 @click.option("--drift", is_flag=True, help="Make a reference, shift the rows after a while, and show the alert.")
-def demo(*, rate: float, seconds: float | None, captures: Path | None, drift: bool) -> int:
+@click.option("--fraud", is_flag=True, help="Post labels late, have fraud change its kind, and show the alert.")
+def demo(*, rate: float, seconds: float | None, captures: Path | None, drift: bool, fraud: bool) -> int:
     """Show the sidecar at work: a real model server, the sidecar before it, and a client that sends real rows.
 
     Trains a scikit-learn model on the breast cancer data that scikit-learn carries, serves it with MLServer over the
@@ -41,12 +48,25 @@ def demo(*, rate: float, seconds: float | None, captures: Path | None, drift: bo
     alert is told as it reaches a webhook receiver, and so is its end when the rows are as usual again. The exit code is
     0 if all this was seen: one alert, of the shifted features and no others, and one resolved notice.
 
+    With --fraud, the model is one of card fraud, trained on simulated payments: no package carries real ones. Labels
+    are posted some seconds late, out of order, some twice, some never. After a while other payments are fraud, while
+    payments come as before. The exit code is 0 if all was seen: the model becomes worse, one alert says that it is
+    concept drift, and the webhook, which stands for a retraining, is called once.
+
     \b
       sidecar demo --seconds 30
       sidecar demo --drift --seconds 60
+      sidecar demo --fraud
     """  # noqa: D301  # click's mark of what is not to be wrapped
-    if drift and seconds is not None and seconds < SHORTEST_DRIFT_S:
-        raise click.BadParameter(f"expected at least {SHORTEST_DRIFT_S:g} with --drift.", param_hint="--seconds")
-    from sidecar.demo.demo import Options, run  # after the options are read: a refusal should not wait for it
+    if drift and fraud:
+        raise click.UsageError("--drift and --fraud: expected one of them.")
+    if fraud and seconds is None:
+        seconds = FRAUD_S
+    least_s = SHORTEST_DRIFT_S if drift else FRAUD_HELD_S + FRAUD_ROWS / rate if fraud else 0.0
+    if seconds is not None and seconds < least_s:
+        told = "--drift" if drift else f"--fraud at {rate:g} requests per second"
+        raise click.BadParameter(f"expected at least {least_s:g} with {told}.", param_hint="--seconds")
+    from sidecar.demo.demo import run  # after the options are read: a refusal should not wait for it
+    from sidecar.demo.stage import Options
 
-    return run(Options(rate, seconds, captures, drift))
+    return run(Options(rate, seconds, captures, drift, fraud))

@@ -1,7 +1,9 @@
 """The demo's client: sends rows at an even rate, over a few connections that stay open."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
 import aiohttp
 
@@ -10,6 +12,20 @@ from sidecar.demo.ending import is_set_within
 CONNECTIONS = 8
 TIMEOUT = aiohttp.ClientTimeout(total=10.0)
 HEADERS = {"Content-Type": "application/json", "User-Agent": "sidecar-demo"}
+
+
+class Request(NamedTuple):
+    """What to send.
+
+    Args:
+        body: JSON.
+        headers: Its own ones.
+        answered: Is told of the reply's header fields, where it is a good one.
+    """
+
+    body: bytes
+    headers: Mapping[str, str] = MappingProxyType({})
+    answered: Callable[[Mapping[str, str]], None] | None = None
 
 
 class Pace:
@@ -40,7 +56,7 @@ class Client:
 
     Args:
         url: Where to.
-        bodies: What, without an end.
+        source: What, without an end.
         rate: Requests per second.
         now_s: A clock that does not go back.
 
@@ -49,9 +65,9 @@ class Client:
         errors: Those of them that were not answered with 200.
     """
 
-    def __init__(self, url: str, bodies: Iterator[bytes], rate: float, now_s: Callable[[], float]) -> None:
+    def __init__(self, url: str, source: Iterator[Request], rate: float, now_s: Callable[[], float]) -> None:
         self._url = url
-        self._bodies = bodies
+        self._source = source
         self._now_s = now_s
         self._pace = Pace(rate, start_s=now_s())
         self.requests = 0
@@ -65,14 +81,17 @@ class Client:
 
     async def _send_on(self, session: aiohttp.ClientSession, stop: asyncio.Event) -> None:
         while not await is_set_within(stop, self._pace.next_s(self._now_s()) - self._now_s()):
-            answered = await self._send(session, next(self._bodies))
+            answered = await self._send(session, next(self._source))
             self.requests += 1
             self.errors += not answered
 
-    async def _send(self, session: aiohttp.ClientSession, body: bytes) -> bool:
+    async def _send(self, session: aiohttp.ClientSession, request: Request) -> bool:
+        headers = {**HEADERS, **request.headers}
         try:
-            async with session.post(self._url, data=body, headers=HEADERS, timeout=TIMEOUT) as reply:
+            async with session.post(self._url, data=request.body, headers=headers, timeout=TIMEOUT) as reply:
                 await reply.read()
-                return reply.status == 200
         except (aiohttp.ClientError, TimeoutError):
             return False
+        if reply.status == 200 and request.answered:
+            request.answered(reply.headers)
+        return reply.status == 200

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sidecar.records import JSON
+
 NAME = "breast-cancer"
 VERSION = "1"
-PATH = f"/v2/models/{NAME}/infer"
 KEPT_BACK_RATIO = 0.4
 SEED = 0
 OUTPUTS = ("predict", "predict_proba")
@@ -57,8 +58,8 @@ def train(folder: Path) -> Trained:
     )
 
 
-def write_settings(folder: Path, port: int) -> None:
-    """Tell MLServer what to serve, and to listen on this port of the loopback alone.
+def write_settings(folder: Path, name: str, port: int) -> None:
+    """Tell MLServer what to serve under this name, and to listen on this port of the loopback alone.
 
     Its gRPC server cannot be switched off: it gets a port of the kernel's choice.
     """
@@ -71,7 +72,7 @@ def write_settings(folder: Path, port: int) -> None:
         "debug": False,
     }
     model = {
-        "name": NAME,
+        "name": name,
         "implementation": "mlserver_sklearn.SKLearnModel",
         "parameters": {"uri": "./model.joblib", "version": VERSION},
     }
@@ -79,19 +80,23 @@ def write_settings(folder: Path, port: int) -> None:
     (folder / "model-settings.json").write_text(json.dumps(model))
 
 
-def body(features: Sequence[str], row: Sequence[float]) -> bytes:
+def body(features: Sequence[str], row: Sequence[float | str]) -> bytes:
     """The request for one row: a tensor for each feature, in the Open Inference Protocol.
 
-    `content_type: pd` is MLServer's word for "these tensors are the columns of one table".
+    `content_type: pd` is MLServer's word for "these tensors are the columns of one table", `str` for texts.
 
     Example:
         >>> body(["area"], [1001.0])[:96].decode()
         '{"parameters":{"content_type":"pd"},"inputs":[{"name":"area","shape":[1,1],"datatype":"FP64","da'
     """
-    columns = [
-        {"name": name, "shape": [1, 1], "datatype": "FP64", "data": [value]}
-        for name, value in zip(features, row, strict=True)
-    ]
+    columns = [_tensor(name, value) for name, value in zip(features, row, strict=True)]
     outputs = [{"name": name} for name in OUTPUTS]
     document = {"parameters": {"content_type": "pd"}, "inputs": columns, "outputs": outputs}
     return json.dumps(document, separators=(",", ":")).encode()
+
+
+def _tensor(name: str, value: float | str) -> JSON:
+    if isinstance(value, str):
+        text = {"content_type": "str"}
+        return {"name": name, "shape": [1, 1], "datatype": "BYTES", "data": [value], "parameters": text}
+    return {"name": name, "shape": [1, 1], "datatype": "FP64", "data": [value]}

@@ -4,22 +4,14 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from sidecar.demo import model
 from sidecar.demo.children import Command, free_ports
-
-HOLD_S, RESOLVE_S = 2.0, 5.0
-"""Of the demo's alert rule: short, for a screen that somebody watches."""
-
-FALSE_ALARMS_PER = 1_000_000
-"""Rows in which one false alarm is allowed: the default, written out for who reads the demo's configuration."""
-
-HOLD_ROWS = 100
-"""The shifted features are found within 50 rows of each other, and belong into one alert: twice that at a low rate."""
+from sidecar.records import JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +21,7 @@ class Place:
     Args:
         folder: For all that has no other place.
         captures: Where the sidecar writes its captures.
+        name: The model's.
         server: The model server.
         listener: The sidecar, in front of it.
         admin: The sidecar's admin side.
@@ -36,6 +29,7 @@ class Place:
 
     folder: Path
     captures: Path
+    name: str
     server: str
     listener: str
     admin: str
@@ -61,6 +55,11 @@ class Place:
         return self.folder / "sidecar.yaml"
 
     @property
+    def state(self) -> Path:
+        """What the sidecar is to know after a restart, and predictions that await their labels."""
+        return self.folder / "state"
+
+    @property
     def secret(self) -> Path:
         """What the alerts are signed with."""
         return self.folder / "webhook.secret"
@@ -68,12 +67,12 @@ class Place:
     @property
     def inference(self) -> str:
         """Where clients send rows."""
-        return f"http://{self.listener}{model.PATH}"
+        return f"http://{self.listener}/v2/models/{self.name}/infer"
 
     @property
     def server_ready(self) -> str:
         """Answers with 200 when the model is loaded."""
-        return f"http://{self.server}/v2/models/{model.NAME}/ready"
+        return f"http://{self.server}/v2/models/{self.name}/ready"
 
     @property
     def sidecar_ready(self) -> str:
@@ -81,15 +80,16 @@ class Place:
         return f"http://{self.admin}/readyz"
 
 
-def fresh_place(captures: Path | None) -> Place:
+def fresh_place(name: str, captures: Path | None) -> Place:
     """A new temporary folder, and ports that are free now.
 
     Args:
+        name: The model's.
         captures: The folder for captures; None for one in the new folder.
     """
     folder = Path(tempfile.mkdtemp(prefix="sidecar-demo-"))
     addresses = (f"127.0.0.1:{port}" for port in free_ports(3))
-    place = Place(folder, captures.resolve() if captures else folder / "captures", *addresses)
+    place = Place(folder, captures.resolve() if captures else folder / "captures", name, *addresses)
     place.model.mkdir()
     return place
 
@@ -129,21 +129,20 @@ def watching_command(place: Place) -> Command:
     return _command(place, "sidecar", "run", *flags)
 
 
-def write_configuration(place: Place, webhook: str, rate: float) -> None:
+def write_configuration(place: Place, webhook: str, sections: Mapping[str, JSON], rule: JSON) -> None:
     """The configuration for `watching_command`.
 
     Args:
         webhook: Where alerts go.
-        rate: Rows per second.
+        sections: What is watched.
+        rule: Which findings become alerts.
     """
-    held_s = HOLD_ROWS / rate
-    rule = {"check": "sequential", "hold_s": max(HOLD_S, held_s), "resolve_s": max(RESOLVE_S, held_s)}
     document = {
         "upstream": f"http://{place.server}",
         "listen": place.listener,
         "admin": place.admin,
         "capture": {"sample_ratio": 1.0, "sinks": [{"kind": "jsonl", "path": str(place.captures)}]},
-        "monitors": [{"kind": "data", "false_alarms_per": FALSE_ALARMS_PER}],
+        **sections,
         "alerts": {
             "rules": [rule],
             "channels": [{"kind": "webhook", "url": webhook, "secret_file": str(place.secret)}],

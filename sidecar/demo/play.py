@@ -2,10 +2,15 @@
 
 from collections.abc import Callable
 
-from sidecar.demo.figures import Drift
+from sidecar.demo.admin import Admin
+from sidecar.demo.figures import Drift, read_drift
 from sidecar.demo.plot import Moment, Plot
 from sidecar.demo.receiver import Received
 from sidecar.demo.rows import Drawn
+from sidecar.demo.screen import Scene
+
+FALSE_ALARMS_PER = 1_000_000
+"""Rows in which one false alarm is allowed: the default, written out for who reads the demo's configuration."""
 
 
 class Play:
@@ -16,15 +21,11 @@ class Play:
         plot: Decides.
         say: Tells.
         now_s: A clock that does not go back.
-
-    Attributes:
-        drift: As it was last seen.
     """
 
     def __init__(self, rows: Drawn, plot: Plot, say: Callable[..., None], now_s: Callable[[], float]) -> None:
         self.rows = rows
         self.plot = plot
-        self.drift = Drift(0, [])
         self._say = say
         self._now_s = now_s
         self._began_s = now_s()
@@ -33,9 +34,14 @@ class Play:
         """The first request is sent now."""
         self._began_s = self._now_s()
 
+    async def look(self, admin: Admin) -> Scene:
+        """See what the sidecar says of drift, and go on."""
+        drift = read_drift(await admin.get("/v1/drift"), FALSE_ALARMS_PER)
+        self.see(drift)
+        return Scene(self.plot.phase, drift)
+
     def see(self, drift: Drift) -> None:
         """Take what the sidecar says of drift, and go on."""
-        self.drift = drift
         now = Moment(self._elapsed_s(), self.rows.drawn)
         self._say(*self.plot.see(now, drift), *self.plot.go_on(now))
         self.rows.shifted = self.plot.phase == "shifted rows"

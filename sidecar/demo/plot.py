@@ -1,22 +1,18 @@
 """The plot of `sidecar demo --drift`: usual rows, shifted rows, usual rows again, and what ought to be seen of it.
 
-Seconds in, words out: the clock, the client and the receiver are elsewhere.
+The clock, the client and the receiver are elsewhere.
 """
 
-import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from sidecar.demo.figures import Drift
+from sidecar.demo.notices import Notice, at, told
 from sidecar.demo.receiver import Received
 from sidecar.demo.rows import BY_SD
 
 LENGTH_S = 15.0
 """Of the first two phases, where there is no end or a late one."""
-
-WIDTH, INDENT = 100, " " * 4
-"""Characters of a line of a notice, and those before it."""
 
 Phase = Literal["usual rows", "shifted rows", "usual rows again"]
 
@@ -31,14 +27,6 @@ class Moment(NamedTuple):
 
     elapsed_s: float
     rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """What the receiver got, and how long after the first request."""
-
-    elapsed_s: float
-    received: Received
 
 
 def phase_s(seconds: float | None) -> float:
@@ -83,11 +71,11 @@ class Plot:
             self.phase, self._shifted = "shifted rows", now
             steps = ", ".join(f"{name} (+{step:.3g})" for name, step in self._steps.items())
             what = f"from now on {len(self._steps)} features are higher by {BY_SD:g} standard deviation: {steps}"
-            return [_at(now.elapsed_s, what)]
+            return [at(now.elapsed_s, what)]
         due = self._shifted and now.elapsed_s >= self._shifted.elapsed_s + self._length_s
         if self._back is None and due and self._of("firing"):
             self.phase, self._back = "usual rows again", now
-            return [_at(now.elapsed_s, "from now on the rows are as usual again")]
+            return [at(now.elapsed_s, "from now on the rows are as usual again")]
         return []
 
     def see(self, now: Moment, drift: Drift) -> list[str]:
@@ -101,20 +89,21 @@ class Plot:
         if self._shifted and self._found is None and drifting:
             self._found = seen
             what = f"the sidecar has found drift, within {_since(self._shifted, seen)} of the shift"
-            return [_at(now.elapsed_s, f"{what}: {', '.join(drifting)}")]
+            return [at(now.elapsed_s, f"{what}: {', '.join(drifting)}")]
         if self._back and self._over is None and not drifting:
             self._over = seen
-            return [_at(now.elapsed_s, f"nothing drifts any more, within {_since(self._back, seen)} of the return")]
+            return [at(now.elapsed_s, f"nothing drifts any more, within {_since(self._back, seen)} of the return")]
         return []
 
     def take(self, elapsed_s: float, received: Received) -> list[str]:
         """Take a notice that has come to the receiver; it, to be told."""
         self.notices.append(Notice(elapsed_s, received))
-        return [
-            _at(elapsed_s, f"ALERT {received.state}, at the webhook receiver, its signature right:"),
-            *_indented(received.title),
-            *_indented(received.text),
-        ]
+        return told(self.notices[-1])
+
+    @property
+    def shown(self) -> str:
+        """What has been shown where there is no fault."""
+        return "one alert, of exactly the shifted features; resolved after they were back"
 
     def summary(self) -> list[str]:
         """What came of it."""
@@ -137,12 +126,12 @@ class Plot:
             (self._shifted is not None, "the demo ended before the rows were shifted"),
             (not self._wrong, f"drift was found where nothing was shifted: {', '.join(sorted(self._wrong))}"),
             (len(firing) == 1, f"{len(firing)} notices of a firing alert, expected 1"),
-            (all(_names(each) == set(self._steps) for each in firing), f"the alert named {_told(firing)}"),
+            (all(_names(each) == set(self._steps) for each in firing), f"the alert named {_named(firing)}"),
             (self._back is not None, "the demo ended before the rows were as usual again"),
             (len(resolved) == 1, f"{len(resolved)} notices of a resolved alert, expected 1"),
             (all(self._is_back_by(each) for each in resolved), "the alert was resolved before the rows were back"),
             (len({each.received.alert for each in self.notices}) <= 1, "the notices were of more than one alert"),
-            (all(_names(each) <= set(self._steps) for each in resolved), f"what was resolved named {_told(resolved)}"),
+            (all(_names(each) <= set(self._steps) for each in resolved), f"what was resolved named {_named(resolved)}"),
         ]
         return [fault for kept, fault in checks if not kept]
 
@@ -162,13 +151,5 @@ def _names(notice: Notice) -> set[str]:
     return set(notice.received.features)
 
 
-def _told(notices: list[Notice]) -> str:
+def _named(notices: list[Notice]) -> str:
     return "; ".join(", ".join(each.received.features) for each in notices)
-
-
-def _indented(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT)
-
-
-def _at(elapsed_s: float, what: str) -> str:
-    return f">>> {elapsed_s:.1f} s: {what}"

@@ -32,6 +32,8 @@ class Received:
         title: In a line.
         text: In some sentences.
         features: The names.
+        cause: What has moved; empty where nobody knows.
+        reason: How that is known.
     """
 
     alert: str
@@ -39,6 +41,8 @@ class Received:
     title: str
     text: str
     features: tuple[str, ...]
+    cause: str = ""
+    reason: str = ""
 
 
 def write_secret(file: Path) -> bytes:
@@ -84,7 +88,7 @@ class Receiver:
             return web.Response(status=401)
         if notice_id not in self._ids:  # delivery is at least once
             self._ids.add(notice_id)
-            self._tell(_received(orjson.loads(body)["data"]))
+            self._tell(read_notice(orjson.loads(body)["data"]))
         return web.Response(status=204)
 
     def _is_signed(self, request: web.Request, notice_id: str, body: bytes) -> bool:
@@ -98,6 +102,7 @@ class Receiver:
         return any(hmac.compare_digest(expected, each) for each in given)
 
 
-def _received(data: JSON) -> Received:
+def read_notice(data: JSON) -> Received:
+    """What a webhook's event has in it."""
     features = tuple(feature["name"] for feature in data["features"])
-    return Received(data["id"], data["state"], data["title"], data["text"], features)
+    return Received(data["id"], data["state"], data["title"], data["text"], features, data["cause"], data["reason"])

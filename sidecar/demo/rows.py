@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sidecar.demo import model
+from sidecar.demo.client import Request
 
 SHIFTED = ("mean texture", "mean smoothness", "worst concavity")
 """Of the 30 features, three that say little of each other."""
@@ -16,9 +17,9 @@ BY_SD = 1.0
 """Standard deviations by which they are shifted; upwards, so that what is positive stays so."""
 
 
-def again(trained: model.Trained) -> Iterator[bytes]:
+def again(trained: model.Trained) -> Iterator[Request]:
     """Requests for the rows that were kept back, in their order, again and again."""
-    return cycle([model.body(trained.features, row) for row in trained.rows])
+    return cycle([Request(model.body(trained.features, row)) for row in trained.rows])
 
 
 def write_csv(trained: model.Trained, file: Path) -> None:
@@ -58,8 +59,8 @@ class Drawn:
         """It is its own iterator: what is drawn is counted."""
         return self
 
-    def __next__(self) -> bytes:
+    def __next__(self) -> Request:
         """The next request."""
         self.drawn += 1
         row = self._rows[self._rng.integers(len(self._rows))] + self._shift * self.shifted
-        return model.body(self._features, row.tolist())
+        return Request(model.body(self._features, row.tolist()))

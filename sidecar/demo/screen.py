@@ -1,9 +1,10 @@
 """What the demo shows: a table that is written over on a terminal, a line now and then elsewhere."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -11,7 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sidecar.demo.captures import Tally
-from sidecar.demo.figures import Drift, Figures
+from sidecar.demo.figures import Column, Drift, Figures
+from sidecar.demo.fraud.figures import Quality
+from sidecar.demo.fraud.panel import brief, evidence, lines
 
 TERMINAL_EVERY_S = 1.0
 LINES_EVERY_S = 2.0
@@ -24,6 +27,23 @@ SUSPECTS = 5
 """Features that may drift and are shown; and lines of the table above them, for a terminal of 24 lines to hold both."""
 
 
+class Scene(NamedTuple):
+    """What goes on at one moment, besides traffic.
+
+    Args:
+        phase: What is sent; empty without a plot.
+        drift: None where nothing is watched for it.
+        quality: None where no labels are posted.
+    """
+
+    phase: str = ""
+    drift: Drift | None = None
+    quality: Quality | None = None
+
+
+NO_SCENE = Scene()
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """The demo at one moment.
@@ -33,8 +53,6 @@ class Progress:
         requests: Sent and answered since then.
         errors: Those of them that were not answered with 200.
         rate: Requests per second since the last look.
-        phase: Which rows are sent; empty without --drift.
-        drift: None without --drift.
     """
 
     elapsed_s: float
@@ -42,8 +60,7 @@ class Progress:
     errors: int
     rate: float
     figures: Figures
-    phase: str = ""
-    drift: Drift | None = None
+    scene: Scene = NO_SCENE
 
 
 class Screen:
@@ -108,25 +125,38 @@ def summary(last: Progress, written: Tally, captures: Path) -> tuple[str, ...]:
 
 
 def line(progress: Progress) -> str:
-    """The moment in one line, with the first feature's mean for all of them; or with what drifts."""
-    if progress.drift is not None:
-        return " | ".join((*sent(progress), progress.phase, told(progress.drift)))
-    first = next((f"{column.name}: mean {number(column.mean)}" for column in progress.figures.columns), "")
-    return " | ".join(filter(None, (*headline(progress), first)))
+    """The moment in one line, with the first feature's mean for all of them; or with what is watched."""
+    phase, drift, quality = progress.scene
+    if drift is None:
+        first = next((f"{column.name}: mean {number(column.mean)}" for column in progress.figures.columns), "")
+        return " | ".join(filter(None, (*headline(progress), first)))
+    if quality is None:
+        return " | ".join((*sent(progress), phase, told(drift)))
+    inputs = f"drift in {', '.join(drift.drifting)}" if drift.drifting else "no drift"
+    return " | ".join((*sent(progress), phase, *brief(quality), f"inputs: {inputs}"))
 
 
 def table(progress: Progress) -> Group:
     """The moment as a table."""
+    phase, drift, quality = progress.scene
+    columns = progress.figures.columns
+    if drift is None:
+        return Group(Text(" | ".join(headline(progress))), window(columns))
+    head, shown = Text(" | ".join((*sent(progress), phase))), window(columns[:SUSPECTS])
+    if quality is None:
+        return Group(head, shown, suspects(drift))
+    return Group(head, shown, Text(f"inputs: {told(drift)}"), *map(Text, lines(quality)), evidence(quality))
+
+
+def window(columns: Sequence[Column]) -> Table:
+    """What the current window says of some columns."""
     shown = Table("current window")
     for heading in ("rows", "mean", "std", "median", "missing"):
         shown.add_column(heading, justify="right")
-    columns = progress.figures.columns
-    for column in columns if progress.drift is None else columns[:SUSPECTS]:
+    for column in columns:
         numbers = map(number, (column.mean, column.std, column.median))
         shown.add_row(Text(column.name), str(column.rows), *numbers, str(column.missing))
-    if progress.drift is None:
-        return Group(Text(" | ".join(headline(progress))), shown)
-    return Group(Text(" | ".join((*sent(progress), progress.phase))), shown, suspects(progress.drift))
+    return shown
 
 
 def suspects(drift: Drift) -> Table:

@@ -109,7 +109,8 @@ class Reading:
     def answered(self, predictions: Table) -> Answered:
         """What a classifier's replies say."""
         columns = self.columns(predictions)
-        probabilities = self._probabilities(predictions, columns)
+        places, values = self._shares(predictions, columns)
+        probabilities = self._by_class(places, values)
         if columns.prediction >= 0:
             predicted = self._places(texts_of(predictions, columns.prediction))
         elif probabilities is None:
@@ -117,9 +118,9 @@ class Reading:
         elif self.task == "binary":
             positive = probabilities[:, 1]
             predicted = np.where(np.isnan(positive), -1, positive >= self.threshold)
-        else:
-            known = np.where(np.isnan(probabilities), -1.0, probabilities)
-            predicted = np.where((known >= 0).any(axis=1), known.argmax(axis=1), -1)
+        else:  # by column: of many classes that are OTHER together none need be the likeliest
+            known = np.where(np.isnan(values), -1.0, values)
+            predicted = np.where((known >= 0).any(axis=1), places[known.argmax(axis=1)], -1)
         return Answered(predicted >= 0, predicted.astype(np.int64), probabilities)
 
     def columns(self, predictions: Table) -> Columns:
@@ -142,7 +143,7 @@ class Reading:
             if name != self.prediction and any(part in name.casefold() for part in PROBABILITY)
         )
         if called:
-            return called[-1:] if self.task == "binary" else called
+            return called  # of two classes the last one counts, and the other is no answer either
         whole = predictions.values
         shares = not predictions.texts and len(names) > 1 and _are_shares(whole)
         if self.task == "multiclass":
@@ -152,19 +153,25 @@ class Reading:
         alone = len(names) == 1 and not predictions.texts and self.positive == "1" and not self.prediction
         return (0,) if alone and _are_probabilities(whole[:, 0]) else ()
 
-    def _probabilities(self, predictions: Table, columns: Columns) -> Floats | None:
-        if not columns.probabilities:
-            return None
+    def _shares(self, predictions: Table, columns: Columns) -> tuple[Counts, Floats]:
+        """The columns of probabilities, shape (n, m), and the class of each, shape (m,); m may be 0."""
         values = predictions.values[:, list(columns.probabilities)]
         values = np.where((values >= 0) & (values <= 1), values, np.nan)
         if self.task == "binary":
-            positive = values[:, -1]
-            return np.column_stack([1 - positive, positive])
+            return np.array([1]), values[:, -1:]
         named = self._order or tuple(map(str, range(values.shape[1])))
         places = [self._place(name) for name in named[: values.shape[1]]]
+        return np.array(places, dtype=np.int64), values[:, : len(places)]
+
+    def _by_class(self, places: Counts, values: Floats) -> Floats | None:
+        """Shape (n, C); None without a column."""
+        if not values.shape[1]:
+            return None
+        if self.task == "binary":
+            return np.column_stack([1 - values, values])
         by_class = np.zeros((len(values), len(self.classes)))
-        by_class[:, places] = values[:, : len(places)]
-        return by_class
+        np.add.at(by_class.T, places, values.T)  # several may be of the class OTHER
+        return np.minimum(by_class, 1.0)
 
     def _amounts(self, rows: Labelled) -> Read:
         column = self.columns(rows.predictions).prediction
@@ -179,7 +186,7 @@ class Reading:
     def _place(self, text: str) -> int:
         """The place of a class; one that is new gets the next."""
         if self.task == "binary":
-            return int(text == self.positive)
+            return int(_truth(text) == _truth(self.positive))
         try:
             return self.classes.index(text)
         except ValueError:
@@ -187,6 +194,11 @@ class Reading:
                 return self._place(OTHER) if text != OTHER and OTHER in self.classes else len(self.classes) - 1
             self.classes = (*self.classes, OTHER if len(self.classes) == MAX_CLASSES - 1 else text)
             return len(self.classes) - 1
+
+
+def _truth(text: str) -> str:
+    """What pandas writes as `True` is JSON's true, and that is 1; of two classes the other one needs no name."""
+    return "1" if text in {"true", "True", "TRUE"} else text
 
 
 def texts_of(table: Table, column: int) -> Cells:

@@ -1,6 +1,6 @@
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from itertools import cycle, pairwise
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.demo.children import free_ports
-from sidecar.demo.client import CONNECTIONS, Client, Pace
+from sidecar.demo.client import CONNECTIONS, Client, Pace, Request
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 FAST = 10_000.0
@@ -39,7 +39,7 @@ async def serving(answer: Answer) -> AsyncIterator[str]:
 
 
 async def run(url: str, bodies: list[bytes], stop: asyncio.Event) -> Client:
-    client = Client(url, cycle(bodies), FAST, asyncio.get_running_loop().time)
+    client = Client(url, cycle(map(Request, bodies)), FAST, asyncio.get_running_loop().time)
     async with aiohttp.ClientSession() as session:
         await client.run(session, stop)
     return client
@@ -84,7 +84,7 @@ def test_what_is_not_answered_with_200_is_an_error() -> None:
 def test_nobody_listening_is_an_error() -> None:
     async def scenario() -> Client:
         url, stop = f"http://127.0.0.1:{free_ports(1)[0]}/", asyncio.Event()
-        client = Client(url, cycle([b""]), FAST, asyncio.get_running_loop().time)
+        client = Client(url, cycle([Request(b"")]), FAST, asyncio.get_running_loop().time)
         async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
             group.create_task(client.run(session, stop))
             while not client.errors:  # noqa: ASYNC110  # it tells nobody
@@ -125,3 +125,27 @@ def test_a_client_told_to_stop_before_it_began_sends_nothing() -> None:
 @pytest.mark.parametrize(("asked_s", "due_s"), [(0.0, 3.0), (5.0, 5.0)])
 def test_the_first_time_is_the_start(asked_s: float, due_s: float) -> None:
     assert Pace(1, start_s=3.0).next_s(asked_s) == due_s
+
+
+def test_a_request_has_its_own_fields_and_is_told_of_a_good_reply_only() -> None:
+    stop, statuses, told = asyncio.Event(), iter([200, 500, 200]), list[tuple[str, str]]()
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        status = next(statuses, None)
+        if status is None:
+            stop.set()
+        return web.Response(status=status or 500, headers={"x-request-id": f"{request.headers['x-mine']} {status}"})
+
+    async def scenario() -> Client:
+        def answered(reply: Mapping[str, str]) -> None:
+            told.append(("answered", reply["X-Request-Id"]))
+
+        async with serving(answer) as url, aiohttp.ClientSession() as session:
+            requests = cycle([Request(b"1", {"x-mine": "a"}, answered)])
+            client = Client(url, requests, 200.0, asyncio.get_running_loop().time)
+            await client.run(session, stop)
+            return client
+
+    asyncio.run(scenario())
+
+    assert told == [("answered", "a 200"), ("answered", "a 200")]

@@ -6,11 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from sidecar.demo.children import Command
-from sidecar.demo.demo import Options, require, run
+from sidecar.demo.demo import judged, require, run
 from sidecar.demo.ending import DemoError
 from sidecar.demo.place import Place
+from sidecar.demo.screen import Screen
+from sidecar.demo.stage import Options
 
 PROGRAM = """
 import http.server, json, os, signal, sys, threading
@@ -41,6 +44,7 @@ class Answers(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(text)))
+        self.send_header("X-Request-Id", "given")
         self.end_headers()
         self.wfile.write(text)
         self.wfile.flush()
@@ -63,6 +67,7 @@ STATUS = {
 }
 FEATURES = {"variants": [{"features": [{"name": "mean radius", "window": WINDOW}], "predictions": []}]}
 DRIFT = {"variants": [{"rows": 7, "columns": [{"name": "mean radius", "drift": None, "evidence_nats": 2.5}]}]}
+QUALITY = {"labels": {"awaiting": 40, "posted": {}}, "variants": []}
 
 Play = Callable[..., int]
 
@@ -81,7 +86,7 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Play:
     """Runs the demo with children that do as they are told; `server` and `sidecar` are their settings."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr("sidecar.demo.screen.LINES_EVERY_S", 0.02)
-    monkeypatch.setattr("sidecar.demo.demo.SETTLE_LOOKS", 1)
+    monkeypatch.setattr("sidecar.demo.stage.SETTLE_LOOKS", 1)
 
     def play(
         seconds: float | None = None,
@@ -89,18 +94,21 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Play:
         sidecar: dict[str, object] | None = None,
         *,
         drift: bool = False,
+        fraud: bool = False,
     ) -> int:
         def server_command(place: Place) -> Command:
             return _command("server", place, ports=[_port(place.server)], **(server or {}))
 
         def sidecar_command(place: Place) -> Command:
-            told = {"/v1/status": STATUS, "/v1/features": FEATURES, "/v1/drift": DRIFT, **(sidecar or {})}
+            told = {"/v1/status": STATUS, "/v1/features": FEATURES, "/v1/drift": DRIFT, "/v1/quality": QUALITY}
+            told |= sidecar or {}
             return _command("sidecar", place, ports=[_port(place.listener), _port(place.admin)], **told)
 
         monkeypatch.setattr("sidecar.demo.demo.server_command", server_command)
-        monkeypatch.setattr("sidecar.demo.demo.sidecar_command", sidecar_command)
-        monkeypatch.setattr("sidecar.demo.demo.watching_command", sidecar_command)
-        return run(Options(rate=1000.0, seconds=seconds, captures=None, drift=drift))
+        monkeypatch.setattr("sidecar.demo.scenes.sidecar_command", sidecar_command)
+        monkeypatch.setattr("sidecar.demo.scenes.watching_command", sidecar_command)
+        monkeypatch.setattr("sidecar.demo.fraud.scene.watching_command", sidecar_command)
+        return run(Options(rate=1000.0, seconds=seconds, captures=None, drift=drift, fraud=fraud))
 
     return play
 
@@ -164,7 +172,7 @@ def test_what_is_installed_is_not_missed() -> None:
 def test_a_demo_of_drift_that_nobody_finds_has_failed(
     play: Play, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("sidecar.demo.demo.WATCH_S", 0.02)
+    monkeypatch.setattr("sidecar.demo.stage.WATCH_S", 0.02)
 
     assert play(seconds=0.8, drift=True) == 1
 
@@ -189,7 +197,43 @@ def test_a_reference_that_cannot_be_made_ends_the_demo(
     def command(place: Place) -> Command:
         return replace(_command("reference", place), arguments=(sys.executable, "-c", "raise SystemExit('no disk')"))
 
-    monkeypatch.setattr("sidecar.demo.demo.reference_command", command)
+    monkeypatch.setattr("sidecar.demo.stage.reference_command", command)
 
     assert play(seconds=0.2, drift=True) == 1
     assert capsys.readouterr().err.splitlines()[1:] == ["  no disk"]
+
+
+def test_a_demo_of_fraud_that_nobody_finds_has_failed(
+    play: Play, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sidecar.demo.stage.WATCH_S", 0.02)
+
+    assert play(seconds=0.4, fraud=True) == 1
+
+    (folder,) = tmp_path.iterdir()
+    out, err = capsys.readouterr()
+    assert f"{folder}/reference: 6000 rows of 8 features (6 Fractional, 2 String)\n" in out
+    assert (
+        " | learning what is usual | 0 labels joined, 40 awaited | 0 of 600 for the reference | inputs: no drift" in out
+    )
+    assert (
+        "\nnot shown   the demo ended before fraud changed, with 0 of 600 labelled payments of the reference\n" in out
+    )
+    assert out.splitlines()[-1] == f"logs        {folder}"
+    assert err == ""
+
+
+def test_a_demo_whose_plot_was_seen_has_succeeded(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    class Seen:
+        shown = "all of it"
+
+        def summary(self) -> list[str]:
+            return ["found       soon"]
+
+        def faults(self) -> list[str]:
+            return []
+
+    place = Place(tmp_path, tmp_path, "iris", "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3")
+
+    assert judged(Seen(), place, Screen(Console())) == 0
+    assert capsys.readouterr().out == "found       soon\n            all of it\n"

@@ -38,12 +38,12 @@ def test_the_saved_model_takes_named_columns_without_a_warning(trained: Trained,
 
 
 def test_the_server_listens_on_the_loopback_only_and_opens_nothing_that_is_not_needed(tmp_path: Path) -> None:
-    write_settings(tmp_path, 4711)
+    write_settings(tmp_path, "iris", 4711)
 
     server = json.loads((tmp_path / "settings.json").read_text())
     assert (server["host"], server["http_port"], server["grpc_port"]) == ("127.0.0.1", 4711, 0)
     assert (server["metrics_endpoint"], server["parallel_workers"]) == (None, 0)
-    assert json.loads((tmp_path / "model-settings.json").read_text())["name"] == "breast-cancer"
+    assert json.loads((tmp_path / "model-settings.json").read_text())["name"] == "iris"
 
 
 def test_a_row_is_a_table_of_one_line_with_named_columns() -> None:
@@ -55,3 +55,12 @@ def test_a_row_is_a_table_of_one_line_with_named_columns() -> None:
     ]
     assert document["parameters"] == {"content_type": "pd"}
     assert [output["name"] for output in document["outputs"]] == ["predict", "predict_proba"]
+
+
+def test_a_text_is_told_to_be_one() -> None:
+    (column,) = json.loads(body(["country"], ["AT"]))["inputs"]
+
+    assert column == {
+        **{"name": "country", "shape": [1, 1], "datatype": "BYTES", "data": ["AT"]},
+        "parameters": {"content_type": "str"},
+    }

@@ -20,13 +20,13 @@ from sidecar.demo.receiver import write_secret
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    return Place(tmp_path, tmp_path / "captures", "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3")
+    return Place(tmp_path, tmp_path / "captures", "breast-cancer", "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3")
 
 
 def test_a_fresh_place_is_a_new_folder_and_three_addresses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
-    one, other = fresh_place(None), fresh_place(None)
+    one, other = fresh_place("iris", None), fresh_place("iris", None)
 
     assert one.folder != other.folder
     assert one.folder.parent == tmp_path
@@ -39,7 +39,7 @@ def test_captures_go_where_the_user_says(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.chdir(tmp_path)
 
-    assert fresh_place(Path("kept")).captures == tmp_path / "kept"
+    assert fresh_place("iris", Path("kept")).captures == tmp_path / "kept"
 
 
 def test_addresses_are_told_as_urls(place: Place) -> None:
@@ -88,17 +88,21 @@ def test_with_a_reference_the_sidecar_is_started_on_a_file(place: Place) -> None
     assert words[3:] == ["run", "--config", f"{place.folder}/sidecar.yaml", "--reference", f"{place.folder}/reference"]
 
 
-@pytest.mark.parametrize(("rate", "hold_s", "resolve_s"), [(1000.0, 2.0, 5.0), (25.0, 4.0, 5.0), (2.0, 50.0, 50.0)])
-def test_an_alert_is_held_for_seconds_and_for_rows(rate: float, hold_s: float, resolve_s: float, place: Place) -> None:
-    write_configuration(place, "http://127.0.0.1:4/", rate)
+def test_the_configuration_holds_what_is_watched_and_who_is_told(place: Place) -> None:
+    write_configuration(place, "http://127.0.0.1:4/", {"monitors": [{"kind": "data"}]}, {"monitor": "data"})
 
-    (rule,) = yaml.safe_load(place.configuration.read_text())["alerts"]["rules"]
-    assert rule == {"check": "sequential", "hold_s": hold_s, "resolve_s": resolve_s}
+    document = yaml.safe_load(place.configuration.read_text())
+    assert document["monitors"] == [{"kind": "data"}]
+    assert document["alerts"] == {
+        "rules": [{"monitor": "data"}],
+        "channels": [{"kind": "webhook", "url": "http://127.0.0.1:4/", "secret_file": str(place.secret)}],
+    }
+    assert document["capture"]["sample_ratio"] == 1.0
 
 
 def test_the_configuration_is_one_that_the_sidecar_takes(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     write_secret(place.secret)
-    write_configuration(place, "http://127.0.0.1:4/", 50.0)
+    write_configuration(place, "http://127.0.0.1:4/", {"state": str(place.state)}, {"check": "sequential"})
 
     assert main(["check", "--config", str(place.configuration)]) == 0
     assert capsys.readouterr().err == ""

@@ -1,11 +1,16 @@
+import asyncio
+
 import numpy as np
 
+from sidecar.demo.admin import Admin
 from sidecar.demo.figures import Drift, Suspect
 from sidecar.demo.model import Trained
 from sidecar.demo.play import Play
 from sidecar.demo.plot import Plot
 from sidecar.demo.receiver import Received
 from sidecar.demo.rows import SHIFTED, Drawn
+from sidecar.demo.screen import Scene
+from sidecar.records import JSON
 
 TRAINED = Trained(features=SHIFTED, training=[[1.0, 2.0, 3.0], [3.0, 6.0, 9.0]], rows=[], accuracy=1.0)
 NONE = Drift(0, [])
@@ -60,4 +65,18 @@ def test_rows_are_counted_from_the_shift_on() -> None:
     play.see(DRIFTING)
 
     assert said[-1].startswith(">>> 12.0 s: the sidecar has found drift, within 5 rows and 2.0 s of the shift: ")
-    assert play.drift is DRIFTING
+
+
+def test_what_goes_on_is_what_the_sidecar_says_and_the_phase() -> None:
+    class Answering(Admin):
+        def __init__(self) -> None:
+            pass
+
+        async def get(self, path: str) -> JSON:
+            return {"variants": []} if path == "/v1/drift" else None
+
+    play, clock, said = played()
+    clock.now_s = 210.0
+
+    assert asyncio.run(play.look(Answering())) == Scene("shifted rows", NONE)
+    assert len(said) == 1

@@ -130,6 +130,7 @@ def test_a_plot_of_which_all_was_seen_has_no_fault() -> None:
     begun.take(27.0, RESOLVED)
 
     assert begun.faults() == []
+    assert begun.shown == "one alert, of exactly the shifted features; resolved after they were back"
     assert begun.summary() == [
         "",
         "shifted     area, texture, after 500 usual rows",

@@ -18,8 +18,10 @@ DATA = {
     "title": "Data drift in variant default: area",
     "text": "features of default have drifted.",
     "features": [{"name": "area"}, {"name": "texture"}],
+    "cause": "inputs",
+    "reason": "inputs moved",
 }
-TAKEN = Received("a1", "firing", DATA["title"], DATA["text"], ("area", "texture"))  # type: ignore[arg-type]  # both are texts
+TAKEN = Received("a1", "firing", str(DATA["title"]), str(DATA["text"]), ("area", "texture"), "inputs", "inputs moved")
 BODY = json.dumps({"specversion": "1.0", "data": DATA}).encode()
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sidecar.demo.client import Request
 from sidecar.demo.model import Trained
 from sidecar.demo.rows import SHIFTED, Drawn, again, write_csv
 
@@ -18,18 +19,18 @@ TRAINED = Trained(
 )
 
 
-def values(body: bytes) -> list[float]:
-    return [column["data"][0] for column in json.loads(body)["inputs"]]
+def values(request: Request) -> list[float]:
+    return [column["data"][0] for column in json.loads(request.body)["inputs"]]
 
 
 def drawn(count: int, *, shifted: bool, seed: int = 1) -> list[list[float]]:
     rows = Drawn(TRAINED, np.random.default_rng(seed))
     rows.shifted = shifted
-    return [values(body) for body in islice(rows, count)]
+    return [values(request) for request in islice(rows, count)]
 
 
 def test_rows_that_were_kept_back_come_again() -> None:
-    assert [values(body) for body in islice(again(TRAINED), 5)] == [*TRAINED.rows, *TRAINED.rows, TRAINED.rows[0]]
+    assert [values(request) for request in islice(again(TRAINED), 5)] == [*TRAINED.rows, *TRAINED.rows, TRAINED.rows[0]]
 
 
 def test_usual_rows_are_those_of_the_training_whole_and_equally_often() -> None:

@@ -6,7 +6,8 @@ from rich.console import Console
 
 from sidecar.demo.captures import Tally
 from sidecar.demo.figures import Column, Drift, Figures, Suspect
-from sidecar.demo.screen import Progress, Screen, line, summary
+from sidecar.demo.fraud.figures import Amount, Evidence, Quality
+from sidecar.demo.screen import Progress, Scene, Screen, line, summary, table
 
 FIGURES = Figures(
     p50_s=0.0052,
@@ -106,7 +107,7 @@ def rows_of(text: str) -> list[list[str]]:
 
 
 def test_a_terminal_shows_what_drifts_and_what_may() -> None:
-    text = shown(replace(PROGRESS, phase="shifted rows", drift=DRIFTING), terminal=True)
+    text = shown(replace(PROGRESS, scene=Scene("shifted rows", DRIFTING)), terminal=True)
 
     assert "12 s | 600 requests | 50/s | 1 errors | shifted rows" in text
     assert rows_of(text)[-2:] == [
@@ -120,18 +121,20 @@ def test_everything_that_drifts_is_shown_of_the_others_a_few() -> None:
     others = [Suspect(f"still {number}", 1.0, 17.2, None) for number in range(7)]
 
     for suspects, names in ((many + others, many), (others, others[:5])):
-        text = shown(replace(PROGRESS, drift=Drift(1, suspects)), terminal=True).rpartition("evidence of drift")[2]
+        text = shown(replace(PROGRESS, scene=Scene("", Drift(1, suspects))), terminal=True).rpartition(
+            "evidence of drift"
+        )[2]
         assert [row[0] for row in rows_of(text)] == [each.name for each in names]
 
 
 def test_a_line_tells_what_drifts() -> None:
-    progress = replace(PROGRESS, phase="shifted rows", drift=DRIFTING)
+    progress = replace(PROGRESS, scene=Scene("shifted rows", DRIFTING))
 
     assert line(progress) == "12 s | 600 requests | 50/s | 1 errors | shifted rows | drift in mean radius"
 
 
 def test_a_line_tells_the_evidence_while_nothing_drifts() -> None:
-    told = [line(replace(PROGRESS, phase="usual rows", drift=drift)) for drift in (QUIET, Drift(0, []))]
+    told = [line(replace(PROGRESS, scene=Scene("usual rows", drift))) for drift in (QUIET, Drift(0, []))]
 
     begin = "12 s | 600 requests | 50/s | 1 errors | usual rows | no drift; most evidence: "
     assert told == [f"{begin}worst area 6.2, mean radius 5.0 of 17.2 nats", f"{begin}-"]
@@ -144,3 +147,41 @@ def test_moments_that_follow_each_other_closely_are_not_all_written_to_a_file() 
             show(replace(PROGRESS, elapsed_s=tenth / 10))
 
     assert [each.partition(" |")[0] for each in text.getvalue().splitlines()] == ["0 s", "1 s", "2 s"]
+
+
+QUALITY = Quality(
+    joined=900,
+    awaiting=300,
+    labelled=900,
+    reference=600,
+    needed=600,
+    learned=True,
+    loss=0.03,
+    accuracy=Amount(0.81, 0.017),
+    estimated=Amount(0.83, 0.02),
+    tests={"worse": Evidence(12.4, 12.2, 0.17, 0.07, alarm=True), "loss": Evidence(3.0, 13.3, None, 0.03, alarm=False)},
+    segments=(),
+)
+
+
+def test_a_terminal_of_24_lines_holds_quality_beside_the_rest() -> None:
+    many = replace(FIGURES, columns=[*FIGURES.columns] * 5)
+    out = io.StringIO()
+    Console(file=out, width=80).print(
+        table(replace(PROGRESS, figures=many, scene=Scene("usual fraud", QUIET, QUALITY)))
+    )
+
+    text = out.getvalue()
+    assert text.count("\n") < 24  # the last line is the cursor's
+    assert "inputs: no drift; most evidence: worst area 6.2, mean radius 5.0 of 17.2 nats" in text
+    assert "labels: 900 joined, 300 awaited; right by the latest: 81.0 % ± 1.7" in text
+    assert ["wrong answers", "17.0 %", "7.0 %", "12.4", "12.2", "ALARM"] in rows_of(text)
+
+
+def test_a_line_tells_of_quality_and_of_inputs() -> None:
+    begin = "12 s | 600 requests | 50/s | 1 errors | usual fraud | 900 labels joined, 300 awaited"
+    quality = "right 81.0 % ± 1.7, estimated 83.0 % ± 2.0 | evidence: worse 12.4 of 12.2, loss 3.0 of 13.3 ALARM"
+
+    told = [line(replace(PROGRESS, scene=Scene("usual fraud", drift, QUALITY))) for drift in (QUIET, DRIFTING)]
+
+    assert told == [f"{begin} | {quality} | inputs: {inputs}" for inputs in ("no drift", "drift in mean radius")]

@@ -102,3 +102,32 @@ def test_a_demo_of_drift_shows_one_alert_of_the_shifted_features_and_its_end(
     assert summary["notices"] == "1 firing, 1 resolved"
     assert "not shown" not in summary
     assert _left_behind(tmp_path) == []
+
+
+def test_a_demo_of_fraud_shows_concept_drift_once_and_calls_the_retraining(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    done = subprocess.run(
+        [*DEMO, "--fraud", "--seconds", "70", "--rate", "60"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    events = re.findall(
+        r"^>>> [\d.]+ s: (600 labelled payments|from now on|the sidecar has found|ALERT \w+)", done.stdout, re.MULTILINE
+    )
+    assert events == ["600 labelled payments", "from now on", "the sidecar has found", "ALERT firing"]
+    summary = dict(re.findall(r"^(\w[\w ]+?)  +(.*)$", done.stdout, re.MULTILINE))
+    assert summary["alert"].startswith("Concept drift in variant default: ")
+    assert summary["cause"].startswith("labels are not what the inputs make one expect, ")
+    (labels,) = map(int, re.findall(r"^with (\d+) labels of payments since the change", summary["found"]))
+    assert labels < 1000
+    before, after = map(float, re.findall(r"([\d.]+) %", summary["wrong"]))
+    assert before + 5 < after
+    assert summary["webhook"] == "called once, its signature right"
+    assert "not shown" not in summary
+    assert _left_behind(tmp_path) == []

@@ -78,6 +78,12 @@ def test_a_column_called_probability_is_it_and_another_one_the_answer() -> None:
     assert told(found.probabilities) == [[0.8, 0.2], [pytest.approx(0.1), 0.9]]
 
 
+def test_of_two_columns_called_probabilities_neither_is_the_answer() -> None:
+    found = binary([1, 0], {"predict_proba_0": [0.0, 0.6], "predict_proba_1": [1.0, 0.4]})
+
+    assert (found.predicted.tolist(), told(found.probabilities)) == ([1, 0], [[0.0, 1.0], [0.6, 0.4]])
+
+
 def test_named_columns_are_taken() -> None:
     replies: dict[str, list[Scalar]] = {"score_old": [0.9, 0.9], "p": [0.1, 0.8], "out": [0, 1]}
     found = binary([0, 1], replies, prediction="out", probabilities=("p",))

@@ -1,0 +1,1 @@
+"""`sidecar demo --fraud`: a model of card fraud, its labels late, and fraudsters who change their way."""
