@@ -16,7 +16,7 @@ from sidecar.quality.segments import Segment
 from sidecar.records import JSON, LabelCounts, LabelStatus
 from sidecar.texts import encodable
 
-BLIND = "blind to concept drift until labels show it: these are taken to be as likely, given the confidence, as they were"
+BLIND = "blind to concept drift until labels show it: they are taken to be as likely, given the confidence, as before"
 
 
 def quality(truth: Truth) -> JSON:
