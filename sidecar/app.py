@@ -140,8 +140,8 @@ class App:
         """Serve until told to stop; returns the exit code."""
         config = self._config
         with (
-            build.bind(parse_address(config.listen)) as listen_socket,
-            build.bind(parse_address(config.admin)) as admin_socket,
+            build.bind(parse_address(config.listen), "listen") as listen_socket,
+            build.bind(parse_address(config.admin), "admin") as admin_socket,
         ):
             self._heed_signals()
             await self._listener.open(listen_socket, tls=self._tls)

@@ -111,12 +111,24 @@ def tls_files(tls: schema.ListenerTls | None) -> list[str]:
     return [tls.cert, tls.key] if tls else []
 
 
-def bind(address: Address) -> socket.socket:
+def bind(address: Address, key: str) -> socket.socket:
     """A socket that is ours, before anything is served on it.
+
+    Args:
+        key: Of the configuration, which names the address.
 
     Raises:
         OSError: The address is taken, or is not ours.
     """
+    try:
+        return _bound(address)
+    except OSError as error:
+        # `create_server` adds the address, as a tuple of Python's.
+        reason = str(error.strerror or error).partition(" (while ")[0]
+        raise OSError(f"{key}: {address}: {reason}") from None
+
+
+def _bound(address: Address) -> socket.socket:
     host, port = host_and_port(address)
     if port is None:
         remove_stale(host)

@@ -2,7 +2,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,18 +15,22 @@ from sidecar.alerts.rules import Rule
 from sidecar.alerts.store import Store
 from sidecar.monitors.data import Data
 from sidecar.monitors.learning import Learning
+from sidecar.monitors.quality import Quality
 from sidecar.payload import DECODERS
 from sidecar.payload.decoding import Decoding
 from sidecar.payload.reading import Reader
 from sidecar.pipeline import Parts, Pipeline
-from sidecar.records import Event
+from sidecar.records import Event, Finding, Label
 from sidecar.reference.constraints import Constraints, Monitoring
 from sidecar.reference.folder import Reference, read_folder, write_folder
 from sidecar.reference.profile import Profiles
 from sidecar.stats.window import Window
+from sidecar.truth import Truth
 from sidecar.watching import STATE, Watching
 from tests.monitors.rig import of, reference_of
+from tests.store.oracle import Oracle
 from tests.test_pipeline import Waiting, exchange
+from tests.test_truth import UNEQUAL, Shared, reading
 
 NAMES = ("feature_0", "feature_1")
 NOW_S = 1e9
@@ -44,6 +48,8 @@ REFERENCE = learned()
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("LOOK_S", "CHECK_S", "SAVE_S"):
         monkeypatch.setattr(f"sidecar.watching.{name}", 0.001)
+    for name in ("KEEP_S", "READ_S", "SAVE_S", "GRACE_S"):
+        monkeypatch.setattr(f"sidecar.truth.{name}", 0.001)
 
 
 class Site:
@@ -53,10 +59,10 @@ class Site:
         self.events: list[Event] = []
         self.store = store
         self.now_s = NOW_S
-        self._waiting = Waiting()
+        self.queue = Waiting()
         self._rng = np.random.default_rng(1)
         self.pipeline = Pipeline(
-            self._waiting,
+            self.queue,
             Parts(Reader(max_inflated_bytes=1 << 24), Decoding(DECODERS), ()),
             make_window=lambda: Window(rows=1000, panes=10, seconds=1e9, max_features=100, max_categories=10),
             now_s=lambda: self.now_s,
@@ -83,7 +89,7 @@ class Site:
             self.now_s += 1.0
             rows = self._rng.normal((shift, 0.0), size=(100, 2)).tolist()
             asked = exchange({"instances": rows}, self._rng.normal(size=100).tolist())
-            self._waiting.append(asked._replace(variant=variant))
+            self.queue.append(asked._replace(variant=variant))
             await self.pipeline.drain()
 
     @property
@@ -499,3 +505,149 @@ def test_a_sample_of_other_columns_is_told(caplog: pytest.LogCaptureFixture) -> 
 
     asyncio.run(test())
     assert "the sample has none of the reference's columns: their dependence is not watched" in caplog.messages
+
+
+# Labels
+
+
+@asynccontextmanager
+async def labelled_site(
+    store: Store, labels: Shared, data: Data | None = None, quality: Quality | None = None
+) -> AsyncIterator[Site]:
+    """With a monitor of bias, by ages above 40; and of the data, or of quality."""
+    found = Site(store, data, None)
+    found.watching.truth = Truth(
+        found.pipeline,
+        labels,
+        grading=quality.grade(reading) if quality else None,
+        comparing=UNEQUAL.compare(reading),
+        groups=(),
+        wall_s=lambda: found.now_s,
+    )
+    await found.alerting.start()
+    await found.watching.start(AGES if data else None, None, None)
+    try:
+        yield found
+    finally:
+        await found.watching.close(1.0)
+    assert not found.pipeline.failures
+
+
+AGES = reference_of(of(np.random.default_rng(2).uniform(20, 60, size=2000), "age"))
+
+
+async def ask(here: Site, name: str, ages: Sequence[float], answers: Sequence[int], truths: Sequence[int]) -> None:
+    """An exchange and its labels."""
+    assert here.watching.truth is not None
+    asked = exchange({"instances": [{"age": age} for age in ages]}, list(answers))
+    here.queue.append(asked._replace(request_id=name, started_s=here.now_s))
+    await here.pipeline.drain()
+    await here.watching.truth.add([Label(name, tuple(truths))])
+
+
+async def turn_down_the_old(here: Site) -> None:
+    ages = np.random.default_rng(3).uniform(20, 60, size=400)
+    accepted = (ages < 40).astype(int).tolist()
+    await ask(here, "unfair", ages.tolist(), accepted, accepted)
+    await until(lambda: here.states == ["firing"])
+
+
+def test_what_labels_say_becomes_an_alert_that_goes_on_over_a_restart(tmp_path: Path) -> None:
+    """Also while the store cannot tell what was found before."""
+    labels = Oracle()
+
+    async def scenario() -> None:
+        async with labelled_site(Store(tmp_path), Shared(labels)) as here:
+            await turn_down_the_old(here)
+            (before,) = here.alerting.alerts
+            assert before.finding.key == ("bias", "bias_drift_check", "champion", "groups")
+        away = Shared(labels)
+        away.break_down()
+        async with labelled_site(Store(tmp_path), away) as here:
+            await until(lambda: away.calls.count("read") > 2)
+            looks = Looks(here)
+            await looks.more(3)
+            assert here.states == ["firing"]
+            away.broken = {}
+            assert here.watching.truth is not None
+            await until(lambda: here.watching.truth and here.watching.truth.leading)
+            await looks.more(3)
+            (after,) = here.alerting.alerts
+            assert (after.id, after.state) == (before.id, "firing")
+
+    asyncio.run(scenario())
+
+
+class Looks:
+    """How often alerts were judged."""
+
+    def __init__(self, here: Site) -> None:
+        self._here = here
+        self._judge = here.alerting.judge
+        self._count = 0
+        here.alerting.judge = self._judged  # type: ignore[method-assign]  # counted on the way
+
+    async def _judged(self, findings: Sequence[Finding]) -> None:
+        await self._judge(findings)
+        self._count += 1
+
+    async def more(self, looks: int) -> None:
+        wanted = self._count + looks
+        await until(lambda: self._count >= wanted)
+
+
+def test_who_does_not_lead_has_no_alerts_of_labels(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        labels = Shared(Oracle())
+        async with labelled_site(Store(tmp_path), labels) as here:
+            await turn_down_the_old(here)
+            labels.leader = False
+            await until(lambda: here.states == ["resolved"])
+            labels.leader = True
+            await until(lambda: sorted(here.states) == ["firing", "resolved"])
+
+    asyncio.run(scenario())
+
+
+def test_alerts_of_labels_of_a_variant_that_is_gone_are_over() -> None:
+    async def scenario() -> None:
+        async with labelled_site(Store(None), Shared(Oracle())) as here:
+            await turn_down_the_old(here)
+            await here.watching.retain({"other"})
+            await until(lambda: here.states == ["resolved"])
+
+    asyncio.run(scenario())
+
+
+def test_what_fires_of_labels_is_untouched_by_what_the_data_monitor_cannot_know() -> None:
+    """And the other way round: each monitor's alerts are its own."""
+
+    async def scenario() -> None:
+        async with labelled_site(Store(None), Shared(Oracle()), Data()) as here:
+            await turn_down_the_old(here)
+            await ask(here, "older", [58.0] * 200, [0] * 200, [0] * 200)
+            await until(lambda: len(here.states) == 2)
+            found = {alert.finding.key.monitor: alert.finding for alert in here.alerting.alerts}
+            assert set(found) == {"data", "bias"}
+            assert found["bias"].cause == ""
+            assert found["data"].cause == "inputs"
+            assert found["data"].reason == (
+                "inputs moved: age; without labels nobody can tell whether the relation has moved too"
+            )
+
+    asyncio.run(scenario())
+
+
+def test_with_a_monitor_of_quality_labels_tell_whether_the_relation_has_moved() -> None:
+    async def scenario() -> None:
+        async with labelled_site(Store(None), Shared(Oracle()), Data(), Quality(reference_rows=200)) as here:
+            rng = np.random.default_rng(4)
+            for number, (low, high) in enumerate([(20, 60)] * 5 + [(20, 39)] * 3):
+                ages = rng.uniform(low, high, size=200)
+                answers = (ages < 40).astype(int)
+                truths = np.where(rng.random(200) < 0.1, 1 - answers, answers)
+                await ask(here, f"r{number}", ages.tolist(), answers.tolist(), truths.tolist())
+            expected = "inputs moved: age; given these, the labels of 1400 rows are as expected"
+            await until(lambda: expected in {alert.finding.reason for alert in here.alerting.alerts})
+
+    asyncio.run(scenario())

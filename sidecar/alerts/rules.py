@@ -143,12 +143,19 @@ def _id(key: Key, pending_s: float, number: int) -> str:
 def _after(alert: Alert, finding: Finding | None, rule: Rule, now_s: float) -> Alert | None:
     """What becomes of one that is not resolved; None of one that was pending for nothing."""
     if finding:
-        after = replace(_fired(alert, rule, now_s), finding=finding, gone_s=None, severity=rule.severity)
+        told = _with_cause(finding, alert.finding)
+        after = replace(_fired(alert, rule, now_s), finding=told, gone_s=None, severity=rule.severity)
     elif alert.state == "firing":
         after = replace(_resolved(alert, rule, now_s), severity=rule.severity)
     else:
         return None
     return replace(after, told=after.told + 1, told_s=now_s) if _is_due(after, rule, now_s) else after
+
+
+def _with_cause(finding: Finding, before: Finding) -> Finding:
+    """The finding, with the cause that it had where less is known of it now: what names a cause may end before it."""
+    lost = before.cause and (not finding.cause or (before.cause == "both" and finding.cause in {"inputs", "relation"}))
+    return replace(finding, cause=before.cause, reason=before.reason) if lost else finding
 
 
 def _fired(alert: Alert, rule: Rule, now_s: float) -> Alert:

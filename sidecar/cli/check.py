@@ -23,6 +23,8 @@ def _check(source: Source, *, print_schema: bool) -> int:
         return 0
     config = source.load(FAMILIES)
     build.check_rules(config.alerts, config.monitors, build.variants_of(config.upstream, config.variants))
+    build.graders(config.monitors, config.model, config.capture.headers)
+    build.attributing(config.monitors)
     build.reference(config.reference)
     build.admin_token(config.admin_token, config.admin_token_file)
     build.listener_tls(config.tls)

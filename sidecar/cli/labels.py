@@ -48,6 +48,7 @@ SHOWN = 10
 """Malformed lines that are named."""
 
 _PLACE = re.compile(r"line ([0-9]+)(?:, (.*))?", re.DOTALL)
+_OF_FIRST = re.compile(r"body: (?:line [0-9]+: )?")
 
 
 @click.command()
@@ -75,7 +76,7 @@ def labels(  # noqa: PLR0913  # click hands over every option
     """Send labels, or outcomes, to a sidecar, which joins them with the predictions that it has seen.
 
     SOURCE is a file of JSON Lines, of JSON or of CSV with a header, SageMaker's ground-truth files among them; a
-    folder, of which all such files are read in the order of their names; or - for lines from standard input.
+    folder, of which all such files are read in the order of their names; or - for JSON Lines from standard input.
 
     \b
       sidecar labels labels.jsonl
@@ -253,6 +254,7 @@ class Sidecar:
             return answer
         message = answer["error"]["message"] if "error" in answer else "not the answer of a sidecar"
         if status == 400 and "error" in answer:  # none of the lines can be read
+            message = _OF_FIRST.sub("", message)
             places = [f"line {number + 1}" for number in range(len(lines))]
             every = [{"status": "malformed", "place": place, "error": message} for place in places]
             return {"counts": {"malformed": len(lines)}, "labels": every}

@@ -363,7 +363,7 @@ def bet_sizes(limit: float, rows: float) -> Floats:
     return sizes
 
 
-def limit_of(mean: float, rows: int = 0, *, tolerance: float = 0.0, confidence: float = 0.95) -> float:
+def limit_of(mean: float, rows: float = 0, *, tolerance: float = 0.0, confidence: float = 0.95) -> float:
     """What a mean may be that is to be no worse than a reference's.
 
     With a reference of n rows this is the upper confidence bound u of its mean, the greatest with
@@ -372,7 +372,7 @@ def limit_of(mean: float, rows: int = 0, *, tolerance: float = 0.0, confidence: 
 
     Args:
         mean: Of the reference, in [0, 1].
-        rows: n; 0 where the mean is stated, and is no estimate.
+        rows: n; of unequal weights their sum over the greatest; 0 where the mean is stated, and is no estimate.
         tolerance: How much worse is not bad yet, in [0, 1].
         confidence: In (0, 1).
 

@@ -176,7 +176,8 @@ def _reference(path: str | None, facets: Sequence[FacetOf]) -> Sequence[GroupBia
     try:
         found = parse_analysis(Path(path).read_bytes(), path)
     except OSError as error:
-        raise ConfigError(Fault("reference", f"expected a file that can be read, got {path}: {error}")) from error
+        message = f"expected a file that can be read, got {path}: {error.strerror}"
+        raise ConfigError(Fault("reference", message)) from error
     except ConfigError as error:
         raise ConfigError(*(Fault("reference", str(fault)) for fault in error.faults)) from None
     reports = (found.pre_training, found.post_training)

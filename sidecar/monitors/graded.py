@@ -7,7 +7,8 @@ one. The four share the budget of false alarms, the first with half of it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf, nan
+from math import inf, nan, sqrt
+from statistics import NormalDist
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -36,6 +37,9 @@ COMPARED_ROWS = 4000
 LEAST_ROWS = 200
 """Without which they are not."""
 
+EXPECTED_ROWS = 2000
+"""Of the yardstick, from which what is expected is as near as `relation_tolerance` allows for; fewer are less sure."""
+
 EVERY_S = 10.0
 """Between two such comparisons."""
 
@@ -57,7 +61,8 @@ class Terms:
         reference_rows: Labelled rows that the yardstick is made of.
         stated_loss: The mean loss at training time; None where the yardstick's own counts.
         tolerance: How much greater the mean loss may be.
-        relation_tolerance: How far mean residuals may be from 0: what is expected is an estimate.
+        relation_tolerance: How far mean residuals may be from 0: what is expected is an estimate, from EXPECTED_ROWS or
+            more; from fewer it is raised by what these are less sure of.
         false_alarms_per: Labelled rows of a version.
     """
 
@@ -155,7 +160,7 @@ class Graded:
             self._test(rows, read, self.yardstick)
             return
         mine, others = pieces.first(rows, self.testing.reference_rows - self.learned)
-        self._learning.append(mine)
+        self._learning.append(pieces.lean(mine))
         if self.learned >= self.testing.reference_rows:
             yardstick = Yardstick(self._learning, self.reading)
             self._begin(yardstick)
@@ -232,14 +237,27 @@ class Graded:
         """Compare with these rows from now on."""
         self.yardstick, self._learning = yardstick, []
         testing, heaviest = self.testing, float(yardstick.reference.rows.weights.max(initial=1.0))
-        estimated = len(yardstick) if testing.stated_loss is None else 0
+        estimated = yardstick.even_rows if testing.stated_loss is None else 0
         limit = limit_of(self.loss_before, estimated, tolerance=testing.tolerance, confidence=CONFIDENCE)
         rows = testing.false_alarms_per
+        before = yardstick.reference
+        loss = self._relation_tolerance(yardstick, before.rows.loss - before.loss.cross_fitted)
+        target = self._relation_tolerance(yardstick, before.rows.target - before.target.cross_fitted)
         self._tests = {"worse": Rising(limit=limit, false_alarms_per=2 * rows, max_weight=heaviest)}
-        for name in RELATION:
+        for name, tolerance in zip(RELATION, (loss, target, target), strict=True):
             self._tests[name] = Rising.residual(
-                testing.relation_tolerance, false_alarms_per=2 * len(RELATION) * rows, max_weight=heaviest
+                tolerance, false_alarms_per=2 * len(RELATION) * rows, max_weight=heaviest
             )
+
+    def _relation_tolerance(self, yardstick: Yardstick, rest: Floats) -> float:
+        """What a mean residual may be.
+
+        Args:
+            rest: What its rows are more than expected.
+        """
+        fewer = 1 / sqrt(yardstick.even_rows) - 1 / sqrt(EXPECTED_ROWS)
+        doubt = NormalDist().inv_cdf(CONFIDENCE) * float(rest.std()) * max(fewer, 0.0)
+        return min(self.testing.relation_tolerance + doubt, 1.0)
 
     def _test(self, rows: Labelled, read: Read, yardstick: Yardstick) -> None:
         coded = yardstick.coded(rows, read)
@@ -254,9 +272,11 @@ class Graded:
             "down": (1 - target) / 2,
         }
         for name, each in values.items():
-            verdict = self._verdicts[name] = self._tests[name].update(each, coded.weights)
+            verdict = self._tests[name].update(each, coded.weights)
             if verdict.alarm:
                 self._since_s[name] = self._ago_s(verdict.rows)
+            # Last: another thread may ask at any time how things stand.
+            self._verdicts[name] = verdict
         columns: dict[str, Array] = {"codes": coded.codes.astype(np.int8), "loss": coded.loss}
         columns |= {"target": coded.target, "weights": coded.weights}
         # In the order in which they came: late labels are news too.

@@ -19,6 +19,9 @@ from sidecar.texts import shown
 EVERY_S = 10.0
 """Between two times that scores are worked out: about a tenth of a second for 5,000 rows."""
 
+MOST_CELLS = 100_000
+"""Rows times classes of a window, beyond which that is done less often: a million rows of two take eleven seconds."""
+
 SURE = 2.0
 """Standard errors by which a metric must lie beyond its limit to be a finding; a violation needs none."""
 
@@ -70,7 +73,9 @@ class Grade:
         if not self.labelled and graded.scored.labelled:
             return True  # whoever has just posted the first labels looks for what they say
         known = (self.labelled, self.answered) == (graded.scored.labelled, graded.scored.answered)
-        return not (known and now_s <= self.stale_s) and not 0 <= now_s - self.made_s < EVERY_S
+        cells = self.window.rows * max(1, len(self.window.classes))
+        every_s = EVERY_S * max(1.0, cells / MOST_CELLS)
+        return not (known and now_s <= self.stale_s) and not 0 <= now_s - self.made_s < every_s
 
     def violations(self, limits: Mapping[str, Limit]) -> list[QualityViolation]:
         """The scores of the window that are beyond their limits, as Model Monitor has it."""

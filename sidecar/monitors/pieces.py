@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import msgspec
@@ -9,10 +10,17 @@ import numpy as np
 
 from sidecar.monitors.keeping import Array
 from sidecar.records import Labelled, Table
+from sidecar.stats.categories import MAX_KEY
 from sidecar.stats.columns import Cells
 from sidecar.stats.moments import Counts
 
 T = TypeVar("T")
+
+MAX_FEATURES = 256
+"""The first ones of a row: as many as the windows follow by default."""
+
+MAX_ANSWER = 1024
+"""Characters of an answer: no label has more than 1,000, so that none is equal to what is longer."""
 
 TABLES = ("features", "predictions", "labels", "groups")
 
@@ -35,6 +43,18 @@ def at(rows: Labelled, places: Counts) -> Labelled:
     """The rows at these places; copied, so that they do not hold the others in memory."""
     tables = {name: _at(getattr(rows, name), places) for name in TABLES}
     return Labelled(rows.variant, rows.version, rows.times_s[places], rows.weights[places], **tables)
+
+
+def lean(rows: Labelled) -> Labelled:
+    """The rows with what of them is compared: an image spelled as a text, a thousand times over, fills the memory."""
+    features, predictions = rows.features, rows.predictions
+    names = features.names[:MAX_FEATURES]
+    texts = {column: cells for column, cells in features.texts.items() if column < len(names)}
+    return replace(
+        rows,
+        features=Table(names, features.values[:, : len(names)].copy(), _cut(texts, MAX_KEY)),
+        predictions=Table(predictions.names, predictions.values, _cut(predictions.texts, MAX_ANSWER)),
+    )
 
 
 def state(pieces: Sequence[Labelled]) -> dict[str, Array]:
@@ -74,6 +94,10 @@ def unspelled(array: Array, kind: type[T]) -> T:
         msgspec.ValidationError: It is something else.
     """
     return msgspec.convert(json.loads(array.tobytes()), type=kind)
+
+
+def _cut(texts: Mapping[int, Cells], length: int) -> dict[int, Cells]:
+    return {column: [cell if cell is None else cell[:length] for cell in cells] for column, cells in texts.items()}
 
 
 def _restored(parts: Mapping[str, Array], prefix: str) -> Labelled:

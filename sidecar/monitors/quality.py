@@ -19,7 +19,7 @@ from sidecar.monitors.grades import Grade, grade_findings, relation_of
 from sidecar.monitors.keeping import below, sealed, unsealed
 from sidecar.monitors.rivals import RIVALS, Rivals, losses_of
 from sidecar.monitors.statements import files
-from sidecar.monitors.versions import Versions
+from sidecar.monitors.versions import VersionKey, Versions
 from sidecar.quality.answers import Amounts, Answers
 from sidecar.quality.classification import quality
 from sidecar.quality.reading import Read, Reading, Task
@@ -29,7 +29,7 @@ from sidecar.reference.quality_files import Limit, Operator, read_quality_constr
 
 KIND = "quality"
 
-LAYOUT = 1
+LAYOUT = 2
 """Of what is saved; another one with every change of what the arrays of a state are called and mean."""
 
 
@@ -47,7 +47,7 @@ class Quality:
 
     Args:
         tolerance: How much greater the share of wrong answers may be; of a regression, of 4 times the mean error.
-        relation_tolerance: How far from expected, given its inputs, a mean may be: what is expected is an estimate.
+        relation_tolerance: How far a mean may be from what inputs make one expect; farther below 2,000 reference_rows.
         false_alarms_per: Labelled rows of a version in which one false alarm may be given.
         reference_rows: Labelled rows of a version with which its later ones are compared: its first.
         reference: Folder of Model Monitor's statistics.json and constraints.json of model quality, from training.
@@ -162,10 +162,11 @@ class Grading:
         if len(rows.times_s):
             graded = self.versions.of(rows.variant, rows.version, float(rows.times_s.max()))
             graded.take(rows)
-            self._compare(graded.reading.read(rows), rows.variant)
+            self._compare(graded.reading.read(rows), VersionKey(rows.variant, rows.version))
 
     def assess(self, now_s: float) -> None:
         """Work out anew what has changed."""
+        self.versions.until(now_s)
         known = list(self.versions)
         for key, graded in known:
             graded.assess(now_s)
@@ -204,17 +205,17 @@ class Grading:
         self._grades = {}  # of what was known before
         return True
 
-    def _compare(self, read: Read, variant: str) -> None:
+    def _compare(self, read: Read, key: VersionKey) -> None:
         """Hand losses on, where there is a champion, and it is known on which scale these are."""
         if not self._champion or not len(read.kept):
             return
         scale = 1.0
         if read.amounts is not None:
-            known = [graded.yardstick for key, graded in self.versions.latest() if key.variant == self._champion]
+            known = [each.yardstick for (variant, _), each in self.versions.latest() if variant == self._champion]
             if not known or known[0] is None:
                 return
             scale = known[0].scale.error
-        self._rivals.take(variant, losses_of(read, scale))
+        self._rivals.take(*key, losses_of(read, scale))
 
 
 def _limits(bounds: Mapping[str, Bound], task: Task) -> dict[str, Limit]:
@@ -245,10 +246,13 @@ def _reference(folder: str | None, task: Task) -> tuple[float | None, Mapping[st
         return None, {}
     stated: float | None = None
     limits: Mapping[str, Limit] = {}
-    if (data := _read(Path(folder, "statistics.json"))) is not None:
-        stated = _stated_loss(read_quality_statistics(data, f"{folder}/statistics.json").get(task, {}), task)
-    if (data := _read(Path(folder, "constraints.json"))) is not None:
-        limits = read_quality_constraints(data, f"{folder}/constraints.json").get(task, {})
+    try:
+        if (data := _read(Path(folder, "statistics.json"))) is not None:
+            stated = _stated_loss(read_quality_statistics(data, f"{folder}/statistics.json").get(task, {}), task)
+        if (data := _read(Path(folder, "constraints.json"))) is not None:
+            limits = read_quality_constraints(data, f"{folder}/constraints.json").get(task, {})
+    except ConfigError as error:
+        raise ConfigError(*(Fault("reference", str(fault)) for fault in error.faults)) from None
     if stated is None and not limits:
         message = (
             f"expected statistics.json or constraints.json of {task} model quality, got {folder}: there is neither"
@@ -263,7 +267,7 @@ def _stated_loss(scores: Mapping[str, tuple[float, float]], task: Task) -> float
     if isnan(value):
         return None
     if not 0 <= value <= most:
-        raise ConfigError(Fault("reference", f"statistics.json: {name} of {value:g}, expected from 0 to {most:g}"))
+        raise ConfigError(Fault("statistics.json", f"{name} of {value:g}, expected from 0 to {most:g}"))
     return value if task == "regression" else 1 - value
 
 
@@ -273,4 +277,4 @@ def _read(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ConfigError(Fault("reference", f"expected a file that can be read, got {path}: {error}")) from error
+        raise ConfigError(Fault(str(path), f"expected a file that can be read: {error.strerror}")) from error

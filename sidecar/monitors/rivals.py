@@ -8,12 +8,13 @@ from sidecar.detectors import bounded, paired
 from sidecar.detectors.bounded import Verdict
 from sidecar.detectors.paired import Paired
 from sidecar.monitors.keeping import Array, below, packed, put_back, taken, unpacked
+from sidecar.monitors.versions import VersionKey
 from sidecar.quality.reading import Read
 from sidecar.records import Carrier, Finding, Key
 from sidecar.stats.moments import Floats
 
 MAX_RIVALS = 32
-"""Variants that are compared with the champion."""
+"""Variants times versions that are compared with the champion; of more, those whose labels came the longest ago go."""
 
 RIVALS = "rivals"
 
@@ -21,34 +22,38 @@ NOTHING: Floats = np.empty(0)
 
 
 class Rivals:
-    """Compares all variants but one with that one.
+    """Compares all variants but one with that one, every version by itself: a new one is not blamed for the last.
 
     Args:
         champion: Its name.
         tolerance: How much greater than its mean loss another's may be.
-        false_alarms_per: Pairs of one variant's rows with the champion's.
+        false_alarms_per: Pairs of one version's rows with the champion's.
 
     Attributes:
-        verdicts: The latest of each variant.
+        verdicts: The latest of each variant's versions.
     """
 
     def __init__(self, champion: str, *, tolerance: float, false_alarms_per: float) -> None:
-        self.verdicts: dict[str, Verdict] = {}
+        self.verdicts: dict[VersionKey, Verdict] = {}
         self._champion = champion
         self._tolerance = tolerance
         self._false_alarms_per = false_alarms_per
-        self._pairs: dict[str, Paired] = {}
+        # In the order in which they had labels last.
+        self._pairs: dict[VersionKey, Paired] = {}
 
-    def take(self, variant: str, losses: Floats) -> None:
+    def take(self, variant: str, version: str, losses: Floats) -> None:
         """Take the losses of rows whose labels have come, in [0, 1] and on the same scale for all variants."""
-        if variant != self._champion:
-            if variant not in self._pairs and len(self._pairs) < MAX_RIVALS:
-                self._pairs[variant] = self._new()
-            if variant in self._pairs:
-                self.verdicts[variant] = self._pairs[variant].update(champion=NOTHING, challenger=losses)
+        if variant == self._champion:
+            for key, pairs in self._pairs.items():
+                self.verdicts[key] = pairs.update(champion=losses, challenger=NOTHING)
             return
-        for name, pairs in self._pairs.items():
-            self.verdicts[name] = pairs.update(champion=losses, challenger=NOTHING)
+        key = VersionKey(variant, version)
+        pairs = self._pairs.pop(key) if key in self._pairs else self._new()
+        self._pairs[key] = pairs
+        self.verdicts[key] = pairs.update(champion=NOTHING, challenger=losses)
+        if len(self._pairs) > MAX_RIVALS:
+            oldest = next(iter(self._pairs))
+            del self._pairs[oldest], self.verdicts[oldest]
 
     def findings(self, versions: Mapping[str, str]) -> Iterator[Finding]:
         """The variants that are worse.
@@ -56,9 +61,9 @@ class Rivals:
         Args:
             versions: The latest of each variant.
         """
-        for variant, verdict in self.verdicts.items():
-            if verdict.away and variant in versions:
-                yield self._finding(variant, versions[variant], verdict)
+        for key, verdict in self.verdicts.items():
+            if verdict.away and versions.get(key.variant) == key.version:
+                yield self._finding(*key, verdict)
 
     def state(self) -> dict[str, Array]:
         """What is to be known after a restart."""
@@ -74,15 +79,13 @@ class Rivals:
             KeyError: A part of it is missing.
             ValueError: A part of it is of another shape.
         """
-        found: dict[str, Paired] = {}
-        for place, variant in enumerate(unpacked(state[RIVALS], list[str])):
-            pairs = found[variant] = self._new()
+        found: dict[VersionKey, Paired] = {}
+        for place, key in enumerate(unpacked(state[RIVALS], list[VersionKey])):
+            pairs = found[key] = self._new()
             put_back(pairs, paired.STATE, f"{place}.", state)
             put_back(pairs.rising, bounded.STATE, "", below(f"{place}.rising.", state))
         self._pairs = found
-        self.verdicts = {
-            variant: pairs.update(champion=NOTHING, challenger=NOTHING) for variant, pairs in found.items()
-        }
+        self.verdicts = {key: pairs.update(champion=NOTHING, challenger=NOTHING) for key, pairs in found.items()}
 
     def _new(self) -> Paired:
         return Paired(tolerance=self._tolerance, false_alarms_per=self._false_alarms_per)
@@ -115,4 +118,6 @@ def losses_of(read: Read, scale: float) -> Floats:
         wrong = read.answers.actual != read.answers.predicted
         return np.asarray(wrong, dtype=np.float64)
     assert read.amounts is not None
-    return np.minimum(np.abs(read.amounts.predicted - read.amounts.actual) / scale, 1.0)
+    # By halves, since differences of the greatest numbers overflow.
+    halves = np.abs(read.amounts.predicted / 2 - read.amounts.actual / 2)
+    return np.minimum(halves, scale / 2) / (scale / 2)

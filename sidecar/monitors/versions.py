@@ -62,6 +62,10 @@ class Versions(Generic[V]):
             self.forgotten += 1
         return found
 
+    def until(self, now_s: float) -> None:
+        """No request is later than now: what a clock that was ahead has said is not what the next ones are held to."""
+        self._seen_s = {key: min(seen_s, now_s) for key, seen_s in self._seen_s.items()}
+
     def get(self, variant: str, version: str) -> V | None:
         """The one of these names, if there is one."""
         return self._known.get(VersionKey(variant, version))

@@ -79,6 +79,12 @@ class Yardstick:
         return len(self.reference.rows.loss)
 
     @property
+    def even_rows(self) -> float:
+        """Rows of equal weight that know a mean no better: what holds for the mean of so many holds for theirs."""
+        weights = self.reference.rows.weights
+        return float((weights / weights.max()).sum())
+
+    @property
     def loss(self) -> float:
         """The mean loss of its rows."""
         rows = self.reference.rows

@@ -29,7 +29,8 @@ class Ledger:
 
     Args:
         rows: That are kept at most.
-        seconds: How old they may become, by the time of the latest row that ever came.
+        seconds: How old they may become: older ones are left out, and go when there are too many. Nobody goes by the
+            latest row for that: one whose clock was ahead would have all others left out until its time comes.
     """
 
     def __init__(self, *, rows: int, seconds: float) -> None:
@@ -39,7 +40,7 @@ class Ledger:
         self._held = 0
 
     def __len__(self) -> int:
-        """Rows held, of which some may be too old or too many."""
+        """Rows held, of which some may be too many."""
         return self._held
 
     def add(self, times_s: Floats, columns: Mapping[str, Array]) -> None:
@@ -91,15 +92,15 @@ class Ledger:
         self._held = len(times_s)
 
     def _cut(self) -> None:
-        """Put all together, sort it, and let go of what is too old or too much."""
+        """Put all together, sort it, and let go of what is too much."""
         if not self._held:
             return
         times_s, columns = _stacked(self._pieces)
         if len(self._pieces) > 1 or (times_s[1:] < times_s[:-1]).any():
             order = np.argsort(times_s, kind="stable")
             times_s, columns = times_s[order], {name: column[order] for name, column in columns.items()}
-        oldest = max(len(times_s) - self._rows, int(np.searchsorted(times_s, times_s[-1] - self._seconds)))
-        if oldest:  # copied: a view would hold all of it
+        oldest = len(times_s) - self._rows
+        if oldest > 0:  # copied: a view would hold all of it
             times_s, columns = times_s[oldest:].copy(), {name: each[oldest:].copy() for name, each in columns.items()}
         self._pieces = [_Piece(times_s, columns)]
         self._held = len(times_s)

@@ -10,6 +10,9 @@ from sidecar.records import Joined
 MAX_OUTCOMES = 1000
 """Variants times versions times metrics that are told apart; what comes beyond is counted."""
 
+GREATEST = 1e100
+"""What is greater is no click and no amount, and its square would make all that is told of the others infinite."""
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -48,7 +51,7 @@ class Outcomes:
 
     Attributes:
         by: Variant, version and metric.
-        omitted: Values that were left: not numbers, or of a metric beyond MAX_OUTCOMES.
+        omitted: Values that were left: no numbers, beyond GREATEST, or of a metric beyond MAX_OUTCOMES.
     """
 
     def __init__(self) -> None:
@@ -59,7 +62,7 @@ class Outcomes:
         """Add the values of an exchange."""
         key = (pair.prediction.variant, pair.prediction.version, pair.label.metric)
         for value in pair.label.values:
-            known = isinstance(value, int | float) and math.isfinite(value)
+            known = isinstance(value, int | float) and abs(value) <= GREATEST
             if not known or (key not in self.by and len(self.by) >= MAX_OUTCOMES):
                 self.omitted += 1
                 continue

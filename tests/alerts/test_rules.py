@@ -98,6 +98,26 @@ def test_what_is_back_has_not_gone() -> None:
     assert (alert.gone_s, alert.finding.rows) == (None, 77)
 
 
+@pytest.mark.parametrize(
+    ("causes", "told"),
+    [
+        (["both", ""], "both"),
+        (["both", "relation"], "both"),
+        (["both", "inputs"], "both"),
+        (["both", "pipeline"], "pipeline"),
+        (["inputs", "both", "relation", ""], "both"),
+        (["relation", "inputs"], "inputs"),
+        (["", "relation"], "relation"),
+    ],
+)
+def test_an_alert_keeps_its_cause_when_what_named_it_ends_first(causes: list[str], told: str) -> None:
+    alerts: tuple[Alert, ...] = ()
+    for now_s, cause in enumerate(causes):
+        alerts, _ = step(alerts, [replace(found(), cause=cause, reason=f"because of {cause}")], [RULE], now_s)
+
+    assert [(alert.finding.cause, alert.finding.reason) for alert in alerts] == [(told, f"because of {told}")]
+
+
 def test_an_alert_shows_the_finding_as_it_is_and_then_as_it_was_last() -> None:
     first, _ = step([firing()], [found(rows=4000)], [RULE], 120)
     last, _ = step(first, [], [RULE], 130)

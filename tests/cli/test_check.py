@@ -64,6 +64,30 @@ def test_a_reference_and_a_token_are_read(tmp_path: Path, capsys: pytest.Capture
     assert main([*bare, "--reference", str(tmp_path), "--reference-learn-rows", "1000"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("monitor", "fault"),
+    [
+        ({"kind": "quality", "alert_when": {"acuracy": {"below": 0.9}}}, "monitors[0].alert_when.acuracy: expected "),
+        ({"kind": "quality", "reference": "gone"}, "monitors[0].reference: expected statistics.json or "),
+        (
+            {"kind": "bias", "facets": [{"header": "x-region", "values": ["south"]}]},
+            "monitors[0].facets: x-region is not kept with captures, expected it in capture.headers",
+        ),
+        ({"kind": "attribution", "reference": "gone"}, "monitors[0].reference: "),
+    ],
+)
+def test_monitors_that_cannot_work_so_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monitor: dict[str, object], fault: str
+) -> None:
+    path, state = tmp_path / "sidecar.yaml", tmp_path / "state"
+    document = {"upstream": "http://model:8081", "model": {"task": "binary"}, "state": str(state)}
+    path.write_text(json.dumps({**document, "monitors": [monitor]}))
+
+    assert main(["check", "--config", str(path)]) == 64
+    assert capsys.readouterr().err.startswith(fault)
+    assert not state.exists()
+
+
 def test_nothing_is_written(tmp_path: Path) -> None:
     state = tmp_path / "state"
     assert main(["check", "--upstream", "http://model:8081", "--state", str(state)]) == 0

@@ -232,6 +232,21 @@ def test_lines_come_from_standard_input(shelf: Shelf, to: str, monkeypatch: pyte
     assert shelf.ids == ["a", "b", "c"]
 
 
+def test_lines_of_which_none_can_be_read_are_named_each_once(
+    shelf: Shelf, to: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "truth"
+    file.write_text("id,label\na,1\n")
+
+    assert main(["labels", str(file), "--to", to]) == 1
+
+    assert [line.split(", ")[0] for line in capsys.readouterr().err.splitlines()] == [
+        f"{file}:1: unexpected character",
+        f"{file}:2: unexpected character",
+    ]
+    assert shelf.ids == []
+
+
 def test_nothing_to_send_is_no_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["labels", str(tmp_path)]) == 0
 

@@ -218,6 +218,16 @@ def test_scores_are_worked_out_again_when_there_is_more_and_not_too_often() -> N
     assert [grade.outdated(one, now_s) for now_s in (EVERY_S - 0.1, EVERY_S, -1.0)] == [False, True, True]
 
 
+@pytest.mark.parametrize(("rows", "classes", "times"), [(5000, 2, 1), (1_000_000, 2, 20), (5000, 100, 5)])
+def test_what_takes_longer_is_worked_out_less_often(rows: int, classes: int, times: float) -> None:
+    one = made()
+    grade = Grade.of(one, 0.0)
+    one.scored.labelled = 2 * rows
+    grade = replace(grade, labelled=rows, window=replace(grade.window, rows=rows, classes=("c",) * classes))
+
+    assert [grade.outdated(one, times * EVERY_S + late_s) for late_s in (-1.0, 0.0)] == [False, True]
+
+
 def test_scores_are_worked_out_again_when_there_are_more_predictions_to_estimate_from() -> None:
     one = made()
     grade = Grade.of(one, 0.0)

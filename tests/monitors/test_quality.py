@@ -115,6 +115,19 @@ def test_versions_are_graded_apart_and_findings_are_of_the_latest() -> None:
     assert set(one.grades) == {("champion", "3"), ("champion", "4"), ("canary", "1")}
 
 
+def test_a_clock_that_was_ahead_for_a_moment_is_forgiven() -> None:
+    one, rng = grading(), np.random.default_rng(1)
+    one.take(rows(rng, 500))
+    one.take(rows(rng, 5, begins_s=1e8))
+    one.take(rows(rng, 500, begins_s=500.0))
+    one.assess(1000.0)
+    one.take(of_version(rows(rng, 500, begins_s=1000.0), "4"))
+    one.assess(1500.0)
+
+    assert one.grades[VERSION].window.rows == 1005
+    assert [key.version for key, _ in one.versions.latest()] == ["4"]
+
+
 def test_of_too_many_versions_the_oldest_are_forgotten_with_their_grades() -> None:
     one = grading()
     for place in range(MAX_VERSIONS + 5):

@@ -5,11 +5,13 @@ import pytest
 
 from sidecar.monitors import rivals
 from sidecar.monitors.rivals import Rivals, losses_of
+from sidecar.monitors.versions import VersionKey
 from sidecar.quality.answers import Amounts, Answers
 from sidecar.quality.reading import Read
 from sidecar.stats.moments import Floats
 
 VERSIONS = {"champion": "3", "challenger": "4"}
+CHALLENGER = VersionKey("challenger", "4")
 
 
 def pair() -> Rivals:
@@ -20,11 +22,13 @@ def wrong(rng: np.random.Generator, rows: int, share: float) -> Floats:
     return (rng.random(rows) < share).astype(np.float64)
 
 
-def fed(found: Rivals, challenger: float, rows: int = 4000, champion: float = 0.1, seed: int = 0) -> Rivals:
+def fed(
+    found: Rivals, challenger: float, rows: int = 4000, champion: float = 0.1, seed: int = 0, version: str = "4"
+) -> Rivals:
     rng = np.random.default_rng(seed)
     for _ in range(rows // 100):
-        found.take("champion", wrong(rng, 90, champion))
-        found.take("challenger", wrong(rng, 10, challenger))
+        found.take("champion", "3", wrong(rng, 90, champion))
+        found.take("challenger", version, wrong(rng, 10, challenger))
     return found
 
 
@@ -56,9 +60,9 @@ def test_a_variant_that_is_no_more_is_not_told() -> None:
 
 def test_without_the_champion_nothing_is_compared() -> None:
     found = pair()
-    found.take("challenger", np.ones(500))
+    found.take("challenger", "4", np.ones(500))
 
-    assert (found.verdicts["challenger"].rows, list(found.findings(VERSIONS))) == (0, [])
+    assert (found.verdicts[CHALLENGER].rows, list(found.findings(VERSIONS))) == (0, [])
 
 
 def test_it_goes_on_from_its_state() -> None:
@@ -75,9 +79,24 @@ def test_their_number_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rivals, "MAX_RIVALS", 2)
     found = pair()
     for number in range(5):
-        found.take(f"v{number}", np.ones(1))
+        found.take(f"v{number}", "1", np.ones(1))
 
-    assert len(found.verdicts) == 2
+    assert list(found.verdicts) == [("v3", "1"), ("v4", "1")]
+
+
+def test_a_new_version_is_not_blamed_for_the_one_before() -> None:
+    found = fed(pair(), challenger=0.4, rows=8000)
+    fed(found, challenger=0.1, rows=1000, version="5", seed=1)
+
+    assert list(found.findings({**VERSIONS, "challenger": "5"})) == []
+    assert [each.version for each in found.findings(VERSIONS)] == ["4"]
+
+
+def test_a_new_version_is_found_as_fast_as_the_first_one() -> None:
+    found = fed(pair(), challenger=0.1, rows=40_000)
+    fed(found, challenger=0.4, rows=8000, version="5", seed=1)
+
+    assert [each.version for each in found.findings({**VERSIONS, "challenger": "5"})] == ["5"]
 
 
 def test_losses_are_wrong_answers_or_errors_by_their_scale() -> None:
@@ -87,3 +106,9 @@ def test_losses_are_wrong_answers_or_errors_by_their_scale() -> None:
 
     assert losses_of(Read(places, answers, None), 1.0).tolist() == [0.0, 1.0, 0.0]
     assert losses_of(Read(places, None, amounts), 4.0).tolist() == [0.0, 0.5, 1.0]
+
+
+def test_the_greatest_errors_are_a_whole_loss() -> None:
+    amounts = Amounts(np.array([1e308, -1e308]), np.array([-1e308, -1e308]), np.ones(2))
+
+    assert losses_of(Read(np.arange(2), None, amounts), 1e-300).tolist() == [1.0, 0.0]

@@ -105,3 +105,11 @@ def test_a_state_that_cannot_be_read_is_refused_and_nothing_done(damage: Mapping
     assert not restored({**known(("champion", "1", 1.0)).arrays(Rows.state), **damage}, versions)
     assert [key for key, _ in versions] == [("champion", "7")]
     assert not restored({}, versions)
+
+
+def test_a_version_of_a_clock_that_was_ahead_does_not_stay_the_latest() -> None:
+    versions = known(("champion", "1", 1e9))
+    versions.until(100.0)
+    versions.of("champion", "2", 101.0)
+
+    assert [key.version for key, _ in versions.latest()] == ["2"]

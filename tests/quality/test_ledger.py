@@ -95,3 +95,10 @@ def test_a_state_without_a_column_that_must_be_there_is_refused() -> None:
 def test_a_state_with_columns_of_different_lengths_is_refused() -> None:
     with pytest.raises(ValueError, match="of different lengths"):
         Ledger(rows=4, seconds=1.0).restore({"times_s": np.array([1.0]), "column.a": np.array([1, 2])})
+
+
+def test_a_row_of_a_clock_that_was_ahead_does_not_leave_out_all_others() -> None:
+    times, columns = filled([1000.0, 10.0, 20.0], seconds=30.0).current(now_s=30.0)
+
+    assert times.tolist() == [10.0, 20.0, 1000.0]
+    assert columns["number"].tolist() == [1, 2, 0]

@@ -74,3 +74,15 @@ def test_it_goes_on_from_its_state() -> None:
 def test_what_is_no_state_is_refused() -> None:
     with pytest.raises(msgspec.MsgspecError):
         Outcomes().restore(b"\x01")
+
+
+@pytest.mark.parametrize(
+    "absurd", [1e308, -1e308, 10**400, math.inf, math.nan], ids=["great", "small", "long", "infinite", "nan"]
+)
+def test_an_absurd_value_does_not_spoil_the_others(absurd: float) -> None:
+    found = Outcomes()
+    for value in (1.0, absurd, -absurd, 3.0):
+        found.add(pair(value))
+
+    [outcome] = found.by.values()
+    assert (outcome.mean, outcome.deviation, found.omitted) == (2.0, 1.0, 2)

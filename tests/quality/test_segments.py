@@ -202,7 +202,7 @@ def test_of_many_columns_those_are_paired_that_tell_most_of_the_loss(monkeypatch
     monkeypatch.setattr(module, "MOST_PAIRED", 8)
 
     def before(codes: Counts) -> Floats:
-        return telling(codes) + 0.15 * (codes[:, 7] == 0)
+        return np.where(codes[:, 7] == 0, 0.15, 0.0) + telling(codes)
 
     def after(codes: Counts) -> Floats:
         return np.where((codes[:, 7] == 2) & (codes[:, 390] == 5), 0.95, before(codes))
