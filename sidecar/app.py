@@ -383,6 +383,7 @@ class App:
                 config = await asyncio.to_thread(self._load)
                 variants = build.variants_of(config.upstream, config.variants)
                 build.check_rules(config.alerts, config.monitors, variants)
+                build.check_headers(self._graders, config.capture.headers)
                 reference = await asyncio.to_thread(build.reference, config.reference)
                 await self._replace(config)
                 if self._monitor is not None:

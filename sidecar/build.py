@@ -258,6 +258,17 @@ def graders(parts: Sequence[schema.Part], model: schema.Model, captured: Sequenc
     return made
 
 
+def check_headers(graders: Graders | None, captured: Sequence[str]) -> None:
+    """See that the fields that tell groups are still kept with captures.
+
+    Raises:
+        ConfigError: One is not.
+    """
+    lost = [name for name in graders.headers if name not in captured] if graders else []
+    if lost:
+        raise ConfigError(Fault("capture.headers", f"{lost[0]} is missing; a monitor tells groups by it"))
+
+
 def attributing(parts: Sequence[schema.Part]) -> "Attributing | None":
     """The monitor of attributions, as it is at work; None where there is none.
 

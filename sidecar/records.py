@@ -188,8 +188,8 @@ class Finding:
         rows: Of the current side: since the change began, or of the window.
         reference_rows: Of the other side.
         sentence: What was found, for people, with the columns named.
-        cause: What has moved: `inputs`, `relation` (of labels to inputs: concept drift), `both`, or the `pipeline` that
-            brings the values; empty where nobody can tell.
+        cause: What has moved: `inputs`, `relation` (of labels to inputs: concept drift), `both`, the `model` itself, or
+            the `pipeline` that brings the values; empty where nobody can tell.
         reason: For people: how that is known.
     """
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from math import inf
 
@@ -75,7 +76,6 @@ class Truth:
 
     Attributes:
         outcomes: What came of exchanges, besides their labels.
-        counts: What became of predictions and labels, some second ago.
         graders: The monitors that there are, by the name under which each is remembered.
         leading: This sidecar is the one that alerts, of those that share the store; None before that is known.
     """
@@ -91,7 +91,8 @@ class Truth:
         wall_s: Callable[[], float],
     ) -> None:
         self.outcomes = Outcomes()
-        self.counts = NOTHING
+        self._counts = NOTHING
+        self._refused = 0
         self.leading: bool | None = None
         self.store = store
         self.grading = grading
@@ -140,6 +141,16 @@ class Truth:
             return await self._apart.do(partial(self.store.add, labels, self._wall_s()))
         finally:
             self._adding -= 1
+
+    def refuse(self, count: int) -> None:
+        """Count labels that were malformed, and never came so far."""
+        self._refused += count
+
+    @property
+    def counts(self) -> LabelCounts:
+        """What became of predictions and labels, some second ago."""
+        labels = self._counts.labels
+        return replace(self._counts, labels={**labels, "malformed": labels.get("malformed", 0) + self._refused})
 
     @property
     def dropped(self) -> int:
@@ -243,13 +254,17 @@ class Truth:
         if not 0 <= now_s - self._looked_s < GAP_S:
             await self._go_on()
         counts = await self._apart.do(lambda: self.store.counts)
-        if _is_another(counts, self.counts):
+        if _is_another(counts, self._counts):
             log.warning("the store of labels has been emptied, and is read from its beginning")
             self._upto = 0
-        self.counts = counts
+        self._counts = counts
         more = True
         for _ in range(LOOK_BATCHES):
-            pairs = await self._apart.do(partial(self.store.joined, self._upto, self._limit))
+            try:
+                pairs = await self._apart.do(partial(self.store.joined, self._upto, self._limit))
+            except DeliveryError:
+                self._limit = max(1, self._limit // 2)  # so many may be too much to come in time
+                raise
             more = len(pairs) == self._limit
             if pairs:
                 await self._pipeline.between(partial(self._take, pairs))
@@ -310,4 +325,5 @@ def _is_another(counts: LabelCounts, before: LabelCounts) -> bool:
 
 
 def _cells(pairs: Sequence[Joined]) -> int:
-    return sum(len(each.prediction.asked) * (1 + len(each.prediction.features)) for each in pairs)
+    made = [each.prediction for each in pairs]
+    return sum(len(each.asked) * (1 + len(each.features) + len(each.predictions)) for each in made)

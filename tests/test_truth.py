@@ -536,8 +536,28 @@ def test_exchanges_with_thousands_of_rows_are_read_few_at_a_time(monkeypatch: py
     monkeypatch.setattr(Shared, "joined", joined)
     asyncio.run(scenario())
 
-    assert limits[0] == truth.BATCH // 8
+    assert limits[0] <= truth.BATCH // 8  # fewer and fewer, while the store was away
     assert set(limits[1:9]) == {1}
+
+
+def test_pairs_that_are_too_many_to_come_in_time_are_asked_for_in_smaller_numbers() -> None:
+    store = Shared(Oracle())
+    real = store.inner.joined
+
+    def joined(after: int, limit: int) -> list[Joined]:
+        if limit > 4:
+            raise DeliveryError("no answer in time")
+        return real(after, limit)
+
+    async def scenario() -> None:
+        async with site(store) as here:
+            for number in range(30):
+                await here.send(f"r{number}")
+                await here.label(f"r{number}", 1)
+            await here.counts(30)
+
+    store.inner.joined = joined  # type: ignore[method-assign]  # a slow one
+    asyncio.run(scenario())
 
 
 # Restarts
@@ -952,3 +972,12 @@ def test_a_store_that_hangs_at_the_end_is_not_waited_for(
 
 def test_who_never_started_can_be_closed() -> None:
     asyncio.run(Site(Shared(Oracle()), UNEQUAL, quality=None, reading=reading).truth.close())
+
+
+def test_malformed_labels_that_never_came_to_the_store_are_counted_too() -> None:
+    async def scenario() -> int:
+        async with site(Shared(Oracle())) as here:
+            here.truth.refuse(3)
+            return here.truth.counts.labels["malformed"]
+
+    assert asyncio.run(scenario()) == 3

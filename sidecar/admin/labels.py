@@ -17,6 +17,8 @@ from sidecar.records import Label, LabelStatus
 Add = Callable[[Sequence[Label]], Awaitable[list[LabelStatus]]]
 """Brings labels into the store; raises DeliveryError where it takes none."""
 
+Refuse = Callable[[int], None]
+
 MAX_BODY_BYTES = 8 << 20
 """After its content coding is undone: some hundred thousand labels."""
 
@@ -31,6 +33,10 @@ RETRY_AFTER_S = 1
 _MEDIA = frozenset({"application/json"}) | JSON_LINES
 
 
+def _unheard(count: int) -> None:
+    """Where nobody counts them."""
+
+
 class Labels:
     """Takes what is posted: large bodies one at a time, since what is read of one takes a hundred megabytes and more.
 
@@ -42,11 +48,12 @@ class Labels:
         self._read_s = read_s
         self._large = asyncio.Lock()
 
-    async def post(self, request: web.Request, add: Add | None) -> web.Response:
+    async def post(self, request: web.Request, add: Add | None, refuse: Refuse = _unheard) -> web.Response:
         """Take labels in any form that `parse_labels` reads; with `?brief=1` tell of the odd ones alone.
 
         Args:
             add: None where nothing wants labels.
+            refuse: Hears how many were malformed, and never came so far.
 
         Raises:
             HTTPException: Nothing in it can be read, nothing wants labels, or a page of another origin sent it.
@@ -62,9 +69,9 @@ class Labels:
         if add is None:
             raise web.HTTPConflict(text="nothing wants labels: expected a monitor of kind quality or bias")
         if not _may_be_large(request):
-            return await _taken(await whole_body(request, ASIDE_BYTES), media, brief, add)
+            return await _taken(await whole_body(request, ASIDE_BYTES), media, brief, add, refuse)
         async with self._large:
-            return await _taken(await _in_time(request, self._read_s), media, brief, add)
+            return await _taken(await _in_time(request, self._read_s), media, brief, add, refuse)
 
 
 def _may_be_large(request: web.Request) -> bool:
@@ -81,7 +88,7 @@ async def _in_time(request: web.Request, read_s: float) -> bytes:
         raise web.HTTPRequestTimeout(text=f"the body: not here after {read_s:g} s, expected less at once") from None
 
 
-async def _taken(data: bytes, media: str, brief: str, add: Add) -> web.Response:
+async def _taken(data: bytes, media: str, brief: str, add: Add, refuse: Refuse) -> web.Response:
     aside = len(data) > ASIDE_BYTES
     try:
         parsed = await asyncio.to_thread(parse_labels, data, media) if aside else parse_labels(data, media)
@@ -92,6 +99,7 @@ async def _taken(data: bytes, media: str, brief: str, add: Add) -> web.Response:
         raise web.HTTPBadRequest(text=str(error)[:SHOWN]) from None
     except DeliveryError as error:
         return failure(503, f"no label was taken: {error}", {"Retry-After": str(RETRY_AFTER_S)})
+    refuse(len(parsed.faults))
     body = await asyncio.to_thread(_told, parsed, statuses, brief) if aside else _told(parsed, statuses, brief)
     return web.Response(body=body, content_type="application/json")
 

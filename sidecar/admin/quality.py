@@ -47,7 +47,7 @@ def labels(counts: LabelCounts, dropped: int) -> JSON:
         "repeated": counts.repeated,
         "dropped": dropped,
         "waiting": counts.waiting,
-        "posted": {status: counts.labels.get(status, 0) for status in get_args(LabelStatus)},
+        "posted": {each: counts.labels.get(each, 0) for each in get_args(LabelStatus)} | {"waiting": counts.waiting},
     }
 
 

@@ -193,7 +193,9 @@ class _Pages:
     async def labels(self, request: web.Request) -> web.Response:
         """Take labels."""
         truth = self._view.watching.truth
-        return await self._labels.post(request, truth.add if truth is not None else None)
+        if truth is None:
+            return await self._labels.post(request, None)
+        return await self._labels.post(request, truth.add, truth.refuse)
 
     async def reference(self, _: web.Request) -> web.Response:
         return _json(reference(self._view.watching))

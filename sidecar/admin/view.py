@@ -61,6 +61,10 @@ class Truth(Protocol):
         """The monitor of bias."""
         ...
 
+    def refuse(self, count: int) -> None:
+        """Count labels that were malformed."""
+        ...
+
     async def add(self, labels: Sequence[Label]) -> list[LabelStatus]:
         """Join labels with their predictions; DeliveryError where the store takes none."""
         ...

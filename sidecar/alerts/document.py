@@ -37,6 +37,7 @@ _CAUSES = {
     "inputs": "moved inputs",
     "relation": "concept drift",
     "both": "concept drift and moved inputs",
+    "model": "changed model",
     "pipeline": "broken data pipeline",
 }
 _HEADLINES = {

@@ -133,6 +133,18 @@ def _labels(config: Config) -> Iterator[Fault]:
         yield Fault("state", f"missing; labels for {wants[0]} are kept there, expected a folder")
 
 
+def _classes(config: Config) -> Iterator[Fault]:
+    model = config.model
+    if len(set(model.classes)) < len(model.classes):
+        yield Fault("model.classes", "one of them twice, expected each once")
+    if model.task == "regression" and model.probabilities:
+        yield Fault("model.probabilities", "given for a regression, expected none")
+    named = model.task == "multiclass" and model.probabilities
+    if named and model.classes and len(model.classes) != len(model.probabilities):
+        told = f"{len(model.probabilities)} for {len(model.classes)} classes"
+        yield Fault("model.probabilities", f"{told}, expected one for each, in their order")
+
+
 def _champions(config: Config) -> Iterator[Fault]:
     variants = set(config.variants) or {"default"}
     for place, part in enumerate(config.monitors):
@@ -197,6 +209,7 @@ RULES: Sequence[tuple[tuple[str, ...], Rule]] = (
     (("monitors",), _monitors),
     (("state",), _state),
     (("monitors", "labels", "state", "model"), _labels),
+    (("model",), _classes),
     (("monitors", "variants"), _champions),
     (("alerts",), _link),
     (("alerts",), _told),

@@ -15,7 +15,9 @@ def label_metrics(counts: LabelCounts, dropped: int, outcomes: Outcomes, *, max_
         dropped: Predictions that never reached the store.
         max_series: Outcomes that are told; the rest is counted.
     """
-    posted: Points = [({"sidecar.outcome": each}, counts.labels.get(each, 0)) for each in get_args(LabelStatus)]
+    posted: Points = [
+        ({"sidecar.outcome": each}, counts.labels.get(each, 0)) for each in get_args(LabelStatus) if each != "waiting"
+    ]
     return [
         metric("sidecar.predictions", [({}, counts.predictions)]),
         metric("sidecar.predictions.awaiting", [({}, counts.awaiting)]),

@@ -134,6 +134,7 @@ class Comparing:
 
     def assess(self, now_s: float) -> None:
         """Compare groups anew where labels have come."""
+        self.versions.until(now_s)
         for _, each in self.versions:
             each.assess(now_s)
 

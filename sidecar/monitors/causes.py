@@ -1,4 +1,4 @@
-"""What has moved: the inputs, the relation of labels to them, both; or is it the pipeline that brings the values?
+"""What has moved: inputs, the relation of labels to them, both; or is it the model, or the pipeline of the values?
 
 Each side has evidence of its own, within a budget of false alarms: of inputs the detectors of the data monitor, of the
 relation the tests of labels against what the inputs make one expect. A cause is told of what has been found, never
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sidecar.monitors.faults import WORDS
 from sidecar.monitors.telling import MAX_TEXT, NAMED
-from sidecar.records import Carrier, Finding
+from sidecar.records import Carrier, Finding, Subject
 from sidecar.texts import shown
 
 INPUTS = ("sequential", "dependence")
@@ -43,33 +43,40 @@ def explained(findings: Sequence[Finding], relations: Mapping[str, Relation]) ->
     Args:
         relations: By variant; empty where no labels are watched.
     """
-    inputs = {finding.key.variant: [] for finding in findings}  # type: dict[str, list[Carrier]]
+    moved: dict[tuple[str, Subject], list[Carrier]] = {}
     for finding in findings:
-        if finding.key.monitor == "data" and finding.key.subject == "features" and finding.key.check in INPUTS:
-            inputs[finding.key.variant] += finding.carriers
-    return [_explained(each, inputs[each.key.variant], relations.get(each.key.variant)) for each in findings]
+        if finding.key.monitor == "data" and finding.key.check in INPUTS:
+            moved.setdefault((finding.key.variant, finding.key.subject), []).extend(finding.carriers)
+    return [_explained(each, moved, relations.get(each.key.variant)) for each in findings]
 
 
-def _explained(finding: Finding, inputs: Sequence[Carrier], relation: Relation | None) -> Finding:
+def _explained(
+    finding: Finding, moved: Mapping[tuple[str, Subject], Sequence[Carrier]], relation: Relation | None
+) -> Finding:
     about = finding.key.monitor == "quality" or (finding.key.subject == "features" and finding.key.check in INPUTS)
     if finding.cause or not about:
         return finding
-    cause, reason = cause_of(inputs, relation)
+    inputs, answers = (moved.get((finding.key.variant, subject), ()) for subject in ("features", "predictions"))
+    cause, reason = cause_of(inputs, answers, relation)
     return replace(finding, cause=cause, reason=reason)
 
 
-def cause_of(inputs: Sequence[Carrier], relation: Relation | None) -> tuple[str, str]:
+def cause_of(inputs: Sequence[Carrier], answers: Sequence[Carrier], relation: Relation | None) -> tuple[str, str]:
     """What has moved, and how that is known.
+
+    A model is a function: while inputs stay, its answers do, whatever becomes of labels. Where they have not, it is not
+    the model that it was.
 
     Args:
         inputs: The features that have drifted.
+        answers: The predictions that have.
         relation: None where no labels are watched.
 
     Example:
         >>> amount = Carrier("amount", 1.0, 0.3, 0.0025, "above 120 20 % → 55 %")
-        >>> cause_of([amount], Relation(moved=False, rows=800))
+        >>> cause_of([amount], [], Relation(moved=False, rows=800))
         ('inputs', 'inputs moved: amount; given these, the labels of 800 rows are as expected')
-        >>> cause_of([], Relation(moved=True, rows=800))[0]
+        >>> cause_of([], [], Relation(moved=True, rows=800))[0]
         'relation'
     """
     broken = [each for each in inputs if each.fault]
@@ -78,6 +85,9 @@ def cause_of(inputs: Sequence[Carrier], relation: Relation | None) -> tuple[str,
             f"{shown(each.name, MAX_TEXT)} ({WORDS[each.fault]})" for each in broken
         )
     names = _listed(shown(each.name, MAX_TEXT) for each in inputs)
+    if answers and not inputs and relation is not None:
+        told = _listed(shown(each.name, MAX_TEXT) for each in answers)
+        return "model", f"the model answers otherwise ({told}), and no input is known to have moved: is it another one?"
     if relation is not None and relation.moved:
         if inputs:
             return "both", f"inputs moved ({names}), and labels are not what even these inputs make one expect"

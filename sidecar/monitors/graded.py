@@ -244,9 +244,12 @@ class Graded:
         loss = self._relation_tolerance(yardstick, before.rows.loss - before.loss.cross_fitted)
         target = self._relation_tolerance(yardstick, before.rows.target - before.target.cross_fitted)
         self._tests = {"worse": Rising(limit=limit, false_alarms_per=2 * rows, max_weight=heaviest)}
-        for name, tolerance in zip(RELATION, (loss, target, target), strict=True):
+        relation = dict(zip(RELATION, (loss, target, target), strict=True))
+        if self.reading.task == "multiclass":
+            relation = {"loss": loss}  # the target says no more: it is whether the answer was right
+        for name, tolerance in relation.items():
             self._tests[name] = Rising.residual(
-                tolerance, false_alarms_per=2 * len(RELATION) * rows, max_weight=heaviest
+                tolerance, false_alarms_per=2 * len(relation) * rows, max_weight=heaviest
             )
 
     def _relation_tolerance(self, yardstick: Yardstick, rest: Floats) -> float:
@@ -271,8 +274,8 @@ class Graded:
             "up": (1 + target) / 2,
             "down": (1 - target) / 2,
         }
-        for name, each in values.items():
-            verdict = self._tests[name].update(each, coded.weights)
+        for name, test in self._tests.items():
+            verdict = test.update(values[name], coded.weights)
             if verdict.alarm:
                 self._since_s[name] = self._ago_s(verdict.rows)
             # Last: another thread may ask at any time how things stand.

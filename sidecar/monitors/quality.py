@@ -4,13 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from math import isnan, nan
 from pathlib import Path
-from sys import float_info
 from typing import Annotated, get_args
 
-import numpy as np
-from msgspec import Meta, MsgspecError, Struct
+from msgspec import Meta, MsgspecError
 
 from sidecar.errors import ConfigError, Fault
 from sidecar.monitors.causes import Relation
@@ -18,27 +15,18 @@ from sidecar.monitors.graded import Graded, Terms
 from sidecar.monitors.grades import Grade, grade_findings, relation_of
 from sidecar.monitors.keeping import below, sealed, unsealed
 from sidecar.monitors.rivals import RIVALS, Rivals, losses_of
+from sidecar.monitors.settling import Settling
 from sidecar.monitors.statements import files
+from sidecar.monitors.training import Bound, limits_of, reference_of
 from sidecar.monitors.versions import VersionKey, Versions
-from sidecar.quality.answers import Amounts, Answers
-from sidecar.quality.classification import quality
-from sidecar.quality.reading import Read, Reading, Task
-from sidecar.quality.regression import quality_of_amounts
+from sidecar.quality.reading import Read, Reading
 from sidecar.records import Finding, Labelled, Table
-from sidecar.reference.quality_files import Limit, Operator, read_quality_constraints, read_quality_statistics
+from sidecar.reference.quality_files import Limit, Operator
 
-KIND = "quality"
+KIND, SETTLING = "quality", "settling"
 
 LAYOUT = 2
 """Of what is saved; another one with every change of what the arrays of a state are called and mean."""
-
-
-class Bound(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a metric may be."""
-
-    # One of the two is given.
-    below: Annotated[float | None, Meta(description="Found where the metric is clearly below this.")] = None
-    above: Annotated[float | None, Meta(description="Found where the metric is clearly above this.")] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +41,7 @@ class Quality:
         reference: Folder of Model Monitor's statistics.json and constraints.json of model quality, from training.
         alert_when: Limits by metric, as in `f1: {below: 0.9}`; they go before those of constraints.json.
         champion: Variant with which all others are compared; none are without it.
+        settle_s: Age of a request from which on its label counts: where labels of one kind come sooner than others.
         rows: Labelled rows of the window, the latest by the time of their request.
         window_s: Age at which they leave it.
         files: Folder for a statistics.json and constraint_violations.json of every hour and variant; none without it.
@@ -65,6 +54,7 @@ class Quality:
     reference: Annotated[str, Meta(min_length=1)] | None = None
     alert_when: dict[str, Bound] | None = None
     champion: str = ""
+    settle_s: Annotated[float, Meta(ge=0, le=366 * 86_400)] = 0.0
     rows: Annotated[int, Meta(ge=200, le=1_000_000)] = 5000
     window_s: Annotated[float, Meta(gt=0, le=366 * 86_400)] = 604_800.0
     files: Annotated[str, Meta(min_length=1)] | None = None
@@ -102,8 +92,8 @@ class Grading:
 
     def __init__(self, options: Quality, reading: Callable[[], Reading]) -> None:
         task = reading().task
-        stated, limits = _reference(options.reference, task)
-        self.limits: Mapping[str, Limit] = {**limits, **_limits(options.alert_when or {}, task)}
+        stated, limits = reference_of(options.reference, task)
+        self.limits: Mapping[str, Limit] = {**limits, **limits_of(options.alert_when or {}, task)}
         testing = Terms(
             reference_rows=options.reference_rows,
             stated_loss=stated,
@@ -119,6 +109,8 @@ class Grading:
             Rivals, options.champion, tolerance=options.tolerance, false_alarms_per=options.false_alarms_per
         )
         self._rivals = self._no_rivals()
+        self._settle_s = options.settle_s
+        self._settling = Settling(options.settle_s)
         self._written_s: dict[tuple[str, str], float] = {}
         self._grades: dict[tuple[str, str], Grade] = {}
         self._waiting: list[tuple[str, str, Table]] = []
@@ -159,6 +151,12 @@ class Grading:
 
     def take(self, rows: Labelled) -> None:
         """Take rows whose labels have come."""
+        if self._settle_s:
+            self._settling.add(rows)
+        else:
+            self._count(rows)
+
+    def _count(self, rows: Labelled) -> None:
         if len(rows.times_s):
             graded = self.versions.of(rows.variant, rows.version, float(rows.times_s.max()))
             graded.take(rows)
@@ -166,6 +164,8 @@ class Grading:
 
     def assess(self, now_s: float) -> None:
         """Work out anew what has changed."""
+        for rows in self._settling.due(now_s):
+            self._count(rows)
         self.versions.until(now_s)
         known = list(self.versions)
         for key, graded in known:
@@ -174,6 +174,7 @@ class Grading:
             if before is None or before.outdated(graded, now_s):
                 self._grades[key] = Grade.of(graded, now_s)
         self._grades = {key: self._grades[key] for key, _ in known}
+        self._written_s = {key: made_s for key, made_s in self._written_s.items() if key in self._grades}
 
     def files(self) -> list[tuple[str, dict[str, bytes]]]:
         """Model Monitor's files by variant, of the latest versions whose scores are new since the last time."""
@@ -187,21 +188,25 @@ class Grading:
 
     def state(self) -> bytes:
         """What is to be known after a restart."""
-        rivals = {f"{RIVALS}.{name}": part for name, part in self._rivals.state().items()}
-        return sealed({**self.versions.arrays(Graded.state), **rivals}, self._belongs_to)
+        parts = self.versions.arrays(Graded.state)
+        parts |= {f"{RIVALS}.{name}": part for name, part in self._rivals.state().items()}
+        parts |= {f"{SETTLING}.{name}": part for name, part in self._settling.state().items()}
+        return sealed(parts, self._belongs_to)
 
     def restore(self, state: bytes) -> bool:
         """Go on from a saved state; False, and nothing done, where it is of other settings, or damaged."""
         parts, rivals = unsealed(state, self._belongs_to), self._no_rivals()
+        settling = Settling(self._settle_s)
         if parts is None:
             return False
         try:
             rivals.restore(below(f"{RIVALS}.", parts))
+            settling.restore(below(f"{SETTLING}.", parts))
         except (KeyError, ValueError, MsgspecError):
             return False
         if not self.versions.restore(parts, lambda each, name: each.restore(below(name, parts))):
             return False
-        self._rivals = rivals
+        self._rivals, self._settling = rivals, settling
         self._grades = {}  # of what was known before
         return True
 
@@ -216,65 +221,3 @@ class Grading:
                 return
             scale = known[0].scale.error
         self._rivals.take(*key, losses_of(read, scale))
-
-
-def _limits(bounds: Mapping[str, Bound], task: Task) -> dict[str, Limit]:
-    known = _metrics(task)
-    for name in bounds:
-        if name not in known:
-            raise ConfigError(Fault(f"alert_when.{name}", f"expected one of {', '.join(known)}"))
-    return {
-        name: Limit(bound.below, "LessThanThreshold")
-        if bound.below is not None
-        else Limit(bound.above or 0.0, "GreaterThanThreshold")
-        for name, bound in bounds.items()
-    }
-
-
-def _metrics(task: Task) -> list[str]:
-    """What quality is told by."""
-    none = np.empty(0)
-    if task == "regression":
-        return list(quality_of_amounts(Amounts(none, none, none)))
-    classes = ("a", "b", "c")[: 2 if task == "binary" else 3]
-    return list(quality(Answers(classes, none.astype(np.int64), none.astype(np.int64), None, none)))
-
-
-def _reference(folder: str | None, task: Task) -> tuple[float | None, Mapping[str, Limit]]:
-    """The mean loss at training time, None where nobody states it, and the limits."""
-    if folder is None:
-        return None, {}
-    stated: float | None = None
-    limits: Mapping[str, Limit] = {}
-    try:
-        if (data := _read(Path(folder, "statistics.json"))) is not None:
-            stated = _stated_loss(read_quality_statistics(data, f"{folder}/statistics.json").get(task, {}), task)
-        if (data := _read(Path(folder, "constraints.json"))) is not None:
-            limits = read_quality_constraints(data, f"{folder}/constraints.json").get(task, {})
-    except ConfigError as error:
-        raise ConfigError(*(Fault("reference", str(fault)) for fault in error.faults)) from None
-    if stated is None and not limits:
-        message = (
-            f"expected statistics.json or constraints.json of {task} model quality, got {folder}: there is neither"
-        )
-        raise ConfigError(Fault("reference", message))
-    return stated, limits
-
-
-def _stated_loss(scores: Mapping[str, tuple[float, float]], task: Task) -> float | None:
-    name, most = ("mae", float_info.max) if task == "regression" else ("accuracy", 1.0)
-    value = scores.get(name, (nan, nan))[0]
-    if isnan(value):
-        return None
-    if not 0 <= value <= most:
-        raise ConfigError(Fault("statistics.json", f"{name} of {value:g}, expected from 0 to {most:g}"))
-    return value if task == "regression" else 1 - value
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ConfigError(Fault(str(path), f"expected a file that can be read: {error.strerror}")) from error

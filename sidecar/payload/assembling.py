@@ -16,6 +16,9 @@ from sidecar.stats.moments import Floats
 
 Items = list[tuple[Capture, Rows]]
 
+MAX_TEXT = 1024
+"""Characters of a text that awaits its label: an image spelled as one would fill the store. No label has more."""
+
 
 def assemble(items: Iterable[tuple[Capture, Rows]]) -> list[Sample]:
     """One sample for each variant, version and set of columns, in the order of their first occurrence."""
@@ -87,8 +90,11 @@ def _tabulated(names: tuple[str, ...], rows: Sequence[Sequence[Scalar]]) -> Tabl
 
 
 def _scalars(rows: Sequence[Sequence[object]]) -> list[list[Scalar]]:
-    """The cells that are plain; others are missing, as they are everywhere."""
-    return [[cell if isinstance(cell, str | int | float) else None for cell in row] for row in rows]
+    """The cells that are plain; others are missing, as they are everywhere. Of a text what tells it from others."""
+    return [
+        [cell[:MAX_TEXT] if isinstance(cell, str) else cell if isinstance(cell, int | float) else None for cell in row]
+        for row in rows
+    ]
 
 
 def _sample(items: Items) -> Sample:

@@ -308,3 +308,21 @@ def test_who_goes_away_while_others_wait_for_him_lets_them_pass() -> None:
         return (await client.post(PATH, body=large("a"))).status
 
     assert serving(Labels(), Shelf().add, ask) == 200
+
+
+def test_malformed_labels_are_counted_once_the_others_are_taken() -> None:
+    refused: list[int] = []
+    taken = Shelf()
+
+    async def run() -> list[int]:
+        app = web.Application(middlewares=[replies])
+        app.router.add_post(PATH, partial(Labels().post, add=taken.add, refuse=refused.append))
+        runner = await start(app, socket.create_server((LOOPBACK.host, 0)))
+        try:
+            client = Client(*runner.addresses[0][:2])
+            posted = [b'[{"id": "a", "label": 1}, {"id": 7}, {"label": 1}]', b"[nothing"]
+            return [(await client.post(PATH, body=body)).status for body in posted]
+        finally:
+            await runner.cleanup()
+
+    assert (asyncio.run(run()), refused) == ([200, 400], [2])

@@ -8,7 +8,8 @@ import orjson
 import pytest
 
 from sidecar.admin.quality import BLIND, labels, quality
-from sidecar.monitors.quality import Bound, Grading, Quality
+from sidecar.monitors.quality import Grading, Quality
+from sidecar.monitors.training import Bound
 from sidecar.quality.reading import Task
 from sidecar.records import JSON, Joined, Label, LabelCounts, Prediction, Table
 from sidecar.reference.quality_files import METRICS, read_quality_statistics
@@ -47,7 +48,7 @@ def test_labels_are_told_by_what_became_of_them() -> None:
         "repeated": 1,
         "dropped": 4,
         "waiting": 2,
-        "posted": {"joined": 5, "waiting": 0, "duplicate": 0, "unknown": 0, "expired": 1, "malformed": 0},
+        "posted": {"joined": 5, "waiting": 2, "duplicate": 0, "unknown": 0, "expired": 1, "malformed": 0},
     }
 
 

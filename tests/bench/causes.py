@@ -68,7 +68,7 @@ class World:
         return np.column_stack([base, rng.choice(6, n, p=self.countries), rng.choice(3, n, p=[0.5, 0.3, 0.2])])
 
     def score(self, rows: Floats) -> Floats:
-        told = (
+        told: Floats = (
             rows[:, :10] @ self.weights[:10]
             + self.weights[10] * (rows[:, 10] - 2.5) / 2
             + self.weights[11] * rows[:, 11]

@@ -117,6 +117,17 @@ CASES: list[tuple[Config, list[str]]] = [
         ],
     ),
     (
+        replace(GOOD, model=Model(task="multiclass", classes=("a", "a", "b"), probabilities=("p", "q"))),
+        [
+            "model.classes: one of them twice, expected each once",
+            "model.probabilities: 2 for 3 classes, expected one for each, in their order",
+        ],
+    ),
+    (
+        replace(GOOD, model=Model(task="regression", probabilities=("p",))),
+        ["model.probabilities: given for a regression, expected none"],
+    ),
+    (
         replace(GOOD, model=BINARY, monitors=(Part(kind="quality", options={"champion": "a"}),), state="/tmp"),
         ["monitors[0].champion: a is no variant, expected one of default"],
     ),

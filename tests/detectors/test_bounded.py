@@ -423,4 +423,4 @@ def test_a_reference_s_bound_holds_as_often_as_it_says(mean: float, rows: int) -
 )
 def test_a_limit_of_the_impossible_is_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="expected"):
-        limit_of(**({"mean": 0.1} | bad))  # type: ignore[arg-type]  # a table of cases
+        limit_of(**({"mean": 0.1} | bad))

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import requests
 
-from sidecar.demo.model import NAME, PATH, Trained, body, train, write_settings
+from sidecar.demo.model import NAME, Trained, body, train, write_settings
 from sidecar.records import JSON
 from tests.e2e.rig import PATIENCE_S, Sidecar, environment, free_address, running, sidecar, until
 
 ROWS = 40
+PATH = f"/v2/models/{NAME}/infer"
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def mlserver(folder: Path, trained: Trained) -> Iterator[str]:
     """Its URL."""
     assert trained.accuracy > 0.9
     address = free_address()
-    write_settings(folder, int(address.rpartition(":")[2]))
+    write_settings(folder, NAME, int(address.rpartition(":")[2]))
     script = "import sys; from mlserver.cli import main; sys.argv = ['mlserver', 'start', '.']; main()"
     with running([sys.executable, "-c", script], environment(), folder) as process:
 

@@ -114,6 +114,24 @@ def test_bad_files_are_refused_and_told_and_the_old_one_stays(configured: Sideca
             assert configured.told("config", "error") == ""
 
 
+def test_a_header_that_tells_groups_cannot_be_dropped(tmp_path: Path, first: Model) -> None:
+    facets = [{"header": "x-region", "values": ["south"]}]
+    kept = {
+        "upstream": first.url,
+        "state": str(tmp_path),
+        "model": {"task": "binary"},
+        "monitors": [{"kind": "bias", "facets": facets}],
+        "capture": {"headers": ["content-type", "x-region"]},
+    }
+    file = written(tmp_path / "sidecar.yaml", kept)
+
+    with sidecar("--config", file) as running:
+        written(file, {**kept, "capture": {"headers": ["content-type"]}})
+        running.reload(by="configuration refused, the earlier one stays: capture.headers: x-region is missing")
+
+        assert running.told("config", "revision") == 1
+
+
 def test_a_new_folder_of_captures_gets_the_new_and_the_old_keeps_the_old(tmp_path: Path, first: Model) -> None:
     file = tmp_path / "sidecar.yaml"
 

@@ -36,7 +36,6 @@ def test_labels_are_counted_by_what_became_of_them_and_none_is_a_number_too() ->
     points = by_name(label_metrics(COUNTS, 0, Outcomes(), max_series=100))["sidecar.labels"].points
     assert {at["sidecar.outcome"]: value for at, value in points} == {
         "joined": 5,
-        "waiting": 0,
         "duplicate": 0,
         "unknown": 0,
         "expired": 1,

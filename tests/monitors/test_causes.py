@@ -91,7 +91,7 @@ FALLEN = finding(
 def test_the_cause_is_told_from_both_sides(
     inputs: list[Carrier], relation: Relation | None, cause: str, reason: str | None
 ) -> None:
-    found = cause_of(inputs, relation)
+    found = cause_of(inputs, (), relation)
 
     assert found[0] == cause
     assert reason is None or found[1] == reason
@@ -99,7 +99,7 @@ def test_the_cause_is_told_from_both_sides(
 
 @pytest.mark.parametrize("fault", ["missing", "type", "range", "categories"])
 def test_every_fault_has_words(fault: str) -> None:
-    cause, reason = cause_of([Carrier("amount", 1.0, 1.0, 0.3, "", fault=fault)], MOVED)
+    cause, reason = cause_of([Carrier("amount", 1.0, 1.0, 0.3, "", fault=fault)], (), MOVED)
 
     assert cause == "pipeline"
     assert reason.startswith("the pipeline that brings the values broke: amount (")
@@ -107,7 +107,7 @@ def test_every_fault_has_words(fault: str) -> None:
 
 def test_many_inputs_are_counted_and_names_are_shown_on_one_line() -> None:
     carriers = [Carrier(f"f\n{number}" * 20, 0.1, 1.0, 0.3, "") for number in range(7)]
-    reason = cause_of(carriers, None)[1]
+    reason = cause_of(carriers, (), None)[1]
 
     assert reason.count("…") == 5
     assert ", 2 more;" in reason
@@ -134,7 +134,6 @@ def test_inputs_of_every_detector_with_a_budget_count() -> None:
     [
         finding(check="psi"),
         finding(check="data_type_check"),
-        finding(subject="predictions"),
         finding(monitor="bias", check="bias_drift_check", subject="groups"),
     ],
 )
@@ -167,6 +166,17 @@ def test_nothing_found_is_nothing_told() -> None:
 def test_a_reason_comes_with_every_cause_and_none_without() -> None:
     carriers: list[list[Carrier]] = [[], [AMOUNT], [MISSING]]
 
-    told = [cause_of(inputs, relation) for inputs, relation in product(carriers, (None, STILL, MOVED, UNTESTED))]
+    told = [cause_of(inputs, (), relation) for inputs, relation in product(carriers, (None, STILL, MOVED, UNTESTED))]
 
     assert all(bool(cause) == bool(reason) for cause, reason in told)
+
+
+def test_answers_that_moved_while_inputs_did_not_are_another_model_s() -> None:
+    amount, answer = (Carrier(name, 1.0, 1.0, 0.3, "") for name in ("amount", "probability"))
+
+    assert cause_of([], [answer], MOVED) == (
+        "model",
+        "the model answers otherwise (probability), and no input is known to have moved: is it another one?",
+    )
+    assert cause_of([amount], [answer], MOVED)[0] == "both"
+    assert cause_of([], [answer], None) == ("", "")

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,8 @@ from msgspec import ValidationError
 
 from sidecar.errors import ConfigError
 from sidecar.monitors.keeping import Array, sealed, unsealed
-from sidecar.monitors.quality import Bound, Grading, Quality
+from sidecar.monitors.quality import Grading, Quality
+from sidecar.monitors.training import Bound
 from sidecar.monitors.versions import MAX_VERSIONS
 from sidecar.quality.reading import Reading, Task
 from sidecar.records import Labelled, Table
@@ -457,3 +459,24 @@ def test_a_challenger_is_compared_with_the_champion_and_that_survives_a_restart(
     for each in (grading, again):
         assert [finding.key.check for finding in each.findings] == ["champion"]
         assert [finding.key.variant for finding in each.findings] == ["challenger"]
+
+
+def test_labels_count_once_their_requests_are_old_enough() -> None:
+    """Frauds are told within days, their absence when the time is up: until then quality looks like the former."""
+
+    def rows(label: float, times: Sequence[float]) -> Labelled:
+        n = len(times)
+        nothing, answers = Table((), np.empty((n, 0))), Table(("label",), np.zeros((n, 1)))
+        labels = Table(("label",), np.full((n, 1), label))
+        return Labelled("champion", "3", np.array(times), np.ones(n), nothing, answers, labels, nothing)
+
+    grading = Quality(settle_s=100.0).grade(lambda: Reading(task="binary"))
+    grading.take(rows(1.0, [float(time) for time in range(0, 100, 10)]))
+    grading.assess(99.0)
+    assert grading.grades == {}
+
+    again = Quality(settle_s=100.0).grade(lambda: Reading(task="binary"))
+    assert again.restore(grading.state())
+    again.take(rows(0.0, [float(time) for time in range(100) if time % 10]))
+    again.assess(1000.0)
+    assert again.grades["champion", "3"].window.scores["accuracy"].value == 0.9

@@ -2,8 +2,9 @@ import json
 
 import numpy as np
 
-from sidecar.monitors.quality import Bound, Quality
+from sidecar.monitors.quality import Quality
 from sidecar.monitors.statements import statistics
+from sidecar.monitors.training import Bound
 from sidecar.quality.reading import Reading
 from sidecar.records import Labelled, Table
 from sidecar.reference.quality_files import read_quality_statistics

@@ -102,6 +102,10 @@ class Monitored(Admin):
         """Nobody posts labels so."""
         raise NotImplementedError
 
+    def refuse(self, count: int) -> None:
+        """Nor malformed ones."""
+        raise NotImplementedError
+
     def answer(
         self, payments: dict[str, tuple[Cell, ...]], answers: np.ndarray[tuple[int, int], np.dtype[np.float64]]
     ) -> None:
