@@ -6,6 +6,7 @@ from typing import get_args
 from sidecar.admin.view import Truth
 from sidecar.monitors.graded import Graded, Standing, Test, mean_of
 from sidecar.monitors.grades import Grade, relation_of, segment_text
+from sidecar.monitors.notes import notes
 from sidecar.monitors.quality import Grading
 from sidecar.monitors.scored import Estimated
 from sidecar.monitors.statements import statistics
@@ -63,8 +64,8 @@ def _version(grading: Grading, graded: Graded, grade: Grade | None, key: tuple[s
         "version": encodable(key[1]),
         "task": task,
         "labelled": graded.scored.labelled,
-        "window": statistics(task, grade.window) if grade else None,
-        "lifetime": statistics(task, grade.lifetime) if grade else None,
+        "window": statistics(task, grade.window, grade.made_s) if grade else None,
+        "lifetime": statistics(task, grade.lifetime, grade.made_s) if grade else None,
         "estimated": _estimated(grade.estimated) if grade and grade.estimated else None,
         "violations": [each._asdict() for each in grade.violations(grading.limits)] if grade else [],
         "reference": {
@@ -73,8 +74,13 @@ def _version(grading: Grading, graded: Graded, grade: Grade | None, key: tuple[s
             "learned": graded.yardstick is not None,
             "loss": _finite(graded.loss_before),
         },
-        "tests": {test: _standing(graded, test) for test in get_args(Test)},
+        "tests": {test: _standing(graded, test) for test in get_args(Test)} | {"champion": _rival(grading, key)},
         "relation_moved": relation.moved,
+        "reads": {
+            "prediction": None if graded.reading.reads[0] is None else encodable(graded.reading.reads[0]),
+            "probabilities": [encodable(name) for name in graded.reading.reads[1]],
+        },
+        "notes": [encodable(note) for note in notes(graded, grade)],
         "change": _change(graded, graded.decomposition) if graded.decomposition else None,
         "segments": [_segment(graded.yardstick, task, each) for each in graded.segments] if graded.yardstick else [],
     }
@@ -98,6 +104,22 @@ def _estimate(value: float, deviation: float, interval: tuple[float, float]) -> 
         "value": _finite(value),
         "standard_deviation": _finite(deviation),
         "interval": [_finite(end) for end in interval],
+    }
+
+
+def _rival(grading: Grading, key: tuple[str, str]) -> JSON:
+    """How it stands against the champion; `rows` are pairs, `mean` is that of differences."""
+    verdict = grading.rivals.get(key)
+    if verdict is None:
+        return None
+    return {
+        "alarm": verdict.away,
+        "evidence_nats": _finite(verdict.nats),
+        "needed_nats": verdict.needed,
+        "mean": _finite(verdict.mean),
+        "limit": grading.tolerance,
+        "rows": verdict.rows,
+        "since_s": None,
     }
 
 

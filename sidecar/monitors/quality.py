@@ -9,6 +9,7 @@ from typing import Annotated, get_args
 
 from msgspec import Meta, MsgspecError
 
+from sidecar.detectors.bounded import Verdict
 from sidecar.errors import ConfigError, Fault
 from sidecar.monitors.causes import Relation
 from sidecar.monitors.graded import Graded, Terms
@@ -87,6 +88,7 @@ class Grading:
     Attributes:
         versions: What is known of each, by variant and version.
         limits: What metrics may be.
+        tolerance: How much worse than the champion is not bad yet.
         folder: Where files of every hour go; None for nowhere.
     """
 
@@ -104,6 +106,7 @@ class Grading:
         self.versions = Versions(lambda: Graded(testing, reading(), rows=options.rows, seconds=options.window_s))
         self._belongs_to = sha256(repr((KIND, LAYOUT, testing, reading())).encode("utf-8", "backslashreplace")).digest()
         self.folder = Path(options.files) if options.files else None
+        self.tolerance = options.tolerance
         self._champion = options.champion
         self._no_rivals = partial(
             Rivals, options.champion, tolerance=options.tolerance, false_alarms_per=options.false_alarms_per
@@ -144,6 +147,11 @@ class Grading:
     def grades(self) -> Mapping[tuple[str, str], Grade]:
         """Scores by variant and version, as they were when last worked out."""
         return self._grades
+
+    @property
+    def rivals(self) -> Mapping[tuple[str, str], Verdict]:
+        """How versions of other variants stand against the champion's, by variant and version."""
+        return {(key.variant, key.version): said for key, said in list(self._rivals.verdicts.items())}
 
     def relations(self) -> dict[str, Relation]:
         """Of each variant whether labels relate to inputs as they did."""

@@ -75,6 +75,10 @@ class Reading:
         positive: The positive class of two.
         threshold: The least probability with which the answer is the positive class, where a reply has no answer.
         classes: Of a classifier of more than two, in the order of its probabilities. Others are added as they come.
+
+    Attributes:
+        seen: The columns of the replies that came last; None before the first.
+        reads: Which of them was taken for the answer, and which for probabilities.
     """
 
     task: Task
@@ -83,6 +87,8 @@ class Reading:
     positive: str = "1"
     threshold: float = 0.5
     classes: tuple[str, ...] = ()
+    seen: tuple[str, ...] | None = field(init=False, default=None)
+    reads: tuple[str | None, tuple[str, ...]] = field(init=False, default=(None, ()))
     _order: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -125,6 +131,13 @@ class Reading:
 
     def columns(self, predictions: Table) -> Columns:
         """Which columns of these replies say what."""
+        found = self._found(predictions)
+        self.seen = names = predictions.names
+        answer = names[found.prediction] if found.prediction >= 0 else None
+        self.reads = answer, tuple(names[place] for place in found.probabilities)
+        return found
+
+    def _found(self, predictions: Table) -> Columns:
         names = predictions.names
         places = {name: place for place, name in enumerate(names)}
         chosen = tuple(places[name] for name in self.probabilities if name in places)

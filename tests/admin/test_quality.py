@@ -123,6 +123,7 @@ def test_the_window_says_from_when_to_when_its_rows_are() -> None:
         "item_count": 1200,
         "start_time": "2023-11-14T23:36:40Z",
         "end_time": "2023-11-14T23:53:19Z",
+        "evaluation_time": "2023-11-15T01:00:00Z",
     }
 
 
@@ -160,7 +161,7 @@ def test_an_estimate_that_is_none_is_null() -> None:
     made.assess(NOW_S)
     found = version(made)
     assert (found["labelled"], found["estimated"]["accuracy_with_labels"]) == (0, None)
-    assert found["window"]["dataset"] == {"item_count": 0}
+    assert found["window"]["dataset"] == {"item_count": 0, "evaluation_time": "2023-11-15T01:00:00Z"}
 
 
 def test_scores_beyond_their_limits_are_told_as_model_monitor_does() -> None:

@@ -10,6 +10,7 @@ import argparse
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -104,7 +105,7 @@ def page_hinkley(threshold: float) -> Contestant:
     detector = PageHinkley(threshold=threshold, delta=(FALLEN - LIMIT) / 2, mode="up", alpha=1.0)
 
     def take(error: float) -> bool:
-        detector.update(error)  # type: ignore[no-untyped-call]  # river has no types
+        detector.update(error)
         return bool(detector.drift_detected)
 
     return take
@@ -112,11 +113,11 @@ def page_hinkley(threshold: float) -> Contestant:
 
 def adwin(delta: float) -> Contestant:
     """It tells of a fall of errors too, which does not count."""
-    detector = ADWIN(delta=delta)  # type: ignore[no-untyped-call]  # river has no types
+    detector = ADWIN(delta=delta)
 
     def take(error: float) -> bool:
         before = detector.estimation
-        detector.update(error)  # type: ignore[no-untyped-call]  # river has no types
+        detector.update(error)
         return bool(detector.drift_detected) and detector.estimation > before
 
     return take
@@ -147,7 +148,7 @@ def delays(build: Callable[[], Contestant], rng: Generator, runs: int) -> Floats
 def tuned(make: Callable[[float], Contestant], settings: Sequence[float], budget: float, rows: int) -> float:
     """The first setting, from the most sensitive on, whose alarms are within the budget."""
     for setting in settings:
-        if rate(lambda chosen=setting: make(chosen), default_rng(11), rows) <= 1 / budget:  # type: ignore[misc]  # bound at once
+        if rate(partial(make, setting), default_rng(11), rows) <= 1 / budget:
             return setting
     return settings[-1]
 
