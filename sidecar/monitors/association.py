@@ -17,6 +17,9 @@ LEARNED_FROM = ("products", "rows", "blocks")
 STANDING = "standing"
 CONTRAST = ("directions", "weights", "pairs", "before", "after", "surprise")
 
+BETWEEN = " ~ "
+"""The names of the columns of a pair."""
+
 
 class Association:
     """Follows those features that come with a variant's first rows: what comes later has no common rows with them.
@@ -106,7 +109,7 @@ class Association:
         moved = [abs(pair.after - pair.before) for pair in change.pairs]
         return tuple(
             Carrier(
-                " ~ ".join(self._names[self._columns[place]] for place in pair.features),
+                BETWEEN.join(self._names[self._columns[place]] for place in pair.features),
                 share=each / sum(moved) if sum(moved) else 1 / len(moved),
                 statistic=each,
                 threshold=0.0,

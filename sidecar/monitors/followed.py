@@ -1,12 +1,12 @@
 """One variant, as the data monitor follows it: from rows to findings."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from sidecar.monitors.association import Association
+from sidecar.monitors.association import BETWEEN, Association
 from sidecar.monitors.conformity import MONITOR, drift_violations
 from sidecar.monitors.drift import Drift, Drifting
 from sidecar.monitors.keeping import Array, below
@@ -192,8 +192,15 @@ class Followed:
                 yield self._finding("sequential", subject, carriers)
         for (kind, subject), carriers in self._beyond.items():
             yield self._finding(kind, subject, carriers)
-        if self._association and self._association.carriers:
-            yield self._finding("dependence", "features", self._association.carriers)
+        if self._association and (pairs := self._standing(self._association.carriers)):
+            yield self._finding("dependence", "features", pairs)
+
+    def _standing(self, pairs: tuple[Carrier, ...]) -> tuple[Carrier, ...]:
+        """The pairs of which neither feature has moved by itself: such a move can seem to be one of the pair."""
+        moved = [self._bins.names[column] for column in self._drift.drifting]
+        kept = [each for each in pairs if not any(_is_in(name, each.name) for name in moved)]
+        whole = sum(each.share for each in kept)
+        return tuple(replace(each, share=each.share / whole) for each in kept)
 
     def _finding(self, check: str, subject: Subject, carriers: tuple[Carrier, ...]) -> Finding:
         return Finding(
@@ -226,6 +233,11 @@ class Followed:
             for column, weight in zip(those, weights.tolist(), strict=True)
         ]
         return tuple(sorted(told, key=lambda each: -each.share))
+
+
+def _is_in(name: str, pair: str) -> bool:
+    """Whether a column is one of a pair, by what pairs are called."""
+    return pair.startswith(f"{name}{BETWEEN}") or pair.endswith(f"{BETWEEN}{name}")
 
 
 def _shares(tally: Tally) -> Floats:

@@ -9,6 +9,7 @@ import pytest
 from sidecar.detectors.chi_squared import ChiSquared
 from sidecar.detectors.divergence import PopulationStability
 from sidecar.detectors.mean_shift import MeanShift
+from sidecar.monitors.data import Data
 from sidecar.monitors.drift import Drift
 from sidecar.monitors.followed import Followed
 from sidecar.monitors.placing import Rows
@@ -277,3 +278,23 @@ def test_rows_that_could_not_be_judged_are_let_go_of() -> None:
 
     gc.collect()
     assert held() is None
+
+
+def test_pairs_with_a_feature_that_moved_by_itself_are_not_told() -> None:
+    """Where it went, the sample has few rows, and what these have in common by chance is not there any more."""
+    rng, names = np.random.default_rng(0), ("a", "b", "c", "d")
+    sample = of(rng.normal(size=(3000, 4)), *names)
+    found = Data().follow(replace(reference_of(sample), sample=sample))
+    pairs: list[str] = []
+    for batch in range(40):
+        values = rng.normal(size=(50, 4))
+        values[:, 0] += 1.5 if batch >= 5 else 0.0
+        found.count("champion", "3", of(values, *names), nothing(50))
+        found.judge(1e9 + batch)
+        association = found.variants["champion"]._association
+        assert association is not None
+        pairs += [each.name for each in association.carriers]
+        assert all(each.key.check != "dependence" for each in found.findings)
+
+    assert {pair.partition(" ~ ")[0] for pair in pairs} == {"a"}
+    assert found.findings[0].carriers[0].name == "a"
