@@ -30,7 +30,7 @@ SEGMENTS = 3
 
 MEANS: Mapping[Task, Mapping[Test, str]] = {
     "binary": {"loss": "more wrong answers", "up": "more labels {positive}", "down": "fewer labels {positive}"},
-    "multiclass": {"loss": "more wrong answers", "up": "more right answers", "down": "fewer right answers"},
+    "multiclass": {"loss": "more wrong answers"},
     "regression": {"loss": "greater errors", "up": "higher labels", "down": "lower labels"},
 }
 """Than the inputs make one expect."""

@@ -91,10 +91,6 @@ def findings(graded: Graded, **limits: Limit) -> list[Finding]:
             "one expect, by 15.8 points",
         ),
         (other_labels("binary"), "champion has more labels '1' than its inputs make one expect, by 24.4 points"),
-        (
-            other_labels("multiclass"),
-            "champion has more right answers than its inputs make one expect, by 30.1 points",
-        ),
         (other_labels("regression"), "champion has higher labels than its inputs make one expect, by 0.557"),
     ],
 )
