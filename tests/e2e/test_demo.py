@@ -126,8 +126,7 @@ def test_a_demo_of_fraud_shows_concept_drift_once_and_calls_the_retraining(
     assert summary["cause"].startswith("labels are not what the inputs make one expect, ")
     (labels,) = map(int, re.findall(r"^with (\d+) labels of payments since the change", summary["found"]))
     assert labels < 1000
-    before, after = map(float, re.findall(r"([\d.]+) %", summary["wrong"]))
-    assert before + 5 < after
+    assert float(summary["right"].split()[0]) < 95
     assert summary["webhook"] == "called once, its signature right"
     assert "not shown" not in summary
     assert _left_behind(tmp_path) == []

@@ -208,6 +208,6 @@ def _wrong(mean: float | None) -> str:
 def _fall(quality: Quality) -> list[str]:
     worse = quality.tests.get("worse")
     lines = [f"right       {share(quality.accuracy)} of the latest labelled payments at the end"]
-    if worse and worse.mean is not None and quality.alarms:
+    if worse and worse.alarm:
         lines.append(f"wrong       {_wrong(quality.loss)} → {_wrong(worse.mean)} since the change")
     return lines
