@@ -8,7 +8,7 @@ RUN apt-get update -qq \
 COPY pyproject.toml README.md LICENSE ./
 COPY sidecar sidecar
 # Others' packages come as wheels; of ours what requests and captures pass is compiled, and the compiler stays behind.
-RUN HATCH_BUILD_HOOK_ENABLE_MYPYC=true /opt/sidecar/bin/pip install --no-cache-dir --only-binary=:all: '.[grpc]' \
+RUN HATCH_BUILD_HOOK_ENABLE_MYPYC=true /opt/sidecar/bin/pip install --no-cache-dir --only-binary=:all: '.[grpc,redis]' \
     && /opt/sidecar/bin/pip uninstall -y -q pip setuptools
 
 FROM python:3.11-slim
