@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from tests.e2e.rig import program
+
 READY = b"eady to accept connections"
 PATIENCE_S = 30.0
 
@@ -47,12 +49,10 @@ class RedisServer:
 
     def start(self) -> None:
         """Returns when it answers."""
-        program = shutil.which("redis-server")
-        assert program, "redis-server is not installed, expected it on the PATH (.ci/run installs it)"
         where = ["--port", "0", "--bind", "127.0.0.1", "--unixsocket", str(self.socket)]
         kept = ["--dir", str(self.folder), "--save", "", "--daemonize", "no"]
         self._process = subprocess.Popen(
-            [program, *where, *kept, *self._options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            [program("redis-server"), *where, *kept, *self._options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         assert self._process.stdout
         said = []
