@@ -9,8 +9,7 @@ from operator import add
 
 import numpy as np
 
-from sidecar.monitors.keeping import Array
-from sidecar.monitors.pieces import spelled, unspelled
+from sidecar.monitors.keeping import Array, packed, unpacked
 from sidecar.monitors.telling import MAX_TEXT, NAMED
 from sidecar.monitors.versions import VersionKey
 from sidecar.quality.attribution import Attributions
@@ -208,14 +207,14 @@ def _state(name: str, panes: Sequence[Attributions]) -> dict[str, Array]:
     features = reduce(add, panes, Attributions()).names
     columns = [pane.of_features(features) for pane in panes]
     return {
-        f"{name}.features": spelled(list(features)),
+        f"{name}.features": packed(list(features)),
         f"{name}.means": np.array([means for means, _ in columns]).reshape(len(panes), len(features)),
         f"{name}.weights": np.array([weights for _, weights in columns]).reshape(len(panes), len(features)),
     }
 
 
 def _restored(name: str, state: Mapping[str, Array]) -> list[Attributions]:
-    features = unspelled(state[f"{name}.features"], tuple[str, ...])
+    features = unpacked(state[f"{name}.features"], tuple[str, ...])
     means, weights = state[f"{name}.means"], state[f"{name}.weights"]
     if means.shape != weights.shape or means.shape[1:] != (len(features),) or len(means) > PANES:
         raise ValueError(f"{name}: of shape {means.shape}, expected at most {PANES} panes of {len(features)} features")

@@ -1,5 +1,6 @@
 """What a monitor remembers, as named arrays: taken out to be saved, and put back after a restart."""
 
+import json
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from io import BytesIO
@@ -65,17 +66,18 @@ def put_back(part: object, names: Iterable[str], prefix: str, state: Mapping[str
 
 
 def packed(value: object) -> Array:
-    """Plain values as an array."""
-    return np.frombuffer(msgspec.json.encode(value), dtype=np.uint8)
+    """Plain values as an array; half a surrogate pair in a text too, which JSON can spell and UTF-8 cannot."""
+    return np.frombuffer(json.dumps(msgspec.to_builtins(value, str_keys=True)).encode(), dtype=np.uint8)
 
 
 def unpacked(array: Array, kind: type[T]) -> T:
     """What was packed.
 
     Raises:
-        ValueError: It is something else.
+        ValueError: It cannot be read.
+        msgspec.ValidationError: It is something else.
     """
-    return msgspec.json.decode(array.tobytes(), type=kind)
+    return msgspec.convert(json.loads(array.tobytes()), type=kind, str_keys=True)
 
 
 def below(prefix: str, state: Mapping[str, Array]) -> dict[str, Array]:

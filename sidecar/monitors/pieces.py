@@ -1,20 +1,15 @@
 """Labelled rows put together and cut, whatever columns each piece of them has."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
 
-import msgspec
 import numpy as np
 
-from sidecar.monitors.keeping import Array
+from sidecar.monitors.keeping import Array, packed, unpacked
 from sidecar.records import Labelled, Table
 from sidecar.stats.categories import MAX_KEY
 from sidecar.stats.columns import Cells
 from sidecar.stats.moments import Counts
-
-T = TypeVar("T")
 
 MAX_FEATURES = 256
 """The first ones of a row: as many as the windows follow by default."""
@@ -61,13 +56,13 @@ def state(pieces: Sequence[Labelled]) -> dict[str, Array]:
     """The rows as named arrays."""
     parts: dict[str, Array] = {"pieces": np.array(len(pieces))}
     for place, each in enumerate(pieces):
-        parts[f"{place}.whose"] = spelled([each.variant, each.version])
+        parts[f"{place}.whose"] = packed([each.variant, each.version])
         parts[f"{place}.times_s"], parts[f"{place}.weights"] = each.times_s, each.weights
         for name in TABLES:
             table: Table = getattr(each, name)
             parts[f"{place}.{name}"] = table.values
             texts = [[column, list(cells)] for column, cells in table.texts.items()]
-            parts[f"{place}.{name}.texts"] = spelled([list(table.names), texts])
+            parts[f"{place}.{name}.texts"] = packed([list(table.names), texts])
     return parts
 
 
@@ -81,33 +76,18 @@ def restored(parts: Mapping[str, Array]) -> list[Labelled]:
     return [_restored(parts, f"{place}.") for place in range(int(parts["pieces"]))]
 
 
-def spelled(value: object) -> Array:
-    """Texts and numbers as an array, half a surrogate pair in a text too, which JSON can spell and UTF-8 cannot."""
-    return np.frombuffer(json.dumps(value).encode(), dtype=np.uint8)
-
-
-def unspelled(array: Array, kind: type[T]) -> T:
-    """What was spelled.
-
-    Raises:
-        ValueError: It cannot be read.
-        msgspec.ValidationError: It is something else.
-    """
-    return msgspec.convert(json.loads(array.tobytes()), type=kind)
-
-
 def _cut(texts: Mapping[int, Cells], length: int) -> dict[int, Cells]:
     return {column: [cell if cell is None else cell[:length] for cell in cells] for column, cells in texts.items()}
 
 
 def _restored(parts: Mapping[str, Array], prefix: str) -> Labelled:
-    variant, version = unspelled(parts[f"{prefix}whose"], tuple[str, str])
+    variant, version = unpacked(parts[f"{prefix}whose"], tuple[str, str])
     tables = {name: _table(parts, f"{prefix}{name}") for name in TABLES}
     return Labelled(variant, version, parts[f"{prefix}times_s"], parts[f"{prefix}weights"], **tables)
 
 
 def _table(parts: Mapping[str, Array], name: str) -> Table:
-    names, texts = unspelled(parts[f"{name}.texts"], tuple[tuple[str, ...], list[tuple[int, list[str | None]]]])
+    names, texts = unpacked(parts[f"{name}.texts"], tuple[tuple[str, ...], list[tuple[int, list[str | None]]]])
     return Table(names, parts[name], dict(texts))
 
 

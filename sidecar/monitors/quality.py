@@ -15,11 +15,12 @@ from sidecar.monitors.causes import Relation
 from sidecar.monitors.graded import Graded, Terms
 from sidecar.monitors.grades import Grade, grade_findings, relation_of
 from sidecar.monitors.keeping import below, sealed, unsealed
-from sidecar.monitors.rivals import RIVALS, Rivals, losses_of
+from sidecar.monitors.rivals import RIVALS, Rivals
 from sidecar.monitors.settling import Settling
 from sidecar.monitors.statements import files
 from sidecar.monitors.training import Bound, limits_of, reference_of
 from sidecar.monitors.versions import VersionKey, Versions
+from sidecar.monitors.yardstick import losses_of
 from sidecar.quality.reading import Read, Reading
 from sidecar.records import Finding, Labelled, Table
 from sidecar.reference.quality_files import Limit, Operator
@@ -168,7 +169,8 @@ class Grading:
         if len(rows.times_s):
             graded = self.versions.of(rows.variant, rows.version, float(rows.times_s.max()))
             graded.take(rows)
-            self._compare(graded.reading.read(rows), VersionKey(rows.variant, rows.version))
+            if self._champion:
+                self._compare(graded.reading.read(rows), VersionKey(rows.variant, rows.version))
 
     def assess(self, now_s: float) -> None:
         """Work out anew what has changed."""
@@ -220,7 +222,7 @@ class Grading:
 
     def _compare(self, read: Read, key: VersionKey) -> None:
         """Hand losses on, where there is a champion, and it is known on which scale these are."""
-        if not self._champion or not len(read.kept):
+        if not len(read.kept):
             return
         scale = 1.0
         if read.amounts is not None:

@@ -9,7 +9,6 @@ from sidecar.detectors.bounded import Verdict
 from sidecar.detectors.paired import Paired
 from sidecar.monitors.keeping import Array, below, packed, put_back, taken, unpacked
 from sidecar.monitors.versions import VersionKey
-from sidecar.quality.reading import Read
 from sidecar.records import Carrier, Finding, Key
 from sidecar.stats.moments import Floats
 
@@ -106,18 +105,3 @@ class Rivals:
         return Finding(
             Key("quality", "champion", variant, "quality"), version, (carrier,), verdict.rows, verdict.rows, sentence
         )
-
-
-def losses_of(read: Read, scale: float) -> Floats:
-    """The loss of rows that were read, in [0, 1].
-
-    Args:
-        scale: Of the errors of a regression, the same for all variants.
-    """
-    if read.answers is not None:
-        wrong = read.answers.actual != read.answers.predicted
-        return np.asarray(wrong, dtype=np.float64)
-    assert read.amounts is not None
-    # By halves, since differences of the greatest numbers overflow.
-    halves = np.abs(read.amounts.predicted / 2 - read.amounts.actual / 2)
-    return np.minimum(halves, scale / 2) / (scale / 2)

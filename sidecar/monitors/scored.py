@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sidecar.monitors.keeping import Array, below
-from sidecar.monitors.pieces import spelled, unspelled
+from sidecar.monitors.keeping import Array, below, packed, unpacked
 from sidecar.quality.answers import Amounts, Answers
 from sidecar.quality.calibration import Calibration
 from sidecar.quality.classification import confusion, quality, scores_of
@@ -210,7 +209,7 @@ class Scored:
     def state(self) -> dict[str, Array]:
         """What is to be known after a restart."""
         parts = {name: np.array(getattr(self, name)) for name in ("labelled", "answered", "_confident")}
-        parts |= {"classes": spelled(self.reading.classes)}
+        parts |= {"classes": packed(self.reading.classes)}
         parts |= {f"totals.{name}": array for name, array in self._totals.arrays().items()}
         parts |= {f"window.{name}": array for name, array in self._window.state().items()}
         return parts | {f"predictions.{name}": array for name, array in self._predictions.state().items()}
@@ -224,7 +223,7 @@ class Scored:
         """
         self.labelled, self.answered = int(state["labelled"]), int(state["answered"])
         self._confident = bool(state["_confident"])
-        self.reading.classes = unspelled(state["classes"], tuple[str, ...])
+        self.reading.classes = unpacked(state["classes"], tuple[str, ...])
         if isinstance(self._totals, ClassTotals):
             # Predictions may have named more classes than the rows that were counted had.
             self._totals = ClassTotals(self.reading.classes[: len(state["totals.confusion"])])

@@ -6,8 +6,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from sidecar.monitors.keeping import Array
-from sidecar.monitors.pieces import spelled, unspelled
+from sidecar.monitors.keeping import Array, packed, unpacked
 
 V = TypeVar("V")
 
@@ -79,7 +78,7 @@ class Versions(Generic[V]):
         """All of them, to be saved; see `restore`."""
         known = list(self)
         parts = {f"{place}/{name}": part for place, (_, each) in enumerate(known) for name, part in state(each).items()}
-        return {KEYS: spelled([[*key, self._seen_s[key]] for key, _ in known]), **parts}
+        return {KEYS: packed([[*key, self._seen_s[key]] for key, _ in known]), **parts}
 
     def restore(self, parts: Mapping[str, Array], put_back: Callable[[V, str], None]) -> bool:
         """Go on from arrays; False, and nothing done, where they are of another version of ours.
@@ -89,7 +88,7 @@ class Versions(Generic[V]):
         """
         found: dict[VersionKey, V] = {}
         try:
-            keys = unspelled(parts[KEYS], list[tuple[str, str, float]])
+            keys = unpacked(parts[KEYS], list[tuple[str, str, float]])
             for place, (variant, version, _) in enumerate(keys):
                 found[VersionKey(variant, version)] = self._make()
                 put_back(found[VersionKey(variant, version)], f"{place}/")

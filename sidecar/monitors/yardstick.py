@@ -90,16 +90,6 @@ class Yardstick:
         rows = self.reference.rows
         return float(np.average(rows.loss, weights=rows.weights))
 
-    def losses(self, read: Read) -> Floats:
-        """The loss of rows that were read, shape (n,)."""
-        if read.answers is not None:
-            wrong: Flags = read.answers.actual != read.answers.predicted
-            return wrong.astype(np.float64)
-        assert read.amounts is not None
-        half = self.scale.error / 2
-        losses: Floats = np.minimum(_half_errors(read.amounts), half) / half
-        return losses
-
     def coded(self, rows: Labelled, read: Read) -> Coded:
         """Rows as they are compared: by the bins of their columns; those that say nothing are left out."""
         place = placement(self.bins.names, rows.features.names, rows.predictions.names)
@@ -107,7 +97,7 @@ class Yardstick:
         codes = self.bins.places(whole.values, whole.texts)[read.kept]
         answers = read.answers if read.answers is not None else read.amounts
         assert answers is not None
-        return Coded(codes, self.losses(read), self._targets(read), answers.weights)
+        return Coded(codes, losses_of(read, self.scale.error), self._targets(read), answers.weights)
 
     def _targets(self, read: Read) -> Floats:
         if read.answers is None:
@@ -116,7 +106,21 @@ class Yardstick:
             return (np.clip(read.amounts.actual / 2, low, low + span) - low) / span
         if self._binary:
             return read.answers.actual.astype(np.float64)
-        return 1.0 - self.losses(read)
+        return 1.0 - losses_of(read, self.scale.error)
+
+
+def losses_of(read: Read, scale: float) -> Floats:
+    """The loss of rows that were read, shape (n,).
+
+    Args:
+        scale: Of the errors of a regression.
+    """
+    if read.answers is not None:
+        wrong: Flags = read.answers.actual != read.answers.predicted
+        return wrong.astype(np.float64)
+    assert read.amounts is not None
+    losses: Floats = np.minimum(_half_errors(read.amounts), scale / 2) / (scale / 2)
+    return losses
 
 
 def _profiles(rows: Sequence[Labelled]) -> Profiles:

@@ -404,3 +404,17 @@ def test_a_state_of_another_shape_is_refused() -> None:
         compared(judging()).restore({name: part for name, part in state.items() if name != "totals.1"})
     with pytest.raises(ValueError, match="different lengths"):
         compared(judging()).restore({**state, "ledger.times_s": np.zeros(3)})
+
+
+def test_texts_that_are_no_unicode_are_kept_over_a_restart() -> None:
+    """JSON can spell half of a surrogate pair: whoever posts one must not keep all monitors from saving."""
+    judged = judging(OLD, task="multiclass")
+    one, again = compared(judged, "multiclass"), compared(judged, "multiclass")
+    n = 4
+    nothing = Table((), np.empty((n, 0)))
+    label = Table(("label",), np.full((n, 1), np.nan), {0: ["\ud800", "b"] * 2})
+    one.take(Labelled("champion", "3", np.zeros(n), np.ones(n), nothing, label, label, nothing))
+    again.restore(one.state())
+
+    assert again.reading.classes == one.reading.classes
+    assert "\ud800" in again.reading.classes

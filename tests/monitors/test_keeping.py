@@ -1,3 +1,4 @@
+import msgspec
 import numpy as np
 import pytest
 
@@ -53,3 +54,11 @@ def test_what_is_below_a_prefix_loses_it() -> None:
     one, other = np.array(1), np.array(2)
 
     assert below("a/", {"a/b": one, "a": other, "b/a/c": other}) == {"b": one}
+
+
+def test_half_a_surrogate_pair_is_packed_and_what_is_something_else_is_refused() -> None:
+    assert unpacked(packed(["\ud800", 1.5]), tuple[str, float]) == ("\ud800", 1.5)
+    with pytest.raises(msgspec.ValidationError):
+        unpacked(packed([1]), list[str])
+    with pytest.raises(ValueError, match="line 1"):
+        unpacked(np.array([123], dtype=np.uint8), list[str])

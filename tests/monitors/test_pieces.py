@@ -1,11 +1,10 @@
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.monitors import pieces
-from sidecar.monitors.pieces import at, first, merged, restored, spelled, unspelled
+from sidecar.monitors.pieces import at, first, merged, restored
 from sidecar.records import Labelled
 from tests.monitors.labelled import column, cut, labelled, rows
 from tests.monitors.rig import NAN, nothing, of, same
@@ -91,11 +90,3 @@ def test_a_state_without_one_of_its_parts_is_refused(missing: str) -> None:
 
     with pytest.raises(KeyError):
         restored(state)
-
-
-def test_what_was_spelled_is_read_as_it_was_or_refused() -> None:
-    assert unspelled(spelled(["\ud800", 1.5]), tuple[str, float]) == ("\ud800", 1.5)
-    with pytest.raises(msgspec.ValidationError):
-        unspelled(spelled([1]), list[str])
-    with pytest.raises(ValueError, match="line 1"):
-        unspelled(np.array([123], dtype=np.uint8), list[str])

@@ -1,13 +1,9 @@
-import math
-
 import numpy as np
 import pytest
 
 from sidecar.monitors import rivals
-from sidecar.monitors.rivals import Rivals, losses_of
+from sidecar.monitors.rivals import Rivals
 from sidecar.monitors.versions import VersionKey
-from sidecar.quality.answers import Amounts, Answers
-from sidecar.quality.reading import Read
 from sidecar.stats.moments import Floats
 
 VERSIONS = {"champion": "3", "challenger": "4"}
@@ -97,18 +93,3 @@ def test_a_new_version_is_found_as_fast_as_the_first_one() -> None:
     fed(found, challenger=0.4, rows=8000, version="5", seed=1)
 
     assert [each.version for each in found.findings({**VERSIONS, "challenger": "5"})] == ["5"]
-
-
-def test_losses_are_wrong_answers_or_errors_by_their_scale() -> None:
-    places = np.array([0, 1, 1])
-    answers = Answers(("0", "1"), places, np.array([0, 0, 1]), None, np.ones(3))
-    amounts = Amounts(np.array([1.0, 2.0, 3.0]), np.array([1.0, 4.0, math.pi * 10]), np.ones(3))
-
-    assert losses_of(Read(places, answers, None), 1.0).tolist() == [0.0, 1.0, 0.0]
-    assert losses_of(Read(places, None, amounts), 4.0).tolist() == [0.0, 0.5, 1.0]
-
-
-def test_the_greatest_errors_are_a_whole_loss() -> None:
-    amounts = Amounts(np.array([1e308, -1e308]), np.array([-1e308, -1e308]), np.ones(2))
-
-    assert losses_of(Read(np.arange(2), None, amounts), 1e-300).tolist() == [1.0, 0.0]

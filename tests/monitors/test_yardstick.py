@@ -1,11 +1,13 @@
+import math
 from functools import partial
 
 import numpy as np
 import pytest
 
 from sidecar.monitors import pieces
-from sidecar.monitors.yardstick import SPREAD, Yardstick
-from sidecar.quality.reading import Reading
+from sidecar.monitors.yardstick import SPREAD, Yardstick, losses_of
+from sidecar.quality.answers import Amounts, Answers
+from sidecar.quality.reading import Read, Reading
 from sidecar.quality.relation import Labelled as Coded
 from sidecar.records import Labelled
 from sidecar.reference.binning import BINS
@@ -189,3 +191,18 @@ def test_a_few_rows_are_enough() -> None:
     whole = rows(np.random.default_rng(1), 5)
 
     assert [len(Yardstick([pieces.at(whole, np.arange(n))], BINARY())) for n in (1, 5)] == [1, 5]
+
+
+def test_losses_are_wrong_answers_or_errors_by_their_scale() -> None:
+    places = np.array([0, 1, 1])
+    answers = Answers(("0", "1"), places, np.array([0, 0, 1]), None, np.ones(3))
+    amounts = Amounts(np.array([1.0, 2.0, 3.0]), np.array([1.0, 4.0, math.pi * 10]), np.ones(3))
+
+    assert losses_of(Read(places, answers, None), 1.0).tolist() == [0.0, 1.0, 0.0]
+    assert losses_of(Read(places, None, amounts), 4.0).tolist() == [0.0, 0.5, 1.0]
+
+
+def test_the_greatest_errors_are_a_whole_loss() -> None:
+    amounts = Amounts(np.array([1e308, -1e308]), np.array([-1e308, -1e308]), np.ones(2))
+
+    assert losses_of(Read(np.arange(2), None, amounts), 1e-300).tolist() == [1.0, 0.0]
