@@ -10,11 +10,10 @@ and lone surrogates, which statistics and the names of columns may have, come ba
 
 import json
 import logging
-import os
 import sqlite3
 import threading
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
@@ -22,14 +21,13 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from sidecar.errors import ConfigError, DeliveryError, Fault
+from sidecar.errors import DeliveryError
 from sidecar.records import Alert, Notice
+from sidecar.sqlite_file import Schema, open_file, transaction
 
 log = logging.getLogger(__name__)
 
 FILE = "sidecar.sqlite"
-BROKEN = ".broken"
-"""What the name of a damaged file that was put aside ends with."""
 OUTBOX = 1000
 """Notices that wait for one channel; on overflow the oldest go, counted."""
 MAX_AGE_S = 86_400.0
@@ -41,28 +39,29 @@ SET_BACK_S = 2 * RETRY_MAX_S
 BUSY_S = 5.0
 """For the process before us to let go of the file."""
 
-APPLICATION_ID = 0x53444352
-"""By which a file is ours: `SDCR`, in SQLite's header."""
 SCHEMA = 1
 
-_TABLES = (
-    "CREATE TABLE alerts (id TEXT PRIMARY KEY, document TEXT NOT NULL)",
-    # `document` is last: SQLite reads the columns before it without the pages of a large one.
-    """CREATE TABLE outbox (
-        number INTEGER PRIMARY KEY AUTOINCREMENT,
-        channel TEXT NOT NULL,
-        notice TEXT NOT NULL,
-        alert TEXT NOT NULL,
-        added_s REAL NOT NULL,
-        due_s REAL NOT NULL,
-        attempts INTEGER NOT NULL DEFAULT 0,
-        document TEXT NOT NULL,
-        UNIQUE (channel, notice)
-    )""",
-    "CREATE INDEX outbox_alerts ON outbox (channel, alert, number)",
-    "CREATE TABLE states (name TEXT PRIMARY KEY, data BLOB NOT NULL)",
-    f"PRAGMA application_id = {APPLICATION_ID}",
-    f"PRAGMA user_version = {SCHEMA}",
+_TABLES = Schema(
+    application_id=0x53444352,  # SDCR
+    version=SCHEMA,
+    settings=("synchronous = FULL",),
+    statements=(
+        "CREATE TABLE alerts (id TEXT PRIMARY KEY, document TEXT NOT NULL)",
+        # `document` is last: SQLite reads the columns before it without the pages of a large one.
+        """CREATE TABLE outbox (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            channel TEXT NOT NULL,
+            notice TEXT NOT NULL,
+            alert TEXT NOT NULL,
+            added_s REAL NOT NULL,
+            due_s REAL NOT NULL,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            document TEXT NOT NULL,
+            UNIQUE (channel, notice)
+        )""",
+        "CREATE INDEX outbox_alerts ON outbox (channel, alert, number)",
+        "CREATE TABLE states (name TEXT PRIMARY KEY, data BLOB NOT NULL)",
+    ),
 )
 
 # Of each alert only the first notice may be sent. `due_s` is that of the same row: SQLite says so of min().
@@ -75,10 +74,6 @@ _OVERFLOW = f"""DELETE FROM outbox WHERE channel = :channel AND number <= (
 )"""
 
 T = TypeVar("T")
-
-
-class _BrokenError(ValueError):
-    """The file is ours, and damaged."""
 
 
 class Pending(NamedTuple):
@@ -115,14 +110,9 @@ class Store:
         self.dropped: dict[str, int] = {}
         self._lock = threading.Lock()
         self._file = "memory" if path is None else str(path / FILE)
-        try:
-            self._connection = _opened(path, busy_s)
-        except OSError as error:
-            raise _fault(path, f"{error.strerror}, expected a folder to write in") from error
-        except sqlite3.Error as error:
-            raise _fault(self._file, f"{error}, expected a whole file that no other process has open") from error
-        except ValueError as error:
-            raise _fault(self._file, str(error)) from None
+        self._connection = open_file(None if path is None else path / FILE, _TABLES, busy_s)
+        # A broken text is one record lost, not all that is read with it.
+        self._connection.text_factory = partial(str, encoding="utf-8", errors="replace")
 
     def load(self) -> list[Alert]:
         """The alerts as they were at the last commit, in the order in which they first came."""
@@ -246,87 +236,10 @@ class Store:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing, one at a time."""
         try:
-            with self._lock, _transaction(self._connection):
+            with self._lock, transaction(self._connection):
                 yield self._connection
         except sqlite3.Error as error:
             raise DeliveryError(f"{self._file}: {error}, expected a whole file on a disk with room") from error
-
-
-def _fault(where: object, text: str) -> ConfigError:
-    return ConfigError(Fault("state", f"{where}: {text}"))
-
-
-def _opened(path: Path | None, busy_s: float) -> sqlite3.Connection:
-    """The connection; a file of ours that is broken is put aside, since serving must not wait for its repair."""
-    try:
-        return _connected(path, busy_s)
-    except (sqlite3.DatabaseError, _BrokenError) as error:
-        if path is None or isinstance(error, sqlite3.OperationalError):
-            raise
-        aside = path / f"{FILE}{BROKEN}"
-        log.error("state: %s; the file is now %s, and another is begun: alerts of before are not known", error, aside)  # noqa: TRY400  (no fault of ours)
-        (path / FILE).replace(aside)
-        for log_file in (f"{FILE}-wal", f"{FILE}-shm"):
-            (path / log_file).unlink(missing_ok=True)
-        return _connected(path, busy_s)
-
-
-def _connected(path: Path | None, busy_s: float) -> sqlite3.Connection:
-    name = ":memory:" if path is None else _made(path)
-    connection = sqlite3.connect(name, timeout=busy_s, isolation_level=None, check_same_thread=False)
-    with ExitStack() as stack:
-        stack.callback(connection.close)
-        # A broken text is one record lost, not all that is read with it.
-        connection.text_factory = partial(str, encoding="utf-8", errors="replace")
-        _claim(connection)
-        stack.pop_all()
-    return connection
-
-
-def _made(path: Path) -> Path:
-    """The file, made before SQLite would, which leaves the mode to the umask; its log beside it gets the same mode."""
-    path.mkdir(0o700, parents=True, exist_ok=True)
-    # Only a new file is touched: to close one that this process has open elsewhere would end SQLite's lock on it.
-    with suppress(FileExistsError):
-        os.close(os.open(path / FILE, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    return path / FILE
-
-
-def _claim(connection: sqlite3.Connection) -> None:
-    """See that the file is whole and ours, and nobody else's from now on; make its tables where there are none.
-
-    Raises:
-        ValueError: It is not.
-    """
-    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-    version = _version(connection)  # before anything that would change a file of somebody else's
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    if (report := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-        raise _BrokenError(f"the file is broken ({report})")
-    with _transaction(connection):
-        for statement in _TABLES if version == 0 else ():
-            connection.execute(statement)
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    """Of our tables in the file; 0 where there are none yet."""
-    owner, version, tables = (
-        connection.execute(query).fetchone()[0]
-        for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
-    )
-    if owner != APPLICATION_ID and (owner or version or tables):
-        raise ValueError("another application's file, expected one of ours or none")
-    if version > SCHEMA:
-        raise ValueError(f"schema {version}, expected at most {SCHEMA}: a later sidecar wrote it")
-    return int(version)
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    with connection:
-        connection.execute("BEGIN IMMEDIATE")
-        yield
 
 
 def _keep(connection: sqlite3.Connection, alerts: dict[str, str]) -> None:

@@ -17,6 +17,7 @@ from msgspec import Meta
 from sidecar.config.schema import Seconds
 from sidecar.errors import ConfigError, DeliveryError
 from sidecar.records import Joined, Label, LabelCounts, LabelStatus, Prediction
+from sidecar.sqlite_file import open_file, transaction
 from sidecar.store import sqlite_tables as tables
 from sidecar.store.documents import (
     Layout,
@@ -31,7 +32,6 @@ from sidecar.store.documents import (
     rows_of,
 )
 from sidecar.store.joining import TRUTH, Known, Told
-from sidecar.store.sqlite_file import open_file, transaction
 from sidecar.store.sqlite_layouts import Layouts
 from sidecar.store.sqlite_tables import SCHEMA, Kept, Work
 

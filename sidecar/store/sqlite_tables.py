@@ -13,14 +13,20 @@ from functools import lru_cache
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
+from sidecar.sqlite_file import STATEMENTS, Schema
 from sidecar.store.documents import DIGEST_BYTES
 from sidecar.store.joining import TRUTH, Board, Known, Pair, Told
-from sidecar.store.sqlite_file import STATEMENTS, Schema
 from sidecar.store.sqlite_layouts import Layouts
 
 if TYPE_CHECKING:
     # The options are checked before numpy need be there.
     from sidecar.store.sqlite_index import Index
+
+CACHE_KIB = 8192
+"""For pages; those of random ids are read from the system's cache where there is no room."""
+
+CHECKPOINT_PAGES = 1000
+"""Of the log beside the file, when they are written into it: 4 MB, some 10 ms."""
 
 BULK = 256
 """Rows that one statement writes at most: compiled it takes 1 kB for each."""
@@ -70,6 +76,12 @@ _LABEL = "id TEXT NOT NULL, metric TEXT NOT NULL, size INTEGER NOT NULL, documen
 SCHEMA = Schema(
     application_id=0x5344434C,  # SDCL
     version=1,
+    settings=(
+        f"cache_size = -{CACHE_KIB}",
+        f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
+        f"journal_size_limit = {2 * CHECKPOINT_PAGES * 4096}",
+        "secure_delete = FAST",  # what is let go of is overwritten where that costs no page of its own
+    ),
     statements=(
         # What joining asks for, of those that are there and those that are remembered; `ids` are digests, one behind
         # the other. The READ leave first, then the others by `place`: the number of each, or for the UNREAD that of the

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.alerts.store import BROKEN, FILE, MAX_AGE_S, OUTBOX, SCHEMA, SET_BACK_S, Pending, Store
+from sidecar.alerts.store import FILE, MAX_AGE_S, OUTBOX, SCHEMA, SET_BACK_S, Pending, Store
 from sidecar.errors import ConfigError, DeliveryError
 from sidecar.records import Alert, Carrier, Finding, Key, Notice
+from sidecar.sqlite_file import BROKEN
 
 NOW_S = 1_785_412_800.0
 """2026-07-30T12:00:00Z."""

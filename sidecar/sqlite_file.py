@@ -1,4 +1,4 @@
-"""The file of a store in SQLite: made for nobody else to read, held by one process, put aside where it is broken."""
+"""A file in SQLite that is ours: made for nobody else to read, held by one process, put aside where it is broken."""
 
 import logging
 import os
@@ -14,10 +14,6 @@ log = logging.getLogger(__name__)
 
 BROKEN = ".broken"
 """What the name of a damaged file that was put aside ends with."""
-CACHE_KIB = 8192
-"""For pages; those of random ids are read from the system's cache where there is no room."""
-CHECKPOINT_PAGES = 1000
-"""Of the log beside the file, when they are written into it: 4 MB, some 10 ms."""
 STATEMENTS = 48
 """Kept compiled, at most; those that write many rows come in as many sizes as batches do, and take up to 250 kB."""
 
@@ -34,22 +30,27 @@ class Schema:
         application_id: By which it is ours.
         version: Of its tables.
         statements: That make them.
+        settings: Pragmas of every connection, beside those that make the file one process's.
     """
 
     application_id: int
     version: int
     statements: Sequence[str]
+    settings: Sequence[str] = ()
 
 
-def open_file(path: Path, schema: Schema, busy_s: float) -> sqlite3.Connection:
+def open_file(path: Path | None, schema: Schema, busy_s: float) -> sqlite3.Connection:
     """A connection to the file, made where there is none; one of ours that is broken is put aside first.
 
     Args:
+        path: None for one in memory.
         busy_s: For the process before us to let go of it.
 
     Raises:
         ConfigError: There can be no such file, it is not ours, of a later version, or another process's.
     """
+    if path is None:
+        return _connected(":memory:", schema, busy_s)
     try:
         return _opened(path, schema, busy_s)
     except OSError as error:
@@ -69,10 +70,11 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _fault(where: object, text: str) -> ConfigError:
-    return ConfigError(Fault("folder", f"{where}: {text}"))
+    return ConfigError(Fault("state", f"{where}: {text}"))
 
 
 def _opened(path: Path, schema: Schema, busy_s: float) -> sqlite3.Connection:
+    _make(path)
     try:
         return _connected(path, schema, busy_s)
     except sqlite3.OperationalError:  # locked, or no room: nothing is wrong with what it says
@@ -83,11 +85,11 @@ def _opened(path: Path, schema: Schema, busy_s: float) -> sqlite3.Connection:
         path.replace(aside)
         for end in ("-wal", "-shm"):
             path.with_name(path.name + end).unlink(missing_ok=True)
+        _make(path)
         return _connected(path, schema, busy_s)
 
 
-def _connected(path: Path, schema: Schema, busy_s: float) -> sqlite3.Connection:
-    _make(path)
+def _connected(path: Path | str, schema: Schema, busy_s: float) -> sqlite3.Connection:
     with ExitStack() as stack:
         connection = sqlite3.connect(
             path, timeout=busy_s, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS
@@ -110,13 +112,7 @@ def _claim(connection: sqlite3.Connection, schema: Schema) -> None:
     """See that the file is whole and ours, and nobody else's from now on; make its tables where there are none."""
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     version = _version(connection, schema)  # before anything that would change a file of somebody else's
-    for setting in (
-        f"cache_size = -{CACHE_KIB}",
-        "journal_mode = WAL",
-        f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
-        f"journal_size_limit = {2 * CHECKPOINT_PAGES * 4096}",
-        "secure_delete = FAST",  # what is let go of is overwritten where that costs no page of its own
-    ):
+    for setting in ("journal_mode = WAL", *schema.settings):
         connection.execute(f"PRAGMA {setting}")
     if (report := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
         raise _BrokenError(f"the file is broken ({report})")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.errors import ConfigError
-from sidecar.store.sqlite_file import BROKEN, Schema, open_file, transaction
+from sidecar.sqlite_file import BROKEN, Schema, open_file, transaction
 
 SCHEMA = Schema(7, 3, ("CREATE TABLE texts (text TEXT)",))
 FILE = "a.sqlite"
@@ -30,7 +30,7 @@ def refused(folder: Path) -> str:
     with pytest.raises(ConfigError) as caught:
         opened(folder)
     [fault] = caught.value.faults
-    assert fault.path == "folder"
+    assert fault.path == "state"
     return fault.message
 
 
