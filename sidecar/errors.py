@@ -55,3 +55,11 @@ class PayloadError(SidecarError):
 
 class DeliveryError(SidecarError):
     """A sink or a channel did not take what it was given; the delivery loop retries or counts the loss."""
+
+
+class UnknownError(SidecarError):
+    """What was asked for is not there: whoever asked is told."""
+
+
+class ConflictError(SidecarError):
+    """Somebody else was first, or what is there forbids it: nothing was changed, and whoever asked is told."""

@@ -43,6 +43,9 @@ class Exchange(NamedTuple):
         first_byte_s: From the request's head sent upstream to the reply's head read; 0 where there was none.
         overhead_s: The part of `duration_s` that was ours.
         sample_ratio: The probability with which an exchange like this one is kept: what to divide by.
+        unit: Hash of whom the split goes by, 64 bits: the user's key, or the request id where there is none; 0 where
+            it was not the split that chose the variant, but a rule, an override or a fallback.
+        shadow: It is a copy of a request that another variant answered: nobody got this reply.
     """
 
     request_id: str
@@ -60,3 +63,5 @@ class Exchange(NamedTuple):
     first_byte_s: float
     overhead_s: float
     sample_ratio: float
+    unit: int = 0
+    shadow: bool = False

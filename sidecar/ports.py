@@ -1,8 +1,9 @@
 """What one may add to the sidecar, as small protocols. A part is a dataclass whose fields are its options."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from sidecar.entries import Approval, Draft, Point, Run, RunStatus, Version
 from sidecar.records import (
     JSON,
     Capture,
@@ -200,4 +201,122 @@ class Grader(Protocol):
 
     def restore(self, state: bytes) -> bool:
         """Go on from a saved state; False, and nothing done, where it is of other settings, or damaged."""
+        ...
+
+
+class Serving(NamedTuple):
+    """A variant, with the version behind it and its part of the traffic.
+
+    Args:
+        weight: Percent.
+    """
+
+    variant: str
+    version: str
+    weight: float
+
+
+class Catalog(Protocol):
+    """Where versions, the runs that trained them and their deployments are written down.
+
+    Every call may block, comes from any thread, and writes all or nothing. What is not there raises UnknownError; what
+    is refused by what is there already, ConflictError; DeliveryError where the catalogue does not answer.
+    """
+
+    def groups(self) -> list[str]:
+        """All models."""
+        ...
+
+    def versions(self, group: str) -> list[Version]:
+        """All versions of a model, the latest first."""
+        ...
+
+    def version(self, group: str, name: str) -> Version:
+        """One of them.
+
+        Args:
+            name: Its number, or an alias with `@` before it where the catalogue knows such.
+        """
+        ...
+
+    def register(self, group: str, draft: Draft, *, by: str, now_s: float) -> Version:
+        """Add a version; it gets the next number. Its group need not be there yet."""
+        ...
+
+    def decide(self, group: str, name: str, approval: Approval, *, by: str, why: str, now_s: float) -> Version:
+        """Say whether a version may serve."""
+        ...
+
+    def deploy(self, group: str, serving: Sequence[Serving], *, by: str, why: str, now_s: float) -> None:
+        """Note who serves from now on; a version that is not in the catalogue is not noted.
+
+        Args:
+            serving: All variants; of one that is not among them any more, the deployment has ended.
+        """
+        ...
+
+    def report(self, group: str, name: str, live: Mapping[str, float], *, now_s: float) -> None:
+        """Note what is measured of a version while it serves."""
+        ...
+
+    def begin(self, group: str, name: str, *, now_s: float) -> Run:
+        """Begin a training run."""
+        ...
+
+    def log(
+        self, run: str, *, parameters: Mapping[str, str], points: Sequence[Point], artefacts: Mapping[str, str]
+    ) -> None:
+        """Add to a run; a parameter or artefact that it has already keeps its name and gets the new value."""
+        ...
+
+    def end(self, run: str, status: RunStatus, *, now_s: float) -> None:
+        """End it."""
+        ...
+
+    def run(self, run: str) -> Run:
+        """A run."""
+        ...
+
+    def runs(self, group: str) -> list[Run]:
+        """All runs of a model, the latest first, without their points."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+class Kept(NamedTuple):
+    """A document as it is kept, and what tells it from others before and after it."""
+
+    document: bytes
+    mark: str
+
+
+class Fleet(Protocol):
+    """Where pods that share their routing keep it: one document, written with optimistic concurrency."""
+
+    async def read(self) -> Kept | None:
+        """The document; None where there is none yet.
+
+        Raises:
+            DeliveryError: Nobody answers, or refuses.
+        """
+        ...
+
+    async def write(self, document: bytes, mark: str | None) -> str:
+        """Put another document in the place of the one with this mark, None where there is none yet; its own mark.
+
+        Raises:
+            ConflictError: Somebody else was first; nothing was written.
+            DeliveryError: Nobody answers, or refuses.
+        """
+        ...
+
+    async def changed(self, mark: str | None) -> Kept:
+        """The document once its mark is another one; waits for that, whatever happens to connections meanwhile."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of it."""
         ...

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     # Sinks need these records before numpy need be there, and serving waits for the sinks' options to be checked.
-    from sidecar.stats.moments import Flags, Floats
+    from sidecar.stats.moments import Flags, Floats, Units
 
 
 class Body(NamedTuple):
@@ -61,6 +61,8 @@ class Capture(NamedTuple):
     headers: Mapping[str, Mapping[str, str]]
     request: Body
     reply: Body
+    unit: int = 0
+    shadow: bool = False
 
     @property
     def event_id(self) -> str:
@@ -225,6 +227,7 @@ class Prediction:
         predictions: Likewise of what was answered.
         answered: n rows.
         groups: What header fields say of whom the exchange is about, by field name.
+        unit: The exchange's; 0 of a shadow's: it takes no part in experiments.
     """
 
     ids: tuple[str, ...]
@@ -237,6 +240,7 @@ class Prediction:
     predictions: tuple[str, ...]
     answered: Sequence[Sequence[Scalar]]
     groups: Mapping[str, str] = field(default_factory=dict)
+    unit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +309,7 @@ class Labelled:
         predictions: What the model answered.
         labels: One column, `label`.
         groups: What headers or labels say of whom a row is about; no columns where they say nothing.
+        units: Of their predictions, uint64, shape (n,); None where experiments are not asked.
     """
 
     variant: str
@@ -315,6 +320,7 @@ class Labelled:
     predictions: Table
     labels: Table
     groups: Table
+    units: "Units | None" = None
 
 
 Severity = Literal["info", "warning", "critical"]

@@ -7,6 +7,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from sidecar.config.addresses import SocketAddress, parse_address, parse_upstream
+from sidecar.config.reading import nearest
 from sidecar.config.schema import Config, UpstreamTls
 from sidecar.errors import Fault
 
@@ -41,6 +42,61 @@ def _one_upstream(config: Config) -> Iterator[Fault]:
 def _weights(config: Config) -> Iterator[Fault]:
     if config.variants and not any(variant.weight > 0 for variant in config.variants.values()):
         yield Fault("variants", "no weight above 0; expected at least one variant that takes traffic")
+
+
+def _split(config: Config) -> Iterator[Fault]:
+    sticky = config.split.sticky
+    if sticky is None:
+        return
+    given = [name for name in ("header", "cookie", "query", "pointer") if getattr(sticky, name) is not None]
+    if len(given) + sticky.address != 1:
+        told = ", ".join([*given, *(["address"] if sticky.address else [])]) or "none of them"
+        yield Fault("split.sticky", f"{told}; expected one of header, cookie, query, pointer, address")
+    if sticky.pointer is not None and "*" in sticky.pointer.split("/"):
+        yield Fault("split.sticky.pointer", f"{sticky.pointer} names many values; expected one without *")
+
+
+def _named(config: Config) -> Iterator[Fault]:
+    """That every variant that is spoken of is there."""
+    named = {"split.fallback": config.split.fallback}
+    named |= {f"split.rules[{place}].variant": rule.variant for place, rule in enumerate(config.split.rules)}
+    if config.shadow is not None:
+        named["shadow.variant"] = config.shadow.variant
+    if (trial := config.experiment) is not None:
+        named["experiment.champion"] = trial.champion
+        named |= {f"experiment.challengers[{place}]": name for place, name in enumerate(trial.challengers)}
+    if config.rollout is not None:
+        named |= {"rollout.champion": config.rollout.champion, "rollout.challenger": config.rollout.challenger}
+    for path, name in named.items():
+        if name is not None and name not in config.variants:
+            known = ", ".join(sorted(config.variants)) or "the names of variants, which there are none of"
+            yield Fault(path, f"{name} is no variant, expected one of {known}{nearest(name, config.variants)}")
+
+
+def _experiment(config: Config) -> Iterator[Fault]:
+    trial = config.experiment
+    if trial is None:
+        return
+    if trial.champion in trial.challengers:
+        yield Fault("experiment.challengers", f"{trial.champion} is the champion, expected others")
+    if len(set(trial.challengers)) < len(trial.challengers):
+        yield Fault("experiment.challengers", "one of them twice, expected each once")
+    if not trial.challengers and len(config.variants) < 2:
+        yield Fault("experiment.challengers", "there is no other variant, expected at least one")
+    if not trial.measures:
+        yield Fault("experiment.measures", "none, expected at least one")
+
+
+def _rollout(config: Config) -> Iterator[Fault]:
+    rollout = config.rollout
+    if rollout is None:
+        return
+    if rollout.champion == rollout.challenger:
+        yield Fault("rollout.challenger", f"{rollout.challenger} is the champion too, expected another variant")
+    if list(rollout.steps) != sorted(set(rollout.steps)):
+        yield Fault("rollout.steps", f"{', '.join(map('{:g}'.format, rollout.steps))}; expected them ascending")
+    if config.state is None and config.fleet is None:
+        yield Fault("state", "missing; where a rollout stands is kept there, expected a folder")
 
 
 def _upstream_tls(config: Config) -> Iterator[Fault]:
@@ -199,6 +255,10 @@ RULES: Sequence[tuple[tuple[str, ...], Rule]] = (
     (("upstream", "variants"), _one_upstream),
     (("variants",), _weights),
     (("variants",), _upstream_tls),
+    (("split",), _split),
+    (("variants", "split", "shadow", "experiment", "rollout"), _named),
+    (("variants", "experiment"), _experiment),
+    (("rollout", "state"), _rollout),
     (("tls",), _listener_tls),
     (("admin", "admin_token", "admin_token_file"), _admin_token),
     (("listen", "admin"), _ports),

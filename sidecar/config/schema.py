@@ -36,6 +36,7 @@ Pointer = Annotated[
     str,
     Meta(pattern=r"^(/([^~/]|~[01])*)+" + _END, extra={"expected": "a JSON pointer, as in /instances/*/card_number"}),
 ]
+Method = Annotated[str, Meta(pattern=r"^[A-Z][A-Z-]{0,31}" + _END, extra={"expected": "a method, as in POST"})]
 Template = Annotated[
     str,
     Meta(pattern=r"^/([^{}?#\s]|\{[^{}/\s]+\})*" + _END, extra={"expected": "a path, as in /score/{model}"}),
@@ -74,6 +75,150 @@ class Variant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 1.0
     # `https` alone means the system's authorities and no client certificate.
     tls: Annotated[UpstreamTls | None, Meta(description="TLS towards this model server.")] = None
+
+
+class Sticky(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What keeps a user with one variant: exactly one of the first five."""
+
+    header: Annotated[FieldName | None, Meta(description="Header field that names the user.")] = None
+    cookie: Annotated[FieldName | None, Meta(description="Cookie that does.")] = None
+    query: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=256)] | None, Meta(description="Field of the query that does.")
+    ] = None
+    pointer: Annotated[Pointer | None, Meta(description="JSON pointer to it in the request's body; no *.")] = None
+    # Behind a load balancer all clients have its address.
+    address: Annotated[bool, Meta(description="The client's address stands for the user.")] = False
+    # A row of a thousand features; what is longer is not held back.
+    max_body_bytes: Annotated[
+        int, Meta(ge=1, le=MIB, description="Bytes of a body that wait for a pointer to be read; longer ones do not.")
+    ] = 65536
+
+
+class SplitRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which requests do not take part in the split: the first rule that fits a request says who serves it."""
+
+    variant: Annotated[Name, Meta(description="Who serves what fits.")]
+    path: Annotated[str, Meta(max_length=1024, description="Path; * and ? stand for anything, here and below.")] = "*"
+    methods: Annotated[tuple[Method, ...], Meta(max_length=16, description="Any of these; none for all.")] = ()
+    header: Annotated[FieldName | None, Meta(description="A header field that the request must have.")] = None
+    value: Annotated[str, Meta(max_length=1024, description="Its value.")] = "*"
+
+
+class Split(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who serves which request."""
+
+    # Without a key every request is on its own.
+    sticky: Annotated[Sticky | None, Meta(description="Keeps a user with one variant.")] = None
+    # Whoever is in one experiment's tenth need not be in the next one's.
+    salt: Annotated[
+        str, Meta(max_length=256, description="Another one deals the users anew; by default the experiment's name.")
+    ] = ""
+    # Not every client may choose.
+    override_header: Annotated[FieldName | None, Meta(description="Header field that names the variant itself.")] = None
+    rules: Annotated[tuple[SplitRule, ...], Meta(max_length=100, description="Requests apart from the split.")] = ()
+    # Whoever can take the traffic does, by weight.
+    fallback: Annotated[
+        Name | None, Meta(description="Who serves instead of a variant that refuses, is silent or ejected.")
+    ] = None
+
+
+class Shadow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Copies of requests whose replies nobody gets."""
+
+    variant: Annotated[Name, Meta(description="Who gets the copies.")]
+    ratio: Annotated[Ratio, Meta(description="Share of the requests that are copied, chosen by the request id.")]
+    # So many answers of a second each as a busy model gives.
+    concurrency: Annotated[int, Meta(ge=1, le=10_000, description="Copies in flight; further ones are shed.")] = 32
+    # As much as the captures may take.
+    buffer_bytes: Annotated[
+        int, Meta(ge=1024, le=1024 * MIB, description="Bytes of copies held; further ones are shed.")
+    ] = 16 * MIB
+
+
+class Health(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Looks at whether the model servers are well."""
+
+    # Whoever takes connections answers.
+    path: Annotated[
+        Template | None, Meta(description="Path that answers 2xx while a server is well; null only connects.")
+    ] = None
+    interval_s: Annotated[Seconds, Meta(description="Between two looks.")] = 5.0
+    timeout_s: Annotated[Seconds, Meta(description="For one answer.")] = 2.0
+    # One answer may be lost.
+    unhealthy_after: Annotated[int, Meta(ge=1, le=100, description="Bad answers in a row.")] = 3
+    healthy_after: Annotated[int, Meta(ge=1, le=100, description="Good answers in a row.")] = 2
+
+
+class Ejection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Takes the traffic from a variant that fails, for a while; from the last one never."""
+
+    # Envoy's number.
+    errors: Annotated[int, Meta(ge=0, le=10_000, description="Replies of 5xx in a row; 0 for never.")] = 5
+    # A server that restarts refuses every one.
+    connect_failures: Annotated[int, Meta(ge=0, le=10_000, description="Connections that fail in a row; 0: never.")] = 3
+    # Envoy's numbers.
+    eject_s: Annotated[Seconds, Meta(description="How long; twice as long each time that it fails again.")] = 30.0
+    max_eject_s: Annotated[Seconds, Meta(description="How long at most.")] = 300.0
+    # A model that has just started is slow.
+    return_s: Annotated[float, Meta(ge=0, le=LONGEST_S, description="In which its share comes back, bit by bit.")] = (
+        30.0
+    )
+
+
+class Experiment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which variant is better: judged at any time, and as often as one likes."""
+
+    name: Annotated[Name, Meta(description="Another name begins another experiment, from nothing.")]
+    champion: Annotated[Name, Meta(description="Whom the others are compared with.")]
+    # All that are not the champion.
+    challengers: Annotated[
+        tuple[Name, ...], Meta(max_length=15, description="Who is compared; by default every other variant.")
+    ] = ()
+    measures: Annotated[tuple[Part, ...], Meta(max_length=16, description="By what.")] = (
+        Part(kind="errors"),
+        Part(kind="latency"),
+    )
+    # The usual one of a test.
+    wrong_verdicts: Annotated[
+        float, Meta(gt=0, le=0.5, description="Probability of any wrong verdict, over all measures and for all time.")
+    ] = 0.05
+    # Below it means are not yet normal, and users of one day are not the next one's.
+    min_rows: Annotated[
+        int, Meta(ge=50, le=1_000_000_000, description="Rows of each variant without which there is no verdict.")
+    ] = 200
+
+
+class Rollout(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A challenger's way to all of the traffic, in steps, and back at once if it does harm."""
+
+    champion: Annotated[Name, Meta(description="Who serves now, and again after a rollback.")]
+    challenger: Annotated[Name, Meta(description="Who is to serve.")]
+    steps: Annotated[
+        tuple[Annotated[float, Meta(gt=0, lt=100)], ...],
+        Meta(min_length=1, max_length=100, description="Percent of the traffic that the challenger gets, ascending."),
+    ] = (1.0, 5.0, 25.0, 50.0)
+    # Caches warm up; daily patterns are longer than any rollout.
+    pause_s: Annotated[float, Meta(ge=0, le=LONGEST_S, description="At each step, at least.")] = 600.0
+    min_rows: Annotated[int, Meta(ge=1, le=1_000_000_000, description="Of the challenger at each step, at least.")] = (
+        200
+    )
+    # What harms clients at once.
+    guardrails: Annotated[tuple[Part, ...], Meta(max_length=16, description="What must not become worse.")] = (
+        Part(kind="errors", options={"margin": 0.01}),
+        Part(kind="latency", options={"quantile": 0.99, "margin_ratio": 0.25}),
+    )
+    wrong_rollbacks: Annotated[
+        float, Meta(gt=0, le=0.5, description="Probability of a rollback of a challenger that is within all margins.")
+    ] = 0.01
+    # Whoever writes it down wants it.
+    start: Annotated[
+        Literal["auto", "manual"],
+        Meta(description="auto begins with each version of the challenger that has not been rolled out yet."),
+    ] = "auto"
+    # Most rollouts end so.
+    finish: Annotated[
+        Literal["promote", "hold"], Meta(description="After the last step: all of the traffic, or wait to be told.")
+    ] = "promote"
 
 
 class ListenerTls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -132,6 +277,10 @@ class Headers(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     request_id: Annotated[bool, Meta(description="Add x-request-id where a request has none, and return it.")] = True
     # It shows whoever doubts it that the sidecar is not what is slow.
     server_timing: Annotated[bool, Meta(description="Add Server-Timing with the sidecar's own share.")] = True
+    # Whoever keeps replies wants to know whose they are.
+    variant: Annotated[
+        bool, Meta(description="Add x-sidecar-variant and x-sidecar-version to replies of named variants.")
+    ] = True
 
 
 class Capture(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -342,6 +491,20 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         dict[Name, Variant], Meta(max_length=16, description="The model servers and their weights, by name.")
     ] = {}
     # Within a pod, clients come without TLS.
+    split: Annotated[Split, Meta(description="Who serves which request.")] = Split()
+    shadow: Annotated[Shadow | None, Meta(description="Copies of requests whose replies nobody gets.")] = None
+    health: Annotated[Health, Meta(description="Looks at whether the model servers are well.")] = Health()
+    ejection: Annotated[Ejection, Meta(description="Takes the traffic from who fails.")] = Ejection()
+    experiment: Annotated[Experiment | None, Meta(description="Which variant is better.")] = None
+    rollout: Annotated[Rollout | None, Meta(description="A challenger's way to all of the traffic.")] = None
+    # A file needs no server.
+    catalog: Annotated[Part, Meta(description="Where versions, their runs and their deployments are written down.")] = (
+        Part(kind="sqlite")
+    )
+    # One pod needs no other.
+    fleet: Annotated[
+        Part | None, Meta(description="Where pods that share their routing keep it; by default each has its own.")
+    ] = None
     tls: Annotated[ListenerTls | None, Meta(description="TLS towards clients.")] = None
     timeouts: Annotated[Timeouts, Meta(description="How long each step of an exchange may take.")] = Timeouts()
     limits: Annotated[Limits, Meta(description="What the sidecar accepts at most.")] = Limits()

@@ -50,6 +50,7 @@ def prediction(capture: Capture, rows: Rows, groups: Sequence[str]) -> Predictio
         predictions=rows.predictions,
         answered=_scalars(rows.answered),
         groups={name: asked[name] for name in groups if name in asked},
+        unit=0 if capture.shadow else capture.unit,
     )
 
 
@@ -82,6 +83,7 @@ def _labelled(pairs: Sequence[Joined]) -> Labelled:
         predictions=_tabulated(first.predictions, [row for pair in pairs for row in pair.prediction.answered]),
         labels=_tabulated(("label",), [[value] for pair in pairs for value in pair.label.values]),
         groups=_tabulated(tuple(groups[0]), told),
+        units=np.repeat(np.array([pair.prediction.unit for pair in pairs], dtype=np.uint64), counts),
     )
 
 

@@ -78,6 +78,8 @@ class Reader:
             headers={"request": self._headers(asked), "reply": self._headers(answered)},
             request=request,
             reply=reply,
+            unit=exchange.unit,
+            shadow=exchange.shadow,
         )
         return capture, UNREAD if question is None and answer is None else Documents(question, answer)
 

@@ -8,9 +8,11 @@ the client's.
 from time import perf_counter
 
 from sidecar.exchange import Exchange, Message
+from sidecar.proxy.copying import Original
 from sidecar.proxy.gateway import Gateway
 from sidecar.proxy.tap import Held
-from sidecar.routing.table import Variant
+from sidecar.routing.table import Choice, Variant
+from sidecar.stats.served import Outcome
 from sidecar.stats.traffic import Labels
 from sidecar.wire.message import ReplyHead, RequestHead
 
@@ -19,6 +21,9 @@ METHODS = {
     for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY")
 }
 """What OpenTelemetry counts by name; any other method is counted as `_OTHER`."""
+
+NOBODY = Variant("")
+"""Who serves before anybody has been chosen."""
 
 
 class Account:
@@ -29,11 +34,13 @@ class Account:
         head: The request's.
         started_s: When it was read.
         request_id: The client's, or ours.
+
+    Attributes:
         variant: Who serves it.
-        sampled: It is to be kept, whatever the reply.
     """
 
     __slots__ = (
+        "_drawn",
         "_gateway",
         "_head",
         "_kept_reply",
@@ -45,35 +52,56 @@ class Account:
         "_sampled",
         "_sent_s",
         "_started_s",
-        "_variant",
+        "_unit",
         "first_byte_s",
         "overhead_s",
+        "variant",
     )
 
-    def __init__(
-        self,
-        gateway: Gateway,
-        head: RequestHead,
-        started_s: float,
-        request_id: bytes,
-        variant: Variant,
-        *,
-        sampled: bool,
-    ) -> None:
+    def __init__(self, gateway: Gateway, head: RequestHead, started_s: float, request_id: bytes) -> None:
         self._gateway = gateway
         self._head = head
         self._started_s = started_s
         self._request_id = request_id
-        self._variant = variant
-        self._sampled = sampled
+        self.variant = NOBODY
+        self._drawn = ""
+        self._unit = 0
+        self._sampled = False
         self._reply: ReplyHead | None = None
         self._request_bytes = self._reply_bytes = 0
         self._sent_s = self.first_byte_s = self.overhead_s = 0.0
-        sampling = gateway.sampling
-        keeps = sampled or sampling.all_errors
-        self._kept_request = Held(gateway.tap, sampling.max_body_bytes) if keeps else None
+        self._kept_request: Held | None = None
         self._kept_reply: Held | None = None
-        gateway.traffic.enter(variant.name)
+        gateway.traffic.enter()
+
+    def choose(self, choice: Choice) -> None:
+        """Somebody is to serve the request; it is sampled, whatever the reply, or not."""
+        gateway, sampling = self._gateway, self._gateway.sampling
+        self._drawn = choice.drawn
+        self._unit = choice.unit if choice.drawn else 0
+        self._sampled = sampling.takes(choice.sample)
+        if self._sampled or sampling.all_errors:
+            self._kept_request = Held(gateway.tap, sampling.max_body_bytes)
+        self.variant = choice.variant
+        gateway.traffic.serve(choice.variant.name)
+
+    def divert(self, variant: Variant) -> None:
+        """Another one serves it."""
+        self._gateway.traffic.divert(self.variant.name, variant.name)
+        self.variant = variant
+
+    @property
+    def original(self) -> Original:
+        """What a copy of the request is to know of it."""
+        gateway, sampling = self._gateway, self._gateway.sampling
+        return Original(
+            gateway.templates.find(self._head.target),
+            self._unit,
+            self._sampled,
+            sampling.ratio,
+            sampling.all_errors,
+            sampling.max_body_bytes,
+        )
 
     def request_body(self, payload: bytes) -> None:
         """More of the request's body."""
@@ -119,12 +147,17 @@ class Account:
             error_type: Empty where nothing went wrong.
             whole: All of the request's body was read.
         """
-        gateway, head, variant = self._gateway, self._head, self._variant
+        gateway, head, variant = self._gateway, self._head, self.variant
         duration_s = perf_counter() - self._started_s
         status = self._reply.status if self._reply is not None else 0
         route = gateway.templates.find(head.target)
         method = METHODS.get(head.method, "_OTHER")
         gateway.traffic.leave(variant.name)
+        diverted = bool(self._drawn) and variant.name != self._drawn
+        if gateway.served is not None and self._drawn and error_type != "client_closed":
+            failed = diverted or not 0 < status < 500
+            began_s = gateway.wall_s() - duration_s
+            gateway.served.add(Outcome(self._drawn, self._unit, failed, began_s, duration_s))
         series = gateway.traffic.series(Labels(variant.name, variant.version, method, route, status, error_type))
         series.add(duration_s, self.first_byte_s, self.overhead_s, self._request_bytes, self._reply_bytes)
         request, reply = self._kept_request, self._kept_reply
@@ -156,5 +189,6 @@ class Account:
                 self.first_byte_s,
                 self.overhead_s,
                 1.0 if failed and gateway.sampling.all_errors else gateway.sampling.ratio,
+                0 if diverted else self._unit,
             )
             gateway.tap.offer(exchange, request.size_bytes + reply.size_bytes)

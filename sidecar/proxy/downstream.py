@@ -97,6 +97,12 @@ class Downstream(asyncio.Protocol):
         """No further request is wanted on this connection."""
         return self._listener.draining
 
+    @property
+    def address(self) -> bytes:
+        """Where the client is, without its port; empty on a Unix socket."""
+        name = self.transport.get_extra_info("peername")
+        return name[0].encode() if isinstance(name, tuple) else b""
+
     # What the loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

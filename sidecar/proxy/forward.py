@@ -1,22 +1,32 @@
 """One request on its way: from its head to the reply's last byte, or to the error that stands for it.
 
-What happens to a request, in order: given an id, thrown to a variant, sampled, counted in flight, sent on, its reply
-returned, counted, handed to the tap. Nothing here waits; what must wait (a new connection) is a task.
+What happens to a request, in order: given an id, counted in flight, thrown to a variant, sampled, sent on, its reply
+returned, counted, handed to the tap and to a shadow. Nothing here waits; what must wait (a new connection) is a task.
+
+A request goes to a second variant where nothing can have happened twice: none of it was sent, or its method is
+idempotent and its reply has not begun.
 """
 
 import asyncio
+import re
 from math import inf
 from typing import Protocol
 
 from sidecar.errors import DownstreamError, ReplyError, UpstreamError
 from sidecar.proxy.account import Account
+from sidecar.proxy.copying import Copy
 from sidecar.proxy.gateway import Gateway
+from sidecar.proxy.pool import Pool
 from sidecar.proxy.replies import error_reply
 from sidecar.proxy.upstream import Connection
-from sidecar.routing.table import points
+from sidecar.routing.availability import Failure
+from sidecar.routing.table import Choice
 from sidecar.wire.body import Reader, write_chunk, write_last_chunk
 from sidecar.wire.http1 import write_reply, write_request
 from sidecar.wire.message import CHUNKED, ReplyHead, RequestHead
+
+_EXPECT = re.compile(rb"(?:^|\n)expect:", re.IGNORECASE)
+"""Who expects a 100 sends no body before it: such a request is not waited for (RFC 9110, section 10.1.1)."""
 
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
 """RFC 9110, section 9.2.2: sent twice, they do what they do once."""
@@ -30,6 +40,11 @@ class Client(Protocol):
     @property
     def draining(self) -> bool:
         """No further request is wanted on this connection."""
+        ...
+
+    @property
+    def address(self) -> bytes:
+        """Where the client is."""
         ...
 
     def write(self, data: bytes) -> None:
@@ -65,9 +80,14 @@ class Forward:
 
     __slots__ = (
         "_account",
+        "_choice",
+        "_chosen",
         "_chunked",
         "_client",
         "_connection",
+        "_copy",
+        "_diverted",
+        "_early",
         "_gateway",
         "_head",
         "_keep_alive",
@@ -83,21 +103,21 @@ class Forward:
         "wants_upgrade",
     )
 
+    _choice: Choice
+    _pool: Pool
+
     def __init__(self, client: Client, gateway: Gateway, head: RequestHead, started_s: float) -> None:
         self._client = client
         self._gateway = gateway
         self._head = head
         request_id = self._request_id = head.request_id or gateway.fresh_id()
-        split, sample = points(request_id)
-        variant = gateway.table.pick(split)
-        sampled = gateway.sampling.takes(sample)
-        self._pool = gateway.pools[variant.name]
-        self._account = Account(gateway, head, started_s, request_id, variant, sampled=sampled)
+        self._account = Account(gateway, head, started_s, request_id)
+        self._copy: Copy | None = None
         self._connection: Connection | None = None
         self._reply: ReplyHead | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._chunked = self._keep_alive = self._over = self.sent = False
-        self._retry = self._unsent = b""
+        self._chosen = self._chunked = self._diverted = self._keep_alive = self._over = self.sent = False
+        self._early = self._retry = self._unsent = b""
         self.to_head = head.method == b"HEAD"
         self.wants_upgrade = bool(head.upgrade)
 
@@ -105,25 +125,16 @@ class Forward:
 
     def begin(self, payload: bytes, reader: Reader) -> None:
         """Send the head and the first of the body; all of it where the reader is done."""
-        head, total_s = self._head, self._gateway.timeouts.total_s
-        self.sent = reader.done
-        data = write_request(head, self._request_extra())
-        if payload or head.length == CHUNKED:
-            data += self._frame_request(payload, reader)
-        elif head.method in IDEMPOTENT and reader.done:
-            self._retry = data
+        total_s = self._gateway.timeouts.total_s
         if total_s < inf:
             self._timer = asyncio.get_running_loop().call_later(total_s, self._expired)
-        connection = self._connection = self._pool.take()
-        if connection is None:
-            self._account.waits()
-            self._dial(data)
-        else:
-            connection.send(self, data)
-            self._account.sent()
+        self._go_to(payload, reader)
 
     def go_on(self, payload: bytes, reader: Reader) -> None:
         """Send more of the body."""
+        if not self._chosen:
+            self._go_to(self._early + payload, reader)
+            return
         self.sent = reader.done
         data = self._frame_request(payload, reader)
         if self._connection is not None:
@@ -157,6 +168,10 @@ class Forward:
     def reply_begins(self, head: ReplyHead, payload: bytes, reader: Reader, read_s: float) -> None:
         """Pass on the reply's head and the first of its body."""
         self._reply = head
+        if head.status < 500:
+            self._pool.availability.succeeded()
+        else:
+            self._fails("error")
         self._account.reply(head, read_s)
         self._let_go(reader)
         chunked = self._chunked = head.length == CHUNKED and self._head.minor == 1
@@ -191,18 +206,74 @@ class Forward:
     def failed(self, error: UpstreamError) -> None:
         """The upstream went away: try once more where nothing can have happened twice, else say so."""
         connection, self._connection = self._connection, None
-        stale = connection is not None and connection.reused and error.error_type == "reset"
-        if stale and self._retry and self._reply is None:
-            data, self._retry = self._retry, b""
-            self._dial(data)
-        else:
+        if not self._retry or self._reply is not None:
+            self._fails("error")
             self._give_up(error)
+        elif connection is not None and connection.reused and error.error_type == "reset":
+            self._dial(self._retry)
+        else:
+            self._fails("error")
+            self._divert(self._retry, error)
 
     def upstream_full(self, *, full: bool) -> None:
         """Hold the client's body back while the upstream takes no more."""
         self._client.pause(reading=not full)
 
     # Between them
+
+    def _go_to(self, payload: bytes, reader: Reader) -> None:
+        """Choose who is to serve, once all is there that this depends on, and send what has come."""
+        gateway, head = self._gateway, self._head
+        table, whole = gateway.table, None
+        if table.needs_body and len(payload) <= gateway.limits.early_bytes:
+            if reader.done:
+                whole = payload
+            elif not _EXPECT.search(head.lines):
+                self._early = payload
+                return
+        address = self._client.address if table.needs_address else b""
+        choice = self._choice = table.choose(head, self._request_id, address=address, body=whole)
+        if table.sticky is not None and not choice.keyed:
+            gateway.traffic.unkeyed += 1
+        self._account.choose(choice)
+        self._pool = gateway.pools[choice.variant.name]
+        shadow = gateway.shadow
+        if shadow is not None and shadow.takes(choice):
+            self._copy = shadow.begin(head, self._request_id)
+        self._chosen, self._early = True, b""
+        self._start(payload, reader)
+
+    def _start(self, payload: bytes, reader: Reader) -> None:
+        head = self._head
+        self.sent = reader.done
+        data = write_request(head, self._request_extra())
+        if payload or head.length == CHUNKED:
+            data += self._frame_request(payload, reader)
+        elif head.method in IDEMPOTENT and reader.done:
+            self._retry = data
+        connection = self._connection = self._pool.take()
+        if connection is None:
+            self._account.waits()
+            self._dial(data)
+        else:
+            connection.send(self, data)
+            self._account.sent()
+
+    def _fails(self, kind: Failure) -> None:
+        """The variant did not do what it should."""
+        if self._pool.availability.failed(kind, self._gateway.now_s()):
+            self._gateway.redeal()
+
+    def _divert(self, data: bytes, error: UpstreamError) -> None:
+        """Let another variant serve, if there is one."""
+        other = None if self._diverted else self._gateway.table.instead(self._choice)
+        if other is None:
+            self._give_up(error)
+            return
+        self._diverted = True
+        self._account.divert(other)
+        self._pool = self._gateway.pools[other.name]
+        self._dial(data)
 
     def _dial(self, data: bytes) -> None:
         self._unsent = data
@@ -214,8 +285,11 @@ class Forward:
         try:
             connection = await self._pool.connect()
         except UpstreamError as error:
+            self._fails("connect")
             if not self._over:
-                self._give_up(error)
+                # What came meanwhile is with what is unsent; nobody has seen any of it.
+                data, self._unsent = self._unsent, b""
+                self._divert(data, error)
             return
         if self._over:
             self._pool.put(connection)
@@ -253,6 +327,8 @@ class Forward:
         lines = b""
         if self._gateway.request_ids and not head.has_request_id:
             lines += b"x-request-id: %b\r\n" % self._request_id
+        if self._gateway.signs:
+            lines += self._gateway.signs.get(self._account.variant.name, b"")
         if self._gateway.server_timing:
             lines += b"Server-Timing: sidecar;dur=%.3f\r\n" % (self._account.overhead_s * 1e3)
         return lines
@@ -260,8 +336,12 @@ class Forward:
     def _frame_request(self, payload: bytes, reader: Reader) -> bytes:
         if payload:
             self._account.request_body(payload)
+            if self._copy is not None:
+                self._copy.add(payload)
         if self._head.length != CHUNKED:
             return payload
+        if self._copy is not None and reader.done:
+            self._copy.trailers = reader.trailers
         return write_chunk(payload) + (write_last_chunk(reader.trailers) if reader.done else b"")
 
     def _frame_reply(self, payload: bytes, reader: Reader) -> bytes:
@@ -308,3 +388,8 @@ class Forward:
         if self._timer is not None:
             self._timer.cancel()
         self._account.close(error_type, whole=self.sent)
+        if self._copy is not None:
+            if self.sent:
+                self._copy.send(self._account.original)
+            else:
+                self._copy.drop()

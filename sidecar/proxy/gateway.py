@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from sidecar.proxy.limits import Limits, Timeouts
 from sidecar.proxy.pool import Pool
+from sidecar.proxy.shadow import Shadow
 from sidecar.proxy.tap import Tap
 from sidecar.routing.table import POINTS, RoutingTable
 from sidecar.routing.templates import Templates
+from sidecar.stats.served import Served
 from sidecar.stats.traffic import Traffic
 from sidecar.tasks import Tasks
 
@@ -37,15 +39,22 @@ class Gateway:
 
     Args:
         pools: By variant name.
+        signs: By variant name, the lines that tell clients who has answered; of some, or none.
+        redeal: To be called when a variant has become available, or is not any more: another table follows.
         request_ids: Add `x-request-id` where it is absent, and return it.
         server_timing: Tell our own share of the time in `Server-Timing`.
         fresh_id: Makes a request id.
+        shadow: Copies some requests, if any.
+        served: Where requests go that an experiment weighs, if there is one.
+        now_s: A clock that does not go back.
         wall_s: The time of day, Unix seconds.
     """
 
     table: RoutingTable
     templates: Templates
     pools: Mapping[str, Pool]
+    signs: Mapping[str, bytes]
+    redeal: Callable[[], None]
     timeouts: Timeouts
     limits: Limits
     sampling: Sampling
@@ -54,5 +63,8 @@ class Gateway:
     traffic: Traffic
     tap: Tap
     tasks: Tasks
+    shadow: Shadow | None
+    served: Served | None
     fresh_id: Callable[[], bytes]
+    now_s: Callable[[], float]
     wall_s: Callable[[], float]

@@ -36,6 +36,7 @@ class Limits:
         head_bytes: Of a request's head.
         fields: Field lines of a request's head.
         target_bytes: Of a request's target.
+        early_bytes: Of a body that is held back until it is known who serves.
     """
 
     connections: int = 4096
@@ -43,3 +44,4 @@ class Limits:
     head_bytes: int = 65536
     fields: int = 200
     target_bytes: int = 16384
+    early_bytes: int = 65536

@@ -10,6 +10,7 @@ from typing import TypeVar
 from sidecar.errors import UpstreamError
 from sidecar.proxy.limits import Timeouts
 from sidecar.proxy.upstream import Connection
+from sidecar.routing.availability import Availability
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
@@ -23,6 +24,7 @@ class Pool:
         tls: For `https`; verifies unless told otherwise.
         timeouts: Of every connection.
         idle_limit: Of connections kept.
+        availability: Of the upstream; told of what becomes of every request.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class Pool:
         tls: ssl.SSLContext | None = None,
         timeouts: Timeouts,
         idle_limit: int,
+        availability: Availability,
     ) -> None:
         self.host = host
         self.port = port
@@ -42,6 +45,7 @@ class Pool:
         self._tls = tls
         self._timeouts = timeouts
         self._idle_limit = idle_limit
+        self.availability = availability
         self._idle: list[Connection] = []
         self._closed = False
         self.opened = 0

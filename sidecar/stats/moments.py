@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+Units = NDArray[np.uint64]
 
 MIN_NORMAL_EXPONENT = -1022
 

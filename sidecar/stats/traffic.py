@@ -157,6 +157,8 @@ class Traffic:
         folded: Requests counted together for want of a series of their own.
         active: Requests in flight.
         tunnels: Tunnels opened, by protocol.
+        diverted: Requests that another variant served, by who should have and who did.
+        unkeyed: Requests that did not say whose they are, where the split wants to know.
     """
 
     def __init__(self, *, max_series: int) -> None:
@@ -166,16 +168,28 @@ class Traffic:
         self.active = 0
         self.active_by_variant: Counter[str] = Counter()
         self.tunnels: Counter[str] = Counter()
+        self.diverted: Counter[tuple[str, str]] = Counter()
+        self.unkeyed = 0
 
-    def enter(self, variant: str) -> None:
-        """A request is in flight."""
+    def enter(self) -> None:
+        """A request is in flight; with whom, may be known later."""
         self.active += 1
+
+    def serve(self, variant: str) -> None:
+        """This variant is to serve it."""
         self.active_by_variant[variant] += 1
+
+    def divert(self, before: str, after: str) -> None:
+        """Another variant is, instead of this one."""
+        self.diverted[before, after] += 1
+        self.active_by_variant[before] -= 1
+        self.active_by_variant[after] += 1
 
     def leave(self, variant: str) -> None:
         """It is not any more."""
         self.active -= 1
-        self.active_by_variant[variant] -= 1
+        if variant:
+            self.active_by_variant[variant] -= 1
 
     def series(self, labels: Labels) -> Series:
         """The series of these labels, made at first sight."""

@@ -39,6 +39,7 @@ class _Body(NamedTuple):
     asked: Sequence[Sequence[Scalar]]
     answered: Sequence[Sequence[Scalar]]
     groups: Mapping[str, str]
+    unit: int = 0
 
 
 class _Whole(NamedTuple):
@@ -138,13 +139,13 @@ def decode_label(data: bytes) -> Label:
 
 def _body_of(prediction: Prediction) -> _Body:
     kept = prediction
-    return _Body(kept.ids, kept.time_s, kept.weight, kept.asked, kept.answered, kept.groups)
+    return _Body(kept.ids, kept.time_s, kept.weight, kept.asked, kept.answered, kept.groups, kept.unit)
 
 
 def _prediction(layout: Layout, body: _Body) -> Prediction:
-    ids, time_s, weight, asked, answered, groups = body
+    ids, time_s, weight, asked, answered, groups, unit = body
     variant, version, features, predictions = layout
-    return Prediction(ids, variant, version, time_s, weight, features, asked, predictions, answered, groups)
+    return Prediction(ids, variant, version, time_s, weight, features, asked, predictions, answered, groups, unit)
 
 
 def _plain(value: object) -> object:

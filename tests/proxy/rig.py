@@ -12,6 +12,7 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -24,6 +25,7 @@ from sidecar.proxy.limits import Limits, Timeouts
 from sidecar.proxy.listener import Listener
 from sidecar.proxy.pool import Pool
 from sidecar.proxy.tap import Tap
+from sidecar.routing.availability import Availability, Settings
 from sidecar.routing.table import RoutingTable, Variant
 from sidecar.routing.templates import Templates
 from sidecar.stats.traffic import Labels, Series, Traffic
@@ -37,6 +39,9 @@ SHORT_S = 0.05
 
 LONGER_S = 0.3
 """For time limits under test before which something must happen."""
+
+WELL = partial(Availability, Settings(errors=0, connect_failures=0))
+"""The availability of an upstream that is never ejected."""
 
 LOCALHOST = "127.0.0.1"
 NOTHING = Sampling(ratio=0.0, all_errors=False)
@@ -235,7 +240,9 @@ def gateway_to(
     gateway = Gateway(
         table=RoutingTable((Variant("v0", version="3"),)),
         templates=Templates(),
-        pools={"v0": Pool(LOCALHOST, upstream_port, timeouts=timeouts, idle_limit=idle_limit)},
+        pools={"v0": Pool(LOCALHOST, upstream_port, timeouts=timeouts, idle_limit=idle_limit, availability=WELL())},
+        signs={},
+        redeal=lambda: None,
         timeouts=timeouts,
         limits=Limits(),
         sampling=NOTHING,
@@ -244,7 +251,10 @@ def gateway_to(
         traffic=Traffic(max_series=100),
         tap=Tap(buffer_bytes=1 << 20),
         tasks=Tasks(),
+        shadow=None,
+        served=None,
         fresh_id=ids(),
+        now_s=lambda: 1e3,
         wall_s=lambda: 1e9,
     )
     return replace(gateway, **changes)

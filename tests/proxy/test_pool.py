@@ -16,6 +16,7 @@ from tests.proxy.rig import (
     LOCALHOST,
     OK,
     SHORT_S,
+    WELL,
     Peer,
     on_both_loops,
     reserved_port,
@@ -199,7 +200,7 @@ class PoolModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        self.pool = Pool(LOCALHOST, 1, timeouts=Timeouts(), idle_limit=self.LIMIT)
+        self.pool = Pool(LOCALHOST, 1, timeouts=Timeouts(), idle_limit=self.LIMIT, availability=WELL())
         self.assigned: list[Connection] = []
         self.resting: list[Connection] = []
         self.closed = False

@@ -159,7 +159,8 @@ def test_folded_series_keep_variant_version_and_status() -> None:
 def test_requests_in_flight_are_counted_by_variant() -> None:
     traffic = Traffic(max_series=1)
     for variant in ("a", "b", "a"):
-        traffic.enter(variant)
+        traffic.enter()
+        traffic.serve(variant)
     traffic.leave("a")
 
     assert (traffic.active, dict(traffic.active_by_variant)) == (2, {"a": 1, "b": 1})

@@ -1,26 +1,20 @@
-"""From sections of the configuration to parts: nothing here sees the whole of it, or starts anything."""
+"""The parts behind the request path."""
 
-import os
 import socket
-import ssl
-import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import partial
-from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from msgspec.structs import asdict
 
 from sidecar.config import schema
-from sidecar.config.addresses import Address, SocketAddress, parse_address, parse_upstream
+from sidecar.config.addresses import SocketAddress, parse_address, parse_upstream
 from sidecar.config.reading import nearest
+from sidecar.config.rules import wanting_labels
 from sidecar.errors import ConfigError, Fault
-from sidecar.proxy.limits import Limits, Timeouts
-from sidecar.proxy.pool import Pool
-from sidecar.proxy.tls import client_context, server_context
+from sidecar.records import Subject
 
 if TYPE_CHECKING:
     from sidecar.alerts.rules import Rule
@@ -31,62 +25,13 @@ if TYPE_CHECKING:
     from sidecar.monitors.bias import Bias, Comparing
     from sidecar.monitors.data import Data
     from sidecar.monitors.quality import Grading, Quality
-    from sidecar.ports import Channel
+    from sidecar.monitors.weighing import Weighing
+    from sidecar.ports import Catalog, Channel, Fleet
     from sidecar.ports import Store as LabelStore
     from sidecar.reference.folder import Reference
     from sidecar.sinks.delivery import Delivery
     from sidecar.stats.window import Window
-
-DEFAULT = "default"
-"""The variant that `upstream` stands for."""
-
-WANT_LABELS = frozenset({"quality", "bias"})
-"""The kinds of monitors that do."""
-
-
-def variants_of(upstream: str | None, variants: Mapping[str, schema.Variant]) -> Mapping[str, schema.Variant]:
-    """The variants by name; `upstream` is short for one."""
-    return {DEFAULT: schema.Variant(url=upstream)} if upstream else variants
-
-
-def request_timeouts(timeouts: schema.Timeouts) -> Timeouts:
-    """The request path's timeouts."""
-    return Timeouts(
-        connect_s=timeouts.connect_s,
-        header_s=timeouts.header_s,
-        first_byte_s=timeouts.first_byte_s,
-        idle_s=timeouts.idle_s,
-        total_s=inf if timeouts.total_s is None else timeouts.total_s,
-        pool_idle_s=timeouts.pool_idle_s,
-    )
-
-
-def request_limits(limits: schema.Limits) -> Limits:
-    """The request path's limits."""
-    return Limits(
-        connections=limits.connections,
-        in_flight=limits.in_flight,
-        head_bytes=limits.head_bytes,
-        fields=limits.fields,
-        target_bytes=limits.target_bytes,
-    )
-
-
-def pool(variant: schema.Variant, timeouts: Timeouts, limits: Limits) -> Pool:
-    """The connections to a variant's upstream.
-
-    Raises:
-        OSError: A file of its TLS cannot be used.
-    """
-    upstream = parse_upstream(variant.url)
-    host, port = host_and_port(upstream.address)
-    tls = _upstream_tls(variant) if upstream.scheme == "https" else None
-    return Pool(host, port, tls=tls, timeouts=timeouts, idle_limit=limits.in_flight)
-
-
-def host_and_port(address: Address) -> tuple[str, int | None]:
-    """As sockets want it: the path and None for a Unix socket."""
-    return (address.host, address.port) if isinstance(address, SocketAddress) else (address.path, None)
+from sidecar.build.serving import host_and_port, upstream_tls, variants_of
 
 
 def places(tls: schema.ListenerTls | None, variants: Mapping[str, schema.Variant]) -> "Places":
@@ -95,65 +40,6 @@ def places(tls: schema.ListenerTls | None, variants: Mapping[str, schema.Variant
 
     found = {name: host_and_port(parse_upstream(variant.url).address) for name, variant in variants.items()}
     return Places("https" if tls else "http", {name: (host, port or 0) for name, (host, port) in found.items()})
-
-
-def listener_tls(tls: schema.ListenerTls | None) -> ssl.SSLContext | None:
-    """For clients, if they are to use TLS.
-
-    Raises:
-        OSError: A file cannot be used.
-    """
-    return server_context(tls.cert, tls.key, tls.client_ca) if tls else None
-
-
-def tls_files(tls: schema.ListenerTls | None) -> list[str]:
-    """The files whose change is a reload."""
-    return [tls.cert, tls.key] if tls else []
-
-
-def bind(address: Address, key: str) -> socket.socket:
-    """A socket that is ours, before anything is served on it.
-
-    Args:
-        key: Of the configuration, which names the address.
-
-    Raises:
-        OSError: The address is taken, or is not ours.
-    """
-    try:
-        return _bound(address)
-    except OSError as error:
-        # `create_server` adds the address, as a tuple of Python's.
-        reason = str(error.strerror or error).partition(" (while ")[0]
-        raise OSError(f"{key}: {address}: {reason}") from None
-
-
-def _bound(address: Address) -> socket.socket:
-    host, port = host_and_port(address)
-    if port is None:
-        remove_stale(host)
-        bound = socket.socket(socket.AF_UNIX)
-        bound.bind(host)
-        bound.listen()
-        return bound
-    family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    return socket.create_server(where[:2], family=family)
-
-
-def remove_stale(path: str) -> None:
-    """Remove the Unix socket that a process which is gone has left; nothing where it is not one, or is served."""
-    with socket.socket(socket.AF_UNIX) as probe, suppress(FileNotFoundError):
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            if stat.S_ISSOCK(os.stat(path).st_mode):
-                os.unlink(path)
-
-
-def address_of(bound: socket.socket) -> str:
-    """What is bound: `host:port`, or a Unix socket's path."""
-    name = bound.getsockname()
-    return name if isinstance(name, str) else str(SocketAddress(*name[:2]))
 
 
 def sinks(parts: Sequence[schema.Part], endpoint: str, max_bytes: int) -> "list[Delivery]":
@@ -223,25 +109,21 @@ class Graders(NamedTuple):
     headers: tuple[str, ...]
 
 
-def graders(parts: Sequence[schema.Part], model: schema.Model, captured: Sequence[str]) -> Graders | None:
-    """The monitors that want labels, and the fields of requests that these want; None where none does.
-
-    Args:
-        model: What the model does.
-        captured: The fields that are kept with a capture.
+def graders(config: schema.Config) -> Graders | None:
+    """The monitors that want labels, and the fields of requests that these want; None where nobody wants labels.
 
     Raises:
         ConfigError: One cannot work so, by its place.
     """
-    if not WANT_LABELS.intersection(part.kind for part in parts):
+    if not wanting_labels(config):
         return None
     from sidecar.monitors.bias import Bias
     from sidecar.monitors.quality import Quality
     from sidecar.quality.reading import Reading
 
-    reading = partial(Reading, **asdict(model))
+    reading = partial(Reading, **asdict(config.model))
     made = Graders(None, None, ())
-    for place, monitor in enumerate(_monitors(parts)):
+    for place, monitor in enumerate(_monitors(config.monitors)):
         try:
             if isinstance(monitor, Quality):
                 made = made._replace(grading=monitor.grade(reading))
@@ -251,22 +133,64 @@ def graders(parts: Sequence[schema.Part], model: schema.Model, captured: Sequenc
             raise ConfigError(
                 *(Fault(f"monitors[{place}].{each.path}", each.message) for each in error.faults)
             ) from None
-        lost = [name for name in made.headers if name not in captured]
+        lost = [name for name in made.headers if name not in config.capture.headers]
         if lost:
             message = f"{lost[0]} is not kept with captures, expected it in capture.headers"
             raise ConfigError(Fault(f"monitors[{place}].facets", message))
     return made
 
 
-def check_headers(graders: Graders | None, captured: Sequence[str]) -> None:
-    """See that the fields that tell groups are still kept with captures.
+def check_labels(graders: Graders | None, config: schema.Config) -> None:
+    """See that labels come where they are wanted, and that the fields that tell groups are still kept with captures.
 
     Raises:
-        ConfigError: One is not.
+        ConfigError: They do not, or one is not.
     """
-    lost = [name for name in graders.headers if name not in captured] if graders else []
+    if graders is None and (wants := wanting_labels(config)):
+        told = "nobody wanted labels at the start"
+        raise ConfigError(Fault("experiment", f"{told}, and {wants[0].kind} does; expected a restart"))
+    lost = [name for name in graders.headers if name not in config.capture.headers] if graders else []
     if lost:
         raise ConfigError(Fault("capture.headers", f"{lost[0]} is missing; a monitor tells groups by it"))
+
+
+def weighing(config: schema.Config, begun_s: float) -> "Weighing | None":
+    """What variants are weighed by; None where there is neither an experiment nor a rollout.
+
+    Args:
+        begun_s: Unix time at which the rollout's first step began.
+
+    Raises:
+        ConfigError: A measure cannot be used so.
+    """
+    from sidecar.experiments import GUARDRAILS
+    from sidecar.experiments.experiment import Experiment
+    from sidecar.monitors.weighing import Weighing
+    from sidecar.quality.reading import Reading
+
+    made, trial, rollout = {}, config.experiment, config.rollout
+    versions = {name: f"{name} {variant.version}" for name, variant in config.variants.items()}
+    if trial is not None:
+        others = trial.challengers or tuple(name for name in config.variants if name != trial.champion)
+        made["experiment"] = Experiment(
+            f"{trial.name}: {', '.join(versions[name] for name in (trial.champion, *others))}",
+            trial.champion,
+            others,
+            [GUARDRAILS[part.kind](**part.options) for part in trial.measures],
+            wrong=trial.wrong_verdicts,
+            min_rows=trial.min_rows,
+        )
+    if rollout is not None:
+        made["rollout"] = Experiment(
+            f"{versions[rollout.challenger]} instead of {versions[rollout.champion]}, since {begun_s}",
+            rollout.champion,
+            (rollout.challenger,),
+            [GUARDRAILS[part.kind](**part.options) for part in rollout.guardrails],
+            wrong=rollout.wrong_rollbacks,
+            min_rows=rollout.min_rows,
+        )
+    reading = Reading(**asdict(config.model)) if config.model.task else None
+    return Weighing(made, reading) if made else None
 
 
 def attributing(parts: Sequence[schema.Part]) -> "Attributing | None":
@@ -301,7 +225,7 @@ def explained(url: str | None, variants: Mapping[str, schema.Variant]) -> "dict[
     found = {}
     for name, variant in variants.items():
         upstream = parse_upstream(url or variant.url)
-        tls = _upstream_tls(variant) if upstream.scheme == "https" else None
+        tls = upstream_tls(variant) if upstream.scheme == "https" else None
         where = upstream.address
         found[name] = (
             Upstream(f"{upstream.scheme}://{where}", tls=tls)
@@ -309,11 +233,6 @@ def explained(url: str | None, variants: Mapping[str, schema.Variant]) -> "dict[
             else Upstream("http://localhost", socket=where.path)
         )
     return found
-
-
-def _upstream_tls(variant: schema.Variant) -> ssl.SSLContext:
-    own = variant.tls or schema.UpstreamTls()
-    return client_context(ca=own.ca, cert=own.cert, key=own.key, verify=own.verify)
 
 
 def label_store(part: schema.Part, folder: str | None) -> "LabelStore":
@@ -336,6 +255,22 @@ def store(folder: str | None) -> "Store":
     from sidecar.alerts.store import Store
 
     return Store(None if folder is None else Path(folder))
+
+
+def fleet(part: schema.Part | None) -> "Fleet | None":
+    """Where sidecars that share their routing keep it, if they do."""
+    if part is None:
+        return None
+    from sidecar.fleet import FLEETS
+
+    return FLEETS[part.kind](**part.options)
+
+
+def catalog(part: schema.Part, folder: str | None) -> "Catalog":
+    """Where versions are written down; nothing is touched yet."""
+    from sidecar.catalog import CATALOGS
+
+    return CATALOGS[part.kind](folder or "", **part.options)
 
 
 def channels(parts: Sequence[schema.Part]) -> "dict[str, Channel]":
@@ -376,19 +311,24 @@ def rules(alerts: schema.Alerts) -> "list[Rule]":
     return [Rule(**asdict(rule)) for rule in alerts.rules]
 
 
-def check_rules(alerts: schema.Alerts, monitors: Sequence[schema.Part], variants: Iterable[str]) -> None:
+def check_rules(config: schema.Config) -> None:
     """See that every rule can match something: one that is misspelt would switch alerts off, silently.
 
     Raises:
         ConfigError: One cannot.
     """
-    if alerts.rules == schema.Alerts().rules or not monitors:
+    alerts = config.alerts
+    if alerts.rules == schema.Alerts().rules or not config.monitors:
         return
     known = {
-        "monitor": [part.kind for part in monitors],
-        "check": [check for monitor in _monitors(monitors) for check in monitor.checks],
-        "variant": list(variants),
-        "subject": ["features", "predictions", "quality", "groups"],
+        "monitor": [*(part.kind for part in config.monitors), "rollout", "experiment", "catalogue"],
+        "check": [
+            *(check for monitor in _monitors(config.monitors) for check in monitor.checks),
+            *("rollback", "mismatch", "rejected"),
+            *(_weighed(part) for part in (config.experiment.measures if config.experiment else ())),
+        ],
+        "variant": list(variants_of(config.upstream, config.variants)),
+        "subject": list(get_args(Subject)),
     }
     faults = [
         Fault(
@@ -403,19 +343,11 @@ def check_rules(alerts: schema.Alerts, monitors: Sequence[schema.Part], variants
         raise ConfigError(*faults)
 
 
-def admin_token(token: str | None, file: str | None) -> str | None:
-    """The admin side's bearer token, if it has one.
+def _weighed(part: schema.Part) -> str:
+    """What a measure is called."""
+    from sidecar.experiments import MEASURES
 
-    Raises:
-        ConfigError: The file that should hold it holds nothing.
-        OSError: It cannot be read.
-    """
-    if file is None:
-        return token
-    found = Path(file).read_text(encoding="utf-8").strip()
-    if not found:
-        raise ConfigError(Fault("admin_token_file", f"{file} is blank; expected a token"))
-    return found
+    return MEASURES[part.kind](**part.options).judged.name
 
 
 def window(statistics: schema.Statistics) -> "Callable[[], Window]":

@@ -2,7 +2,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from sidecar.monitors.keeping import below, packed, put_back, taken, unpacked
+from sidecar.stats.keeping import below, packed, put_back, taken, unpacked
 from sidecar.stats.moments import Counts
 
 
