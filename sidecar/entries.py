@@ -66,6 +66,8 @@ class Deployment(NamedTuple):
         why: In their words.
         replaced: The version before it; empty where there was none.
         weight: Percent of the traffic that it has, or had last.
+        ended_by: Who ended it; empty while it is.
+        ended_why: In their words.
     """
 
     variant: str
@@ -75,6 +77,8 @@ class Deployment(NamedTuple):
     why: str
     replaced: str
     weight: float
+    ended_by: str = ""
+    ended_why: str = ""
 
 
 class Decision(NamedTuple):
@@ -97,7 +101,9 @@ class Version:
         decisions: The latest last; without any its approval is pending.
         deployments: Likewise.
         live: What has been measured while it served, by name.
+        live_s: Unix time of that; None where nothing has been.
         children: Versions that derive from it, `{group}/{number}`.
+        aliases: What else it is called, without the `@`, where the catalogue knows such.
     """
 
     group: str
@@ -108,7 +114,14 @@ class Version:
     decisions: Sequence[Decision] = ()
     deployments: Sequence[Deployment] = ()
     live: Mapping[str, float] = field(default_factory=dict)
+    live_s: float | None = None
     children: Sequence[str] = ()
+    aliases: Sequence[str] = ()
+
+    @property
+    def key(self) -> str:
+        """What links and other versions call it: `{group}/{number}`."""
+        return f"{self.group}/{self.number}"
 
     @property
     def approval(self) -> Approval:
@@ -142,6 +155,7 @@ class Run:
         parameters: By name.
         points: Its metrics by step, in the order in which they were logged.
         artefacts: Where what it made is, by name.
+        thinned: Points let go of because there were too many: each time every second one of each metric.
     """
 
     id: str
@@ -153,8 +167,24 @@ class Run:
     parameters: Mapping[str, str] = field(default_factory=dict)
     points: Sequence[Point] = ()
     artefacts: Mapping[str, str] = field(default_factory=dict)
+    thinned: int = 0
 
     @property
     def metrics(self) -> Mapping[str, float]:
         """The last value of each."""
         return {point.name: point.value for point in self.points}
+
+
+class Change(NamedTuple):
+    """Who changed what of who serves whom, and why.
+
+    Args:
+        time_s: Unix time.
+        who: A person, a program, or `configuration`, `rollout`, `catalogue` where the sidecar itself found reason.
+        what: `weights champion=90 challenger=10`, for people.
+    """
+
+    time_s: float
+    who: str
+    what: str
+    why: str = ""

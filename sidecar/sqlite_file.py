@@ -1,10 +1,16 @@
-"""A file in SQLite that is ours: made for nobody else to read, held by one process, put aside where it is broken."""
+"""A file in SQLite that is ours: made for nobody else to read, put aside where it is broken.
 
+One process holds it, or several share it: then whoever opens it does so alone, since to make a file, or to find it
+broken and put it aside, is not one step.
+"""
+
+import fcntl
 import logging
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +22,10 @@ BROKEN = ".broken"
 """What the name of a damaged file that was put aside ends with."""
 STATEMENTS = 48
 """Kept compiled, at most; those that write many rows come in as many sizes as batches do, and take up to 250 kB."""
+
+
+TURN_S = 0.01
+"""Between two looks at whether it is our turn to open a file that is shared."""
 
 
 class _BrokenError(ValueError):
@@ -31,12 +41,14 @@ class Schema:
         version: Of its tables.
         statements: That make them.
         settings: Pragmas of every connection, beside those that make the file one process's.
+        shared: Several processes may have the file open at once; otherwise one.
     """
 
     application_id: int
     version: int
     statements: Sequence[str]
     settings: Sequence[str] = ()
+    shared: bool = False
 
 
 def open_file(path: Path | None, schema: Schema, busy_s: float) -> sqlite3.Connection:
@@ -44,7 +56,7 @@ def open_file(path: Path | None, schema: Schema, busy_s: float) -> sqlite3.Conne
 
     Args:
         path: None for one in memory.
-        busy_s: For the process before us to let go of it.
+        busy_s: For the process before us to let go of it, or for each of our transactions' turn.
 
     Raises:
         ConfigError: There can be no such file, it is not ours, of a later version, or another process's.
@@ -56,7 +68,8 @@ def open_file(path: Path | None, schema: Schema, busy_s: float) -> sqlite3.Conne
     except OSError as error:
         raise _fault(path.parent, f"{error.strerror}, expected a folder to write in") from error
     except sqlite3.Error as error:
-        raise _fault(path, f"{error}, expected a whole file that no other process has open") from error
+        others = "and others to let go of it in time" if schema.shared else "that no other process has open"
+        raise _fault(path, f"{error}, expected a whole file {others}") from error
     except ValueError as error:
         raise _fault(path, str(error)) from None
 
@@ -69,11 +82,49 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """What is read within is of one moment; whoever writes meanwhile is not held up."""
+    with connection:
+        connection.execute("BEGIN")
+        yield
+
+
 def _fault(where: object, text: str) -> ConfigError:
     return ConfigError(Fault("state", f"{where}: {text}"))
 
 
 def _opened(path: Path, schema: Schema, busy_s: float) -> sqlite3.Connection:
+    path.parent.mkdir(0o700, parents=True, exist_ok=True)
+    with _alone(path.parent, busy_s) if schema.shared else nullcontext():
+        return _whole(path, schema, busy_s)
+
+
+@contextmanager
+def _alone(folder: Path, busy_s: float) -> Iterator[None]:
+    """No other process is in here with this folder; the lock of one that dies is gone."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        until_s = time.monotonic() + busy_s
+        while not _locked(lock):
+            if time.monotonic() >= until_s:
+                raise sqlite3.OperationalError("another process is still opening it")
+            time.sleep(TURN_S)
+        yield
+    finally:
+        fcntl.flock(lock, fcntl.LOCK_UN)  # a child that was forked meanwhile holds it open too
+        os.close(lock)
+
+
+def _locked(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _whole(path: Path, schema: Schema, busy_s: float) -> sqlite3.Connection:
     _make(path)
     try:
         return _connected(path, schema, busy_s)
@@ -102,15 +153,14 @@ def _connected(path: Path | str, schema: Schema, busy_s: float) -> sqlite3.Conne
 
 def _make(path: Path) -> None:
     """SQLite would leave the mode to the umask; it gives the log beside the file the file's."""
-    path.parent.mkdir(0o700, parents=True, exist_ok=True)
     # Only a new file is touched: to close one that this process has open elsewhere would end SQLite's lock on it.
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _claim(connection: sqlite3.Connection, schema: Schema) -> None:
-    """See that the file is whole and ours, and nobody else's from now on; make its tables where there are none."""
-    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    """See that the file is whole and ours, and nobody else's from now on if not shared; make its tables."""
+    connection.execute(f"PRAGMA locking_mode = {'NORMAL' if schema.shared else 'EXCLUSIVE'}")
     version = _version(connection, schema)  # before anything that would change a file of somebody else's
     for setting in ("journal_mode = WAL", *schema.settings):
         connection.execute(f"PRAGMA {setting}")

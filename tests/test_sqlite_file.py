@@ -1,14 +1,18 @@
+import fcntl
+import os
 import sqlite3
 import stat
+import threading
 from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
 from sidecar.errors import ConfigError
-from sidecar.sqlite_file import BROKEN, Schema, open_file, transaction
+from sidecar.sqlite_file import BROKEN, Schema, open_file, snapshot, transaction
 
 SCHEMA = Schema(7, 3, ("CREATE TABLE texts (text TEXT)",))
+SHARED = Schema(7, 3, ("CREATE TABLE texts (text TEXT)",), shared=True)
 FILE = "a.sqlite"
 
 
@@ -119,4 +123,35 @@ def test_what_can_be_no_file_is_told(tmp_path: Path) -> None:
 
 def test_a_process_that_died_while_it_made_the_file_leaves_one_that_is_made_anew(tmp_path: Path) -> None:
     (tmp_path / FILE).touch()
+    assert texts(tmp_path) == []
+
+
+def test_a_file_that_is_shared_is_written_by_several(tmp_path: Path) -> None:
+    with closing(opened(tmp_path, SHARED)) as first, closing(opened(tmp_path, SHARED)) as second:
+        for connection in (first, second, first):
+            with transaction(connection):
+                connection.execute("INSERT INTO texts VALUES ('a')")
+        assert second.execute("SELECT count(*) FROM texts").fetchone() == (3,)
+
+
+def test_a_snapshot_is_of_one_moment_and_holds_nobody_up(tmp_path: Path) -> None:
+    with closing(opened(tmp_path, SHARED)) as reader, closing(opened(tmp_path, SHARED)) as writer:
+        with snapshot(reader):
+            before = reader.execute("SELECT count(*) FROM texts").fetchone()
+            with transaction(writer):
+                writer.execute("INSERT INTO texts VALUES ('a')")
+            assert reader.execute("SELECT count(*) FROM texts").fetchone() == before == (0,)
+        assert reader.execute("SELECT count(*) FROM texts").fetchone() == (1,)
+
+
+def test_a_file_that_is_shared_is_opened_by_one_at_a_time(tmp_path: Path) -> None:
+    folder = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    with pytest.raises(ConfigError, match="another process is still opening it, expected a whole file and others to"):
+        opened(tmp_path, SHARED)
+    opener = threading.Thread(target=lambda: open_file(tmp_path / FILE, SHARED, 60.0).close())
+    opener.start()
+    assert not (tmp_path / FILE).exists()
+    os.close(folder)
+    opener.join()
     assert texts(tmp_path) == []
