@@ -14,26 +14,28 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvloop
 
-from sidecar import __version__, build
+from sidecar import __version__
+from sidecar.build import monitoring, serving
 from sidecar.config.addresses import parse_address
 from sidecar.config.fingerprints import fingerprints
 from sidecar.config.schema import Config
-from sidecar.errors import ConfigError, Fault
-from sidecar.proxy.gateway import Gateway, Sampling
+from sidecar.errors import ConfigError, Fault, SidecarError
+from sidecar.proxy.gateway import Gateway
 from sidecar.proxy.listener import Listener
 from sidecar.proxy.tap import Tap
-from sidecar.routing import table as routing
-from sidecar.routing.templates import Templates
 from sidecar.sinks.otlp import otlp_settings
 from sidecar.sinks.otlp_logs import otlp_logs_settings
 from sidecar.stats.traffic import Traffic
+from sidecar.steering import Steering
 from sidecar.tasks import Tasks
+from sidecar.upstreams import Means, Upstreams
 
 if TYPE_CHECKING:
     from aiohttp.web import AppRunner
@@ -50,14 +52,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DEFAULT = "default"
-"""The variant that `upstream` stands for."""
-
 WATCH_S = 1.0
 """Between two looks at the configuration's files, a stat each. (A watcher by inotify takes 16 MB of memory.)"""
-
-PROBE_S, UNREADY_PROBE_S = 5.0, 0.5
-"""Between two looks at whether an upstream answers, while it does and while none does."""
 
 FLUSH_S = 4.0
 """For captures and metrics to be brought away after the last request."""
@@ -83,6 +79,8 @@ FIXED = (
     "model",
     "monitors",
     "labels",
+    "catalog",
+    "fleet",
     "state",
     "telemetry",
 )
@@ -111,28 +109,36 @@ class App:
     """The running sidecar."""
 
     def __init__(self, config: Config, load: Callable[[], Config], files: Sequence[str]) -> None:
-        self._config = config
         self._load = load
-        self._files = (*files, *build.tls_files(config.tls), *build.reference_files(config.reference))
+        self._files = (*files, *serving.tls_files(config.tls), *monitoring.reference_files(config.reference))
         self._revision, self._loaded_s, self._refusal = 1, wall_s(), ""
         self._reloading = asyncio.Lock()
         self._stop = asyncio.Event()
-        self._answering = False
         self._tasks = Tasks()
         self._traffic = Traffic(max_series=config.telemetry.max_series)
         self._tap = Tap(buffer_bytes=config.capture.buffer_bytes)
-        self._tls = build.listener_tls(config.tls)
-        variants = build.variants_of(config.upstream, config.variants)
-        build.check_rules(config.alerts, config.monitors, variants)
-        self._reference_seen = fingerprints(build.reference_files(config.reference))
-        self._reference = build.reference(config.reference)
+        self._tls = serving.listener_tls(config.tls)
+        means = Means(self._traffic, self._tap, self._tasks, fresh_id, time.monotonic, wall_s)
+        self._steering = Steering(
+            config,
+            serving.journal(config.state),
+            fleet=monitoring.fleet(config.fleet),
+            prepare=self._rerouting,
+            wall_s=wall_s,
+        )
+        config = self._config = self._steering.effective
+        self._upstreams = Upstreams(config, means)
+        monitoring.check_rules(config)
+        self._reference_seen = fingerprints(monitoring.reference_files(config.reference))
+        self._reference = monitoring.reference(config.reference)
         # One in memory can wait until requests are served.
-        self._store = build.store(config.state) if config.state else None
-        self._graders = build.graders(config.monitors, config.model, config.capture.headers)
-        self._attributing = build.attributing(config.monitors)
-        self._token = build.admin_token(config.admin_token, config.admin_token_file)
+        self._store = monitoring.store(config.state) if config.state else None
+        self._graders = monitoring.graders(config)
+        self._attributing = monitoring.attributing(config.monitors)
+        self._token = serving.admin_token(config.admin_token, config.admin_token_file)
         self._metrics, self._logs = otlp_settings(os.environ), otlp_logs_settings(os.environ)
-        self._listener = Listener(self._gateway(config))
+        self._listener = Listener(self._upstreams.gateway)
+        self._upstreams.put = self._put
         self._monitor: Monitor | None = None
         self._admin: AppRunner | None = None
 
@@ -140,52 +146,52 @@ class App:
         """Serve until told to stop; returns the exit code."""
         config = self._config
         with (
-            build.bind(parse_address(config.listen), "listen") as listen_socket,
-            build.bind(parse_address(config.admin), "admin") as admin_socket,
+            serving.bind(parse_address(config.listen), "listen") as listen_socket,
+            serving.bind(parse_address(config.admin), "admin") as admin_socket,
         ):
             self._heed_signals()
             await self._listener.open(listen_socket, tls=self._tls)
-            log.info("admin on %s", build.address_of(admin_socket))
-            log.info("serving on %s", build.address_of(listen_socket))
+            log.info("admin on %s", serving.address_of(admin_socket))
+            log.info("serving on %s", serving.address_of(listen_socket))
             watching = self._tasks.start(self._watch())
-            self._tasks.start(self._probe())
-            monitoring = self._tasks.start(self._begin_monitoring(admin_socket))
+            self._tasks.start(self._upstreams.watch())
+            self._steering.start()
+            begun = self._tasks.start(self._begin_monitoring(admin_socket))
             await self._stop.wait()
             log.info("stopping: no new connections; requests in flight may finish")
             watching.cancel()
             await self._listener.drain(self._config.timeouts.drain_s)
-            await asyncio.wait({monitoring}, timeout=FLUSH_S)
+            await asyncio.wait({begun}, timeout=FLUSH_S)
             if self._monitor is not None:
                 await self._monitor.close(FLUSH_S)
             if self._admin is not None:
                 await self._admin.cleanup()
+            await self._upstreams.close()
+            await self._steering.close()
             await self._tasks.close()
         return 0
 
-    def _gateway(self, config: Config) -> Gateway:
-        variants, limits = build.variants_of(config.upstream, config.variants), build.request_limits(config.limits)
-        timeouts = build.request_timeouts(config.timeouts)
-        return Gateway(
-            table=routing.RoutingTable(
-                [routing.Variant(name, variant.version, variant.weight) for name, variant in variants.items()]
-            ),
-            templates=Templates(config.routes),
-            pools={name: build.pool(variant, timeouts, limits) for name, variant in variants.items()},
-            timeouts=timeouts,
-            limits=limits,
-            sampling=Sampling(
-                ratio=config.capture.sample_ratio,
-                all_errors=config.capture.errors == "always",
-                max_body_bytes=config.capture.max_body_bytes,
-            ),
-            request_ids=config.headers.request_id,
-            server_timing=config.headers.server_timing,
-            traffic=self._traffic,
-            tap=self._tap,
-            tasks=self._tasks,
-            fresh_id=fresh_id,
-            wall_s=wall_s,
-        )
+    def _rerouting(self, config: Config) -> Callable[[], None]:
+        """Make what another configuration's routes need, and give what puts them in force. See `Upstreams.prepare`."""
+        put = self._upstreams.prepare(config)
+        watching = self._monitor.watching if self._monitor is not None else None
+        explaining = watching.explaining if watching is not None else None
+        variants = serving.variants_of(config.upstream, config.variants)
+        explained = monitoring.explained(explaining.monitor.options.url, variants) if explaining is not None else {}
+
+        def reroute() -> None:
+            put()
+            self._config = config
+            if explaining is not None:
+                explaining.upstreams = explained
+            if self._monitor is not None:
+                self._monitor.places = monitoring.places(config.tls, variants)
+                self._tasks.start(self._monitor.watching.retain(variants))
+
+        return reroute
+
+    def _put(self, gateway: Gateway) -> None:
+        self._listener.gateway = gateway
 
     # Monitoring
 
@@ -205,14 +211,17 @@ class App:
             OtlpLogs(self._logs, **names) if self._logs else None,
         )
         monitor = self._monitor = Monitor(
-            self._watching(config, build.address_of(admin_socket), exporting.logs.emit if exporting.logs else _untold),
+            self._watching(
+                config, serving.address_of(admin_socket), exporting.logs.emit if exporting.logs else _untold
+            ),
             self._traffic,
             self._tap,
             max_series=config.telemetry.max_series,
             wall_s=wall_s,
             exporting=exporting,
         )
-        monitor.places = build.places(config.tls, build.variants_of(config.upstream, config.variants))
+        monitor.upstreams = self._upstreams
+        monitor.places = monitoring.places(config.tls, serving.variants_of(config.upstream, config.variants))
         await monitor.watching.alerting.start()
         await monitor.watching.start(self._reference, config.reference.learn_rows, config.reference.learn_s)
         monitor.start()
@@ -236,31 +245,49 @@ class App:
         """
         from sidecar.alerts.alerting import Alerting
         from sidecar.alerts.delivery import Deliveries
+        from sidecar.cataloguing import Cataloguing
+        from sidecar.instruments.live import live_measures
         from sidecar.pipeline import Pipeline
+        from sidecar.trials import Sources, Trials
         from sidecar.watching import Watching
 
         pipeline = Pipeline(
             self._tap,
             self._parts(config, ()),
-            make_window=build.window(config.statistics),
+            make_window=monitoring.window(config.statistics),
             now_s=time.monotonic,
             wall_s=wall_s,
         )
-        store = self._store or build.store(None)
-        deliveries = Deliveries(store, build.channels(config.alerts.channels), now_s=wall_s, chance=random.random)
+        store = self._store or monitoring.store(None)
+        deliveries = Deliveries(store, monitoring.channels(config.alerts.channels), now_s=wall_s, chance=random.random)
         alerting = Alerting(
-            build.rules(config.alerts),
+            monitoring.rules(config.alerts),
             store=store,
             deliveries=deliveries,
-            link=build.alerts_link(config.alerts.link, admin),
+            link=monitoring.alerts_link(config.alerts.link, admin),
             wall_s=wall_s,
             tell=tell,
         )
         folder = Path(config.reference.path) if config.reference.path else None
-        data = build.data_monitor(config.monitors)
+        data = monitoring.data_monitor(config.monitors)
         watching = Watching(pipeline, alerting, data=data, folder=folder, wall_s=wall_s, tell=tell)
         watching.truth = self._truth(pipeline, config)
         watching.explaining = self._explaining(pipeline, config)
+        watching.trials = Trials(
+            pipeline,
+            self._steering,
+            Sources(self._upstreams.served, self._traffic, self._upstreams.states, wall_s),
+            truth=watching.truth,
+            make=monitoring.weighing,
+            read=alerting.read,
+        )
+        watching.cataloguing = Cataloguing(
+            monitoring.catalog(config.catalog, config.state),
+            config.endpoint,
+            self._steering,
+            live=partial(live_measures, self._traffic, watching.truth.grading if watching.truth else None),
+            wall_s=wall_s,
+        )
         return watching
 
     def _truth(self, pipeline: "Pipeline", config: Config) -> "Truth | None":
@@ -270,7 +297,7 @@ class App:
         from sidecar.truth import Truth
 
         grading, comparing, headers = self._graders
-        store = build.label_store(config.labels, config.state)
+        store = monitoring.label_store(config.labels, config.state)
         return Truth(pipeline, store, grading=grading, comparing=comparing, groups=headers, wall_s=wall_s)
 
     def _explaining(self, pipeline: "Pipeline", config: Config) -> "Explaining | None":
@@ -284,8 +311,8 @@ class App:
         return Explaining(
             pipeline,
             self._attributing,
-            upstreams=build.explained(
-                self._attributing.options.url, build.variants_of(config.upstream, config.variants)
+            upstreams=monitoring.explained(
+                self._attributing.options.url, serving.variants_of(config.upstream, config.variants)
             ),
             paused=lambda: self._listener.draining,
             wall_s=wall_s,
@@ -306,7 +333,7 @@ class App:
             traffic=self._traffic,
             variants=lambda: [
                 VariantView(name, variant.version, variant.weight, variant.url)
-                for name, variant in build.variants_of(self._config.upstream, self._config.variants).items()
+                for name, variant in serving.variants_of(self._config.upstream, self._config.variants).items()
             ],
             snapshots=pipeline.snapshots,
             watching=monitor.watching,
@@ -338,20 +365,12 @@ class App:
                 headers=capture.headers,
             ),
             Decoding(DECODERS, format=payload.format, features=payload.features, prediction=payload.prediction),
-            deliveries or build.sinks(capture.sinks, config.endpoint, capture.buffer_bytes),
+            deliveries or monitoring.sinks(capture.sinks, config.endpoint, capture.buffer_bytes),
         )
-
-    async def _probe(self) -> None:
-        """Keep an eye on whether any upstream with a share of the traffic takes connections."""
-        while True:
-            gateway = self._listener.gateway
-            pools = [gateway.pools[variant.name] for variant in gateway.table.variants if variant.weight]
-            self._answering = any([await each.answers() for each in pools])
-            await asyncio.sleep(PROBE_S if self._answering else UNREADY_PROBE_S)
 
     def _not_ready(self) -> list[str]:
         reasons = ["stopping"] if self._listener.draining else []
-        return reasons if self._answering else [*reasons, "no upstream answers"]
+        return reasons if self._upstreams.answering else [*reasons, "no upstream answers"]
 
     # Signals and reloading
 
@@ -381,20 +400,20 @@ class App:
             # One at a time: of two, the one that read the older file could end last.
             async with self._reloading:
                 config = await asyncio.to_thread(self._load)
-                variants = build.variants_of(config.upstream, config.variants)
-                build.check_rules(config.alerts, config.monitors, variants)
-                build.check_headers(self._graders, config.capture.headers)
-                reference = await asyncio.to_thread(build.reference, config.reference)
+                monitoring.check_rules(config)
+                monitoring.check_labels(self._graders, config)
+                monitoring.weighing(config, 0.0)
+                reference = await asyncio.to_thread(monitoring.reference, config.reference)
                 await self._replace(config)
                 if self._monitor is not None:
                     await self._compare_with(reference, self._monitor.watching)
-        except (ConfigError, OSError) as error:
+        except (SidecarError, OSError) as error:
             self._refusal = str(error)
             log.error("configuration refused, the earlier one stays: %s", "; ".join(self._refusal.splitlines()))  # noqa: TRY400  (the trace says nothing)
 
     async def _compare_with(self, reference: "Reference | None", watching: "Watching") -> None:
         """Go over to the reference in its folder, if that has changed."""
-        seen = fingerprints(build.reference_files(self._config.reference))
+        seen = fingerprints(monitoring.reference_files(self._config.reference))
         if reference is not None and seen != self._reference_seen:
             self._reference_seen = seen
             with watching.pipeline.surviving:
@@ -404,37 +423,33 @@ class App:
     async def _replace(self, config: Config) -> None:
         """Go over to another configuration, all of it or nothing.
 
+        Args:
+            config: As the file and its like have it: the routes in force may be others.
+
         Raises:
             ConfigError: It changes what holds for the life of the process.
             OSError: A certificate cannot be loaded.
+            SidecarError: Its routes cannot be kept.
         """
         earlier = self._config
         fixed = [key for key in FIXED if getattr(config, key) != getattr(earlier, key)]
         if fixed:
             raise ConfigError(*(Fault(key, "cannot change while running; expected a restart") for key in fixed))
-        gateway = self._gateway(config)
         if self._tls is not None and config.tls is not None:
             # A certificate without its key would be refused, and yet spoil the context in use: another goes first.
-            build.listener_tls(config.tls)
+            serving.listener_tls(config.tls)
+        await self._steering.declare(config)
+        if self._tls is not None and config.tls is not None:
             self._tls.load_cert_chain(config.tls.cert, config.tls.key)
         if self._monitor is not None:
-            if (explaining := self._monitor.watching.explaining) is not None:
-                variants = build.variants_of(config.upstream, config.variants)
-                explaining.upstreams = build.explained(explaining.monitor.options.url, variants)
             same_sinks = config.capture.sinks == earlier.capture.sinks
             kept = self._monitor.pipeline.parts.deliveries if same_sinks else ()
             await self._monitor.replace(self._parts(config, kept), FLUSH_S)
             await self._monitor.watching.alerting.replace(
-                build.rules(config.alerts), build.channels(config.alerts.channels)
+                monitoring.rules(config.alerts), monitoring.channels(config.alerts.channels)
             )
-            variants = build.variants_of(config.upstream, config.variants)
-            await self._monitor.watching.retain(variants)
-            self._monitor.places = build.places(config.tls, variants)
-        before, self._listener.gateway = self._listener.gateway, gateway
-        for old in before.pools.values():
-            old.close()
         self._tap.resize(config.capture.buffer_bytes)
-        self._config, self._refusal = config, ""
+        self._refusal = ""
         self._revision, self._loaded_s = self._revision + 1, wall_s()
         log.info("configuration %d in force", self._revision)
 

@@ -3,17 +3,44 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from sidecar import __version__, instruments
 from sidecar.pipeline import Parts
+from sidecar.proxy.shadow import Counts
 from sidecar.proxy.tap import Tap
 from sidecar.records import Metric, Report
+from sidecar.routing.availability import State
+from sidecar.routing.rollout import percent
 from sidecar.sinks.otlp import Otlp
 from sidecar.sinks.otlp_logs import OtlpLogs
+from sidecar.stats.served import Served
 from sidecar.stats.traffic import Traffic
 from sidecar.tasks import Tasks
 from sidecar.watching import Watching
+
+
+class Arms(Protocol):
+    """How the variants are, and what becomes of their requests."""
+
+    @property
+    def served(self) -> Served:
+        """Requests that an experiment weighs."""
+        ...
+
+    @property
+    def shadowed(self) -> Counts:
+        """What became of copies."""
+        ...
+
+    @property
+    def ejections(self) -> Mapping[str, int]:
+        """How often each variant was ejected."""
+        ...
+
+    def states(self) -> Mapping[str, tuple[State, float]]:
+        """How each variant is, and the part of its traffic that it may take."""
+        ...
 
 
 class Places(NamedTuple):
@@ -58,7 +85,8 @@ class Monitor:
         exporting: Where it all goes.
 
     Attributes:
-        places: To be set before the first report.
+        places: To be set before the first report; likewise the next.
+        upstreams: How the variants are.
     """
 
     def __init__(
@@ -75,6 +103,7 @@ class Monitor:
         self.pipeline = watching.pipeline
         self.exporting = exporting
         self.places = Places("http", {})
+        self.upstreams: Arms | None = None
         self.started_s = wall_s()
         self._traffic = traffic
         self._tap = tap
@@ -109,6 +138,7 @@ class Monitor:
             *instruments.capture_metrics(self.counts()),
             *instruments.sink_metrics(self.pipeline.parts.deliveries),
             *windows,
+            *self._version_metrics(),
             *await self._label_metrics(),
             *await self._attribution_metrics(),
             *instruments.export_metrics(self.exporting.outlets),
@@ -116,6 +146,21 @@ class Monitor:
             *instruments.info_metrics(__version__),
         ]
         return Report(self.started_s, self._wall_s(), metrics)
+
+    def _version_metrics(self) -> list[Metric]:
+        """Who serves, and what experiments say."""
+        upstreams, trials = self.upstreams, self.watching.trials
+        if upstreams is None or trials is None:
+            return []
+        steering = trials.steering
+        available = {name: part for name, (_, part) in upstreams.states().items()}
+        dropped = upstreams.served.dropped + (trials.weighing.dropped if trials.weighing else 0)
+        share = percent(steering.plan, steering.course.progress) if steering.plan else None
+        return [
+            *instruments.routing_metrics(steering.routes.variants, available, upstreams.ejections, self._traffic),
+            *instruments.shadow_metrics(upstreams.shadowed),
+            *instruments.experiment_metrics(trials.standings, dropped, share),
+        ]
 
     async def _label_metrics(self) -> list[Metric]:
         """What labels say, where a monitor wants them."""

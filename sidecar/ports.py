@@ -220,7 +220,8 @@ class Catalog(Protocol):
     """Where versions, the runs that trained them and their deployments are written down.
 
     Every call may block, comes from any thread, and writes all or nothing. What is not there raises UnknownError; what
-    is refused by what is there already, ConflictError; DeliveryError where the catalogue does not answer.
+    is refused by what is there already, ConflictError; what nobody could take (too long, too many, of no such form),
+    ConfigError; DeliveryError where the catalogue does not answer.
     """
 
     def groups(self) -> list[str]:
@@ -256,7 +257,7 @@ class Catalog(Protocol):
         ...
 
     def report(self, group: str, name: str, live: Mapping[str, float], *, now_s: float) -> None:
-        """Note what is measured of a version while it serves."""
+        """Note what is measured of a version while it serves; what was noted before of other names stays."""
         ...
 
     def begin(self, group: str, name: str, *, now_s: float) -> Run:
@@ -278,7 +279,11 @@ class Catalog(Protocol):
         ...
 
     def runs(self, group: str) -> list[Run]:
-        """All runs of a model, the latest first, without their points."""
+        """The latest 1,000 runs of a model, the last first, of their points only the last of each metric."""
+        ...
+
+    def mark(self, group: str) -> str:
+        """Another one whenever versions of a model, decisions or deployments have changed, whoever did it; cheap."""
         ...
 
     def close(self) -> None:

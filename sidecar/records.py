@@ -129,8 +129,8 @@ class Comparison:
     drifted: "Flags"
 
 
-Subject = Literal["features", "predictions", "quality", "groups"]
-"""What a finding is about: one of the two tables of a sample; how good answers are; for whom."""
+Subject = Literal["features", "predictions", "quality", "groups", "traffic"]
+"""What a finding is about: one of the two tables of a sample; how good answers are; for whom; who serves."""
 
 
 @dataclass(frozen=True, slots=True)

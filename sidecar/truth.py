@@ -77,6 +77,7 @@ class Truth:
     Attributes:
         outcomes: What came of exchanges, besides their labels.
         graders: The monitors that there are, by the name under which each is remembered.
+        weigh: Takes what has been joined too, in the thread that judges; others may be put there at any time.
         leading: This sidecar is the one that alerts, of those that share the store; None before that is known.
     """
 
@@ -91,6 +92,7 @@ class Truth:
         wall_s: Callable[[], float],
     ) -> None:
         self.outcomes = Outcomes()
+        self.weigh: Callable[[Sequence[Joined]], None] | None = None
         self._counts = NOTHING
         self._refused = 0
         self.leading: bool | None = None
@@ -290,6 +292,9 @@ class Truth:
             for pair in pairs:
                 if pair.label.metric:
                     self.outcomes.add(pair)
+        if self.weigh is not None:
+            with self._pipeline.surviving:
+                self.weigh(pairs)
         self._upto = pairs[-1].number
         # Exchanges may have one row, or thousands.
         self._limit = min(BATCH, max(1, min(2 * self._limit, self._limit * BATCH_CELLS // (1 + _cells(pairs)))))

@@ -3,9 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from sidecar.alerts.alerting import Alerting
+from sidecar.cataloguing import Cataloguing
 from sidecar.explaining import Explaining
 from sidecar.monitors.causes import Relation, explained
 from sidecar.monitors.conformity import findings, violation_event
@@ -21,6 +23,7 @@ from sidecar.reference.folder import Reference, write_folder
 from sidecar.reference.hours import hour_file, write_hour
 from sidecar.stats.window import Snapshot
 from sidecar.tasks import Tasks
+from sidecar.trials import Trials
 from sidecar.truth import Truth
 
 log = logging.getLogger(__name__)
@@ -55,6 +58,8 @@ class Watching:
     Attributes:
         truth: Joins labels, for the monitors that want them; to be set before the start, None where none does.
         explaining: Brings attributions to the monitor that wants them; likewise.
+        trials: Looks at experiments and the rollout; likewise.
+        cataloguing: Keeps the catalogue in step; likewise.
         reference: In force; None before there is one.
         learning: What learns the next one; None when nothing does.
         following: The data monitor at work; None where there is nothing to compare with.
@@ -79,6 +84,8 @@ class Watching:
         self.alerting = alerting
         self.truth: Truth | None = None
         self.explaining: Explaining | None = None
+        self.trials: Trials | None = None
+        self.cataloguing: Cataloguing | None = None
         self._data = data
         self._folder = folder
         self._wall_s = wall_s
@@ -113,6 +120,10 @@ class Watching:
             await self.truth.start()
         if self.explaining is not None:
             await self.explaining.start(await self.alerting.read(EXPLAINED))
+        if self.trials is not None:
+            self.trials.start()
+        if self.cataloguing is not None:
+            self.cataloguing.start()
         self._watch()
         for every_s, work in ((LOOK_S, self._look), (CHECK_S, self._check), (SAVE_S, self._save)):
             self._tasks.start(self._every(every_s, work))
@@ -149,6 +160,10 @@ class Watching:
     async def close(self, timeout_s: float) -> None:
         """See what the last rows said, save what is to be known after a restart, and tell who is to be told."""
         await self._tasks.close()
+        if self.trials is not None:
+            await self.trials.close()
+        if self.cataloguing is not None:
+            await self.cataloguing.close()
         if self.explaining is not None:
             await self.explaining.close()
         for work in (self._look, self._save):
@@ -186,7 +201,8 @@ class Watching:
             await self._save()
 
     def _found(self) -> list[Finding]:
-        return [*self._of_data(), *self._of_labels(), *self._of_attributions()]
+        others = [each.findings for each in (self.trials, self.cataloguing) if each is not None]
+        return [*self._of_data(), *self._of_labels(), *self._of_attributions(), *chain.from_iterable(others)]
 
     def _of_data(self) -> list[Finding]:
         """What the data monitor has found; while it cannot know, what fires goes on."""
@@ -255,6 +271,9 @@ class Watching:
             await self.alerting.save(STATE, await self.pipeline.between(self.following.state))
         if self.explaining is not None:
             await self.alerting.save(EXPLAINED, await self.explaining.state())
+        if self.trials is not None:
+            for name, state in (await self.trials.state()).items():
+                await self.alerting.save(name, state)
 
     async def _take_up(self, learning: Learning) -> None:
         """Go over to what was learned; how strict the checks were, they stay. Interrupted, it is done again."""

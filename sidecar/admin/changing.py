@@ -1,5 +1,8 @@
 """Requests that change something: read strictly, and never a browser's that another page sent."""
 
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import msgspec
@@ -12,6 +15,12 @@ MAX_BODY_BYTES = 64 * 1024
 SHOWN = 200
 """Characters of what is wrong with a body: the name of an unknown key may be as long as the body."""
 
+ASIDE_BYTES = 64 * 1024
+"""From here on a body is read in a thread: it takes milliseconds, and the proxy serves meanwhile."""
+
+READ_S = 30.0
+"""For 8 MiB, 2 Mbit/s."""
+
 
 async def body(request: web.Request, kind: type[T]) -> T:
     """The request's JSON; an empty body is an empty object.
@@ -19,15 +28,17 @@ async def body(request: web.Request, kind: type[T]) -> T:
     Raises:
         HTTPException: It is not JSON, not of this kind, or a page of another origin sent it.
     """
-    require_own_origin(request)
-    if request.content_type != "application/json":
-        # What a page may send elsewhere without asking first (a form, a beacon) is of another type.
-        raise web.HTTPUnsupportedMediaType(text="expected Content-Type: application/json")
+    require_own_json(request)
     data = await whole_body(request, MAX_BODY_BYTES)
     try:
         return msgspec.json.decode(data or b"{}", type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise web.HTTPBadRequest(text=f"the body: {error}"[:SHOWN]) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise not_read(error) from None
+
+
+def not_read(error: Exception) -> web.HTTPBadRequest:
+    """The reply to a body that is not what it should be."""
+    return web.HTTPBadRequest(text=f"the body: {error}"[:SHOWN])
 
 
 async def whole_body(request: web.Request, max_bytes: int) -> bytes:
@@ -49,6 +60,58 @@ async def whole_body(request: web.Request, max_bytes: int) -> bytes:
     return bytes(data)
 
 
+class Bodies:
+    """Reads bodies; large ones one at a time, since what is read of one takes a hundred megabytes and more.
+
+    Args:
+        max_bytes: Of one body, after its content coding is undone.
+        read_s: In which a large body must have come: others wait for it.
+    """
+
+    def __init__(self, max_bytes: int, *, read_s: float = READ_S) -> None:
+        self._max_bytes = max_bytes
+        self._read_s = read_s
+        self._large = asyncio.Lock()
+
+    @asynccontextmanager
+    async def whole(self, request: web.Request) -> AsyncIterator[bytes]:
+        """The body, for as long as it is worked at.
+
+        Raises:
+            HTTPException: It is longer, or does not come whole, or in time.
+        """
+        if not _may_be_large(request):
+            yield await whole_body(request, ASIDE_BYTES)
+            return
+        async with self._large:
+            yield await self._in_time(request)
+
+    async def _in_time(self, request: web.Request) -> bytes:
+        try:
+            async with asyncio.timeout(self._read_s):
+                return await whole_body(request, self._max_bytes)
+        except TimeoutError:
+            told = f"the body: not here after {self._read_s:g} s, expected less at once"
+            raise web.HTTPRequestTimeout(text=told) from None
+
+
+async def aside(data: bytes, work: Callable[[], T]) -> T:
+    """What is made of a body; of a large one in a thread."""
+    return await asyncio.to_thread(work) if len(data) > ASIDE_BYTES else work()
+
+
+def require_own_json(request: web.Request) -> None:
+    """See that it is JSON, as what may change something must be.
+
+    Raises:
+        HTTPException: It is something else, or a page of another origin sent it.
+    """
+    require_own_origin(request)
+    if request.content_type != "application/json":
+        # What a page may send elsewhere without asking first (a form, a beacon) is of another type.
+        raise web.HTTPUnsupportedMediaType(text="expected Content-Type: application/json")
+
+
 def require_own_origin(request: web.Request) -> None:
     """No browser lets a page lie about its origin; who is no browser sends none.
 
@@ -58,3 +121,9 @@ def require_own_origin(request: web.Request) -> None:
     origin = request.headers.get("Origin")
     if origin is not None and origin.partition("://")[2] != request.headers.get("Host"):
         raise web.HTTPForbidden(text="expected an Origin of this address")
+
+
+def _may_be_large(request: web.Request) -> bool:
+    """Whether the body may have more than ASIDE_BYTES, as far as its head tells."""
+    length = request.content_length
+    return length is None or length > ASIDE_BYTES or "Content-Encoding" in request.headers

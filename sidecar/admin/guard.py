@@ -11,6 +11,8 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from sidecar.records import JSON
+
 log = logging.getLogger(__name__)
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
@@ -22,30 +24,34 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
-KEPT = ("Allow", "WWW-Authenticate")
+KEPT = ("Allow", "ETag", "Retry-After", "WWW-Authenticate")
+
+
+def reply(document: JSON, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """A JSON reply; NaN and infinities are null."""
+    return web.Response(status=status, body=orjson.dumps(document), content_type="application/json", headers=headers)
 
 
 def failure(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
     """A reply that says what is wrong, in the form of the proxy's own: `{"error": {"type": …, "message": …}}`."""
     error = {"type": HTTPStatus(status).phrase.lower().replace(" ", "_"), "message": message}
-    body = orjson.dumps({"error": error})
-    return web.Response(status=status, body=body, content_type="application/json", headers=headers)
+    return reply({"error": error}, status, headers)
 
 
 @web.middleware
 async def replies(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Errors as JSON, and the headers that every reply has."""
-    reply: web.StreamResponse
+    answer: web.StreamResponse
     try:
-        reply = await handler(request)
+        answer = await handler(request)
     except web.HTTPException as error:
         kept = {name: error.headers[name] for name in KEPT if name in error.headers}
-        reply = failure(error.status, error.text or error.reason, kept)
+        answer = failure(error.status, error.text or error.reason, kept)
     except Exception:
         log.exception("admin: %s failed", request.path)
-        reply = failure(500, "this is a fault of the sidecar; its log tells more")
-    reply.headers.update(HEADERS)
-    return reply
+        answer = failure(500, "this is a fault of the sidecar; its log tells more")
+    answer.headers.update(HEADERS)
+    return answer
 
 
 def token_guard(token: str) -> Middleware:

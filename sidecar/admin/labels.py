@@ -1,13 +1,13 @@
 """`POST /v1/labels`: takes labels and outcomes, and says of each what became of it."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from typing import get_args
 
 import orjson
 from aiohttp import web
 
-from sidecar.admin.changing import SHOWN, require_own_origin, whole_body
+from sidecar.admin.changing import READ_S, SHOWN, Bodies, aside, require_own_origin
 from sidecar.admin.guard import failure
 from sidecar.errors import DeliveryError, PayloadError
 from sidecar.payload.labels import Parsed, parse_labels
@@ -22,12 +22,6 @@ Refuse = Callable[[int], None]
 MAX_BODY_BYTES = 8 << 20
 """After its content coding is undone: some hundred thousand labels."""
 
-ASIDE_BYTES = 64 * 1024
-"""From here on a body is read in a thread: it takes milliseconds, and the proxy serves meanwhile."""
-
-READ_S = 30.0
-"""For 8 MiB, 2 Mbit/s."""
-
 RETRY_AFTER_S = 1
 
 _MEDIA = frozenset({"application/json"}) | JSON_LINES
@@ -38,15 +32,14 @@ def _unheard(count: int) -> None:
 
 
 class Labels:
-    """Takes what is posted: large bodies one at a time, since what is read of one takes a hundred megabytes and more.
+    """Takes what is posted.
 
     Args:
         read_s: In which a large body must have come: others wait for it.
     """
 
     def __init__(self, *, read_s: float = READ_S) -> None:
-        self._read_s = read_s
-        self._large = asyncio.Lock()
+        self._bodies = Bodies(MAX_BODY_BYTES, read_s=read_s)
 
     async def post(self, request: web.Request, add: Add | None, refuse: Refuse = _unheard) -> web.Response:
         """Take labels in any form that `parse_labels` reads; with `?brief=1` tell of the odd ones alone.
@@ -68,30 +61,13 @@ class Labels:
             raise web.HTTPBadRequest(text=f"brief: expected 0 or 1, got {brief[:20]!r}")
         if add is None:
             raise web.HTTPConflict(text="nothing wants labels: expected a monitor of kind quality or bias")
-        if not _may_be_large(request):
-            return await _taken(await whole_body(request, ASIDE_BYTES), media, brief, add, refuse)
-        async with self._large:
-            return await _taken(await _in_time(request, self._read_s), media, brief, add, refuse)
-
-
-def _may_be_large(request: web.Request) -> bool:
-    """Whether the body may have more than ASIDE_BYTES, as far as its head tells."""
-    length = request.content_length
-    return length is None or length > ASIDE_BYTES or "Content-Encoding" in request.headers
-
-
-async def _in_time(request: web.Request, read_s: float) -> bytes:
-    try:
-        async with asyncio.timeout(read_s):
-            return await whole_body(request, MAX_BODY_BYTES)
-    except TimeoutError:
-        raise web.HTTPRequestTimeout(text=f"the body: not here after {read_s:g} s, expected less at once") from None
+        async with self._bodies.whole(request) as data:
+            return await _taken(data, media, brief, add, refuse)
 
 
 async def _taken(data: bytes, media: str, brief: str, add: Add, refuse: Refuse) -> web.Response:
-    aside = len(data) > ASIDE_BYTES
     try:
-        parsed = await asyncio.to_thread(parse_labels, data, media) if aside else parse_labels(data, media)
+        parsed = await aside(data, partial(parse_labels, data, media))
         statuses = await add(parsed.labels) if parsed.labels else []
     except PayloadError as error:
         if error.reason == "too_large":
@@ -100,7 +76,7 @@ async def _taken(data: bytes, media: str, brief: str, add: Add, refuse: Refuse) 
     except DeliveryError as error:
         return failure(503, f"no label was taken: {error}", {"Retry-After": str(RETRY_AFTER_S)})
     refuse(len(parsed.faults))
-    body = await asyncio.to_thread(_told, parsed, statuses, brief) if aside else _told(parsed, statuses, brief)
+    body = await aside(data, partial(_told, parsed, statuses, brief))
     return web.Response(body=body, content_type="application/json")
 
 

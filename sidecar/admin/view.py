@@ -2,21 +2,31 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from sidecar.alerts.alerting import Alerting
+from sidecar.config.routes import Routes
+from sidecar.experiments.standing import Standing
+from sidecar.fleet.journal import Journal
 from sidecar.instruments import CaptureCounts, Outlet
 from sidecar.monitors.attribution import Attributing
 from sidecar.monitors.bias import Comparing
 from sidecar.monitors.data import Following
 from sidecar.monitors.learning import Learning
 from sidecar.monitors.quality import Grading
+from sidecar.monitors.shadowed import Shadowed
+from sidecar.ports import Catalog
 from sidecar.quality.outcomes import Outcomes
-from sidecar.records import Capture, Label, LabelCounts, LabelStatus, Report
+from sidecar.records import JSON, Capture, Label, LabelCounts, LabelStatus, Report
 from sidecar.reference.checks import Violation
 from sidecar.reference.folder import Reference
+from sidecar.routing.availability import State
+from sidecar.routing.course import Course
+from sidecar.routing.rollout import Command, Plan, Word
 from sidecar.stats.traffic import Traffic
 from sidecar.stats.window import Snapshot
+
+T = TypeVar("T")
 
 
 class VariantView(NamedTuple):
@@ -136,6 +146,143 @@ class Watched(Protocol):
         ...
 
 
+class Steering(Protocol):
+    """What keeps the course.
+
+    Its changes raise ConfigError, OSError, UnknownError, ConflictError and DeliveryError; nothing was changed then.
+    """
+
+    @property
+    def course(self) -> Course:
+        """In force."""
+        ...
+
+    @property
+    def routes(self) -> Routes:
+        """Who serves whom, by that."""
+        ...
+
+    @property
+    def plan(self) -> Plan | None:
+        """Of the rollout; None where there is to be none."""
+        ...
+
+    @property
+    def unkept(self) -> str:
+        """Why the course in force could not be kept; empty where it is."""
+        ...
+
+    @property
+    def journal(self) -> Journal:
+        """Every change."""
+        ...
+
+    async def put(self, document: JSON, *, revision: int | None, by: str, why: str) -> Course:
+        """Put other routes in the place of those in force, if these have this revision."""
+        ...
+
+    async def weigh(self, name: str, percent: float, *, revision: int | None, by: str, why: str) -> Course:
+        """Give a variant this percent of the traffic."""
+        ...
+
+    async def order(self, command: Command, name: str | None, *, revision: int | None, by: str, why: str) -> Course:
+        """Promote, roll back, start, hold or resume."""
+        ...
+
+
+class Judged(Protocol):
+    """What the rollout was told of its challenger."""
+
+    @property
+    def rows(self) -> int:
+        """Since its step began."""
+        ...
+
+    @property
+    def words(self) -> Mapping[str, Word]:
+        """Of each guardrail."""
+        ...
+
+    @property
+    def ready(self) -> bool:
+        """It takes all of its part."""
+        ...
+
+
+class Trials(Protocol):
+    """What looks at experiments, at the rollout's guardrails, and at a shadow's answers."""
+
+    @property
+    def standings(self) -> Mapping[str, Standing]:
+        """How each stands, by what it is for: `experiment`, `rollout`."""
+        ...
+
+    @property
+    def judged(self) -> Judged | None:
+        """What the rollout was told last; None before it was told anything."""
+        ...
+
+    @property
+    def shadowed(self) -> Shadowed | None:
+        """Compares a shadow's answers; None before there is one."""
+        ...
+
+
+class Cataloguing(Protocol):
+    """What keeps the catalogue."""
+
+    @property
+    def group(self) -> str:
+        """The model that is served here."""
+        ...
+
+    async def do(self, work: Callable[[Catalog], T]) -> T:
+        """Ask the catalogue for something, in its thread; raises what that raises."""
+        ...
+
+
+class Copies(Protocol):
+    """What became of copies for a shadow; see `proxy.shadow`."""
+
+    @property
+    def sent(self) -> int:
+        """That went out, or tried to."""
+        ...
+
+    @property
+    def in_flight(self) -> int:
+        """Sent and not yet answered, now."""
+        ...
+
+    @property
+    def shed(self) -> Mapping[str, int]:
+        """Requests that were to be copied and were not, by why."""
+        ...
+
+    @property
+    def failed(self) -> Mapping[str, int]:
+        """Copies without a whole reply, by error type."""
+        ...
+
+
+class Upstreams(Protocol):
+    """The upstreams as they serve."""
+
+    @property
+    def ejections(self) -> Mapping[str, int]:
+        """How often each variant was ejected."""
+        ...
+
+    @property
+    def shadowed(self) -> Copies:
+        """What became of copies."""
+        ...
+
+    def states(self) -> Mapping[str, tuple[State, float]]:
+        """How each variant is, and the part of its traffic that it may take."""
+        ...
+
+
 class ConfigView(NamedTuple):
     """What became of the configuration.
 
@@ -169,6 +316,10 @@ class View:
         sinks: Where captures go.
         exporters: Where metrics and events go, besides here.
         config: What became of the configuration.
+        steering: Who serves whom.
+        upstreams: How those are who serve.
+        trials: Which of them is better; None where nothing looks.
+        cataloguing: The versions behind them; None where there is no catalogue.
     """
 
     version: str
@@ -186,3 +337,7 @@ class View:
     sinks: Callable[[], Sequence[Outlet]]
     exporters: Sequence[Outlet]
     config: Callable[[], ConfigView]
+    steering: Steering
+    upstreams: Upstreams
+    trials: Trials | None
+    cataloguing: Cataloguing | None

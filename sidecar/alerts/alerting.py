@@ -190,7 +190,8 @@ def _event(alert: Alert, now_s: float) -> Event:
     told = document(alert, link="")
     attributes: dict[str, str | int | float | bool] = {
         **{f"sidecar.alert.{name}": told[name] for name in ("id", "state", "severity")},
-        **{f"sidecar.{name}": told[name] for name in ("monitor", "check", "variant", "version", "subject", "rows")},
+        **{f"sidecar.{name}": told[name] for name in ("monitor", "check", "version", "subject", "rows")},
+        "feature_flag.result.variant": told["variant"],
         "sidecar.columns": ", ".join(feature["name"] for feature in told["features"]),
     }
     severity = "info" if alert.state == "resolved" else alert.severity

@@ -7,7 +7,7 @@ from typing import get_args
 import click
 import msgspec
 
-from sidecar import build
+from sidecar.build import monitoring, serving
 from sidecar.cli.lazy import FAMILIES
 from sidecar.cli.options import sourced
 from sidecar.config.json_schema import schema
@@ -22,12 +22,13 @@ def _check(source: Source, *, print_schema: bool) -> int:
         click.echo(msgspec.json.format(msgspec.json.encode(schema(FAMILIES)), indent=2))
         return 0
     config = source.load(FAMILIES)
-    build.check_rules(config.alerts, config.monitors, build.variants_of(config.upstream, config.variants))
-    build.graders(config.monitors, config.model, config.capture.headers)
-    build.attributing(config.monitors)
-    build.reference(config.reference)
-    build.admin_token(config.admin_token, config.admin_token_file)
-    build.listener_tls(config.tls)
+    monitoring.check_rules(config)
+    monitoring.graders(config)
+    monitoring.weighing(config, 0.0)
+    monitoring.attributing(config.monitors)
+    monitoring.reference(config.reference)
+    serving.admin_token(config.admin_token, config.admin_token_file)
+    serving.listener_tls(config.tls)
     if faults := [
         fault
         for place, part in enumerate(config.alerts.channels)

@@ -81,6 +81,10 @@ FAMILIES = Registries(
         "monitors": "sidecar.monitors:MONITORS",
         "monitors[].detectors": "sidecar.detectors:DETECTORS",
         "labels": "sidecar.store:STORES",
+        "experiment.measures": "sidecar.experiments:MEASURES",
+        "rollout.guardrails": "sidecar.experiments:GUARDRAILS",
+        "catalog": "sidecar.catalog:CATALOGS",
+        "fleet": "sidecar.fleet:FLEETS",
         "alerts.channels": "sidecar.alerts:CHANNELS",
     }
 )

@@ -30,10 +30,11 @@ def schema(families: Families) -> Node:
         node = _property(definitions, path)
         if node.get("type") == "string":
             node["enum"] = [AUTO, *families[path]]
-        elif shape(annotations[path]).holds(Part):
+        elif (inner := shape(annotations[path])).holds(Part):
             told = {"description": node["description"], "default": plain(defaults[path])}
+            members = _members(path, families, definitions)
             node.clear()
-            node.update({**told, **_members(path, families, definitions)})
+            node.update({**told, **({"anyOf": [{"type": "null"}, members]} if inner.optional else members)})
         else:
             node["items"] = _members(path, families, definitions)
             node["default"] = plain(defaults[path])
@@ -50,10 +51,16 @@ def _property(definitions: dict[str, Node], path: str) -> Node:
     node: object = definitions[Config.__name__]
     for name in path.split("."):
         node = _at(node, "properties", name)
-        if isinstance(node, dict) and (name := str(node.get("$ref", "")).rpartition("/")[2]) in definitions:
-            node = definitions[name]
+        if isinstance(node, dict) and (found := _referred(node)) in definitions:
+            node = definitions[found]
     assert isinstance(node, dict)
     return node
+
+
+def _referred(node: Node) -> str:
+    """The name of the definition that a node stands for, null allowed or not; empty where it is none."""
+    refs = [node, *node.get("anyOf", [])]  # type: ignore[misc]  # a list of nodes
+    return next((str(each["$ref"]).rpartition("/")[2] for each in refs if "$ref" in each), "")
 
 
 def _at(node: object, *names: str) -> object:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sidecar.config.addresses import SocketAddress, parse_address, parse_upstream
 from sidecar.config.reading import nearest
-from sidecar.config.schema import Config, UpstreamTls
+from sidecar.config.schema import Config, Part, UpstreamTls
 from sidecar.errors import Fault
 
 Rule = Callable[[Config], Iterator[Fault]]
@@ -180,11 +180,22 @@ def _monitors(config: Config) -> Iterator[Fault]:
             yield Fault(f"monitors[{place}].kind", f"{kind} a second time, expected each once")
 
 
+def wanting_labels(config: Config) -> list[Part]:
+    """What cannot do without labels, or outcomes."""
+    weighed = [
+        *(config.experiment.measures if config.experiment else ()),
+        *(config.rollout.guardrails if config.rollout else ()),
+    ]
+    monitors = [part for part in config.monitors if part.kind in {"quality", "bias"}]
+    return monitors + [part for part in weighed if part.kind in {"quality", "outcome"}]
+
+
 def _labels(config: Config) -> Iterator[Fault]:
     """That labels which are acknowledged can be kept."""
-    wants = [part.kind for part in config.monitors if part.kind in {"quality", "bias"}]
-    if wants and config.model.task is None:
-        yield Fault("model.task", f"missing; {wants[0]} needs it, expected binary, multiclass or regression")
+    wants = [part.kind for part in wanting_labels(config)]
+    judges = [kind for kind in wants if kind != "outcome"]
+    if judges and config.model.task is None:
+        yield Fault("model.task", f"missing; {judges[0]} needs it, expected binary, multiclass or regression")
     if wants and config.labels.kind == "sqlite" and config.state is None:
         yield Fault("state", f"missing; labels for {wants[0]} are kept there, expected a folder")
 
@@ -268,7 +279,7 @@ RULES: Sequence[tuple[tuple[str, ...], Rule]] = (
     _at_most("statistics.panes", "statistics.rows"),
     (("monitors",), _monitors),
     (("state",), _state),
-    (("monitors", "labels", "state", "model"), _labels),
+    (("monitors", "labels", "state", "model", "experiment", "rollout"), _labels),
     (("model",), _classes),
     (("monitors", "variants"), _champions),
     (("alerts",), _link),

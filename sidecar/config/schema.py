@@ -68,7 +68,14 @@ class Variant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(description="http://host:port, https://host:port or unix:/path of the model server; no path, no query."),
     ]
     # Not every server has a version to name.
-    version: Annotated[str, Meta(max_length=128, description="The build of the model behind it.")] = ""
+    version: Annotated[
+        str,
+        Meta(
+            pattern=r"^[\x21-\x7e]{0,128}" + _END,
+            description="The build of the model behind it.",
+            extra={"expected": "a text of up to 128 visible ASCII characters without spaces"},
+        ),
+    ] = ""
     # Equal shares unless told.
     weight: Annotated[
         float, Meta(ge=0, le=1e9, description="Its share of the traffic is its weight over the sum of all weights.")
@@ -440,6 +447,10 @@ class Alerts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         AlertRule(monitor="quality"),
         AlertRule(monitor="bias"),
         AlertRule(monitor="attribution"),
+        # What has been done already waits for nothing.
+        AlertRule(monitor="rollout", hold_s=0.0),
+        AlertRule(monitor="experiment"),
+        AlertRule(monitor="catalogue", hold_s=0.0),
     )
     # Nobody is told whom the user has not named.
     channels: Annotated[tuple[Part, ...], Meta(max_length=16, description="Who is told.")] = ()

@@ -37,6 +37,6 @@ def capture_metrics(counts: CaptureCounts) -> list[Metric]:
         metric("sidecar.capture.dropped", counted_by("sidecar.reason", counts.dropped)),
         metric("sidecar.capture.held", [({}, counts.held_bytes)]),
         metric("sidecar.capture.waiting", [({}, counts.waiting)]),
-        metric("sidecar.payload.rows", counted_by("sidecar.variant", counts.rows)),
+        metric("sidecar.payload.rows", counted_by("feature_flag.result.variant", counts.rows)),
         metric("sidecar.payload.failures", counted_by("sidecar.reason", counts.failures)),
     ]

@@ -26,12 +26,12 @@ def watch_metrics(
     statistics: Points = []
     for variant, followed in list(following.variants.items()) if following else ():
         columns = followed.columns()
-        rows.append(({"sidecar.variant": variant}, followed.rows))
+        rows.append(({"feature_flag.result.variant": variant}, followed.rows))
         for subject in SUBJECTS:
             count = sum(column.drifting is not None for column in columns if column.subject == subject)
-            drifted.append(({"sidecar.variant": variant, "sidecar.subject": subject}, count))
+            drifted.append(({"feature_flag.result.variant": variant, "sidecar.subject": subject}, count))
         for column in columns:
-            at = {"sidecar.variant": variant, "sidecar.column": encodable(column.name)}
+            at = {"feature_flag.result.variant": variant, "sidecar.column": encodable(column.name)}
             if column.nats is not None:
                 evidence.append((at, column.nats))
             for kind, said in column.statistics.items():
@@ -47,7 +47,10 @@ def watch_metrics(
         metric(
             "sidecar.violations",
             [
-                ({"sidecar.variant": variant, "sidecar.check": check}, sum(each.check == check for each in those))
+                (
+                    {"feature_flag.result.variant": variant, "sidecar.check": check},
+                    sum(each.check == check for each in those),
+                )
                 for variant, those in broken.items()
                 for check in get_args(Check)
             ],

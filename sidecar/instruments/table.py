@@ -89,6 +89,22 @@ INSTRUMENTS: dict[str, Instrument] = {
     "sidecar.attribution.ndcg": Instrument("gauge", "", "How much of the reference's ranking of features is left"),
     "sidecar.attribution.calls": Instrument("counter", "{call}", "Calls of ours to the model, by what became of them"),
     "sidecar.bias.omitted": Instrument("gauge", "{point}", "Bias metrics beyond the limit of series"),
+    "sidecar.variant.percent": Instrument("gauge", "", "Percent of the traffic that the split gives a variant"),
+    "sidecar.variant.available": Instrument("gauge", "", "Percent of its traffic that a variant may take now"),
+    "sidecar.variant.ejections": Instrument("counter", "{ejection}", "Times that a variant was ejected"),
+    "sidecar.requests.diverted": Instrument("counter", "{request}", "Requests that another variant served"),
+    "sidecar.requests.unkeyed": Instrument("counter", "{request}", "Requests without the key that the split goes by"),
+    "sidecar.shadow.sent": Instrument("counter", "{request}", "Copies sent to the shadow"),
+    "sidecar.shadow.shed": Instrument("counter", "{request}", "Requests that were to be copied and were not"),
+    "sidecar.shadow.failed": Instrument("counter", "{request}", "Copies without a whole reply"),
+    "sidecar.shadow.active_requests": Instrument("up_down", "{request}", "Copies in flight"),
+    "sidecar.experiment.rows": Instrument("counter", "{request}", "Requests that an experiment or rollout weighs"),
+    "sidecar.experiment.estimate": Instrument("gauge", "", "Difference from the champion, or the ratio less 1"),
+    "sidecar.experiment.low": Instrument("gauge", "", "The least that it may be"),
+    "sidecar.experiment.high": Instrument("gauge", "", "The most that it may be"),
+    "sidecar.experiment.verdict": Instrument("gauge", "", "1 for the word that holds now, 0 for the others"),
+    "sidecar.experiment.dropped": Instrument("counter", "{request}", "Requests that were not weighed for want of room"),
+    "sidecar.rollout.percent": Instrument("gauge", "", "The challenger's part of its and the champion's traffic"),
     "sidecar.alerts": Instrument("gauge", "{alert}", "Alerts that are pending or firing"),
     "sidecar.alert.delivered": Instrument("counter", "{notice}", "Notices that a channel took"),
     "sidecar.alert.dropped": Instrument("counter", "{notice}", "Notices given up: too old, or too many waited"),
@@ -112,7 +128,7 @@ def known(attributes: Attributes) -> dict[str, str | int | bool]:
 
 def whose(variant: str, version: str) -> dict[str, str | int | bool]:
     """The attributes of what is told of one version."""
-    return known({"sidecar.variant": encodable(variant), "sidecar.version": encodable(version)})
+    return known({"feature_flag.result.variant": encodable(variant), "sidecar.version": encodable(version)})
 
 
 def counted_by(attribute: str, counts: Mapping[str, int]) -> Points:

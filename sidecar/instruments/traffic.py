@@ -34,7 +34,10 @@ def traffic_metrics(traffic: Traffic, *, scheme: str, upstreams: Mapping[str, tu
             upstream.add(sent, series.upstream_s)
             if replied:
                 first_bytes.add(sent, series.first_byte_s)
-    active = [(known({"url.scheme": scheme, "sidecar.variant": v}), n) for v, n in traffic.active_by_variant.items()]
+    active = [
+        (known({"url.scheme": scheme, "feature_flag.result.variant": v}), n)
+        for v, n in traffic.active_by_variant.items()
+    ]
     return [
         *(each.metric() for each in (durations, requests, replies, upstream, first_bytes, overheads)),
         metric("http.server.active_requests", active),
@@ -72,7 +75,7 @@ def _server(labels: Labels, scheme: str) -> Attributes:
         "http.route": labels.route,
         "http.response.status_code": labels.status,
         "error.type": labels.error_type or failed,
-        "sidecar.variant": labels.variant,
+        "feature_flag.result.variant": labels.variant,
         "sidecar.version": labels.version,
     })  # fmt: skip
 
@@ -87,6 +90,6 @@ def _client(labels: Labels, host: str, port: int, *, replied: bool) -> Attribute
         "http.route": labels.route,
         "http.response.status_code": labels.status if replied else 0,
         "error.type": labels.error_type or failed,
-        "sidecar.variant": labels.variant,
+        "feature_flag.result.variant": labels.variant,
         "sidecar.version": labels.version,
     })  # fmt: skip

@@ -28,10 +28,13 @@ def window_metrics(summaries: Mapping[tuple[str, str], Summary], *, max_series: 
         for variant, summary in ((variant, each) for (variant, of), each in summaries.items() if of == kind):
             shown = min(left, len(summary.names))
             left -= shown
-            omitted.append(({"sidecar.variant": variant, "sidecar.kind": kind}, len(summary.names) - shown))
-            points.setdefault("rows", []).append(({"sidecar.variant": variant}, summary.rows))
+            omitted.append(({"feature_flag.result.variant": variant, "sidecar.kind": kind}, len(summary.names) - shown))
+            points.setdefault("rows", []).append(({"feature_flag.result.variant": variant}, summary.rows))
             for gauge, column, attributes, value in _columns(summary, shown):
-                at = {"sidecar.variant": variant, f"sidecar.{subject}.name": encodable(summary.names[column])}
+                at = {
+                    "feature_flag.result.variant": variant,
+                    f"sidecar.{subject}.name": encodable(summary.names[column]),
+                }
                 points.setdefault(gauge, []).append(({**at, **attributes}, value))
         metrics += [metric(f"sidecar.{subject}.{gauge}", each) for gauge, each in points.items()]
     return [*metrics, metric("sidecar.window.omitted", omitted)]

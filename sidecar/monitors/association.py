@@ -8,9 +8,9 @@ import numpy as np
 from sidecar.detectors import dependence, returning
 from sidecar.detectors.contrast import Contrast
 from sidecar.detectors.dependence import MIN_ROWS, Dependence, Pair, Stage
-from sidecar.monitors.keeping import Array, below, packed, put_back, taken, unpacked
 from sidecar.monitors.placing import Rows
 from sidecar.records import Carrier
+from sidecar.stats.keeping import Array, below, packed, put_back, taken, unpacked
 from sidecar.stats.moments import Flags
 
 LEARNED_FROM = ("products", "rows", "blocks")

@@ -9,13 +9,13 @@ from operator import add
 
 import numpy as np
 
-from sidecar.monitors.keeping import Array, packed, unpacked
 from sidecar.monitors.telling import MAX_TEXT, NAMED
 from sidecar.monitors.versions import VersionKey
 from sidecar.quality.attribution import Attributions
 from sidecar.quality.ranking import Moved, Ranking, rank
 from sidecar.records import Carrier, Finding, Key
 from sidecar.reference.bias_files import AttributionViolation
+from sidecar.stats.keeping import Array, packed, unpacked
 from sidecar.stats.moments import Floats
 from sidecar.texts import shown
 

@@ -17,7 +17,6 @@ from msgspec import Meta
 from sidecar.config.schema import Pointer, Url
 from sidecar.errors import ConfigError, Fault, PayloadError
 from sidecar.monitors.attributed import CHECK, KIND, Attributed, Weighing
-from sidecar.monitors.keeping import below, sealed, unsealed
 from sidecar.monitors.versions import Versions
 from sidecar.payload import attributed
 from sidecar.payload.decoding import Rows
@@ -25,6 +24,7 @@ from sidecar.payload.pointers import parse_pointer
 from sidecar.quality.attribution import LEAST
 from sidecar.records import Capture, Finding, Table
 from sidecar.reference.bias_files import parse_analysis
+from sidecar.stats.keeping import below, sealed, unsealed
 from sidecar.stats.moments import Floats
 
 LABEL = "label0"

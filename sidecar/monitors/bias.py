@@ -12,12 +12,12 @@ from msgspec import Meta
 from sidecar.errors import ConfigError, Fault
 from sidecar.monitors.compared import Compared, Judging
 from sidecar.monitors.groups import FacetOf
-from sidecar.monitors.keeping import Array, below, sealed, unsealed
 from sidecar.monitors.versions import Versions
 from sidecar.quality.bias import MEANING
 from sidecar.quality.reading import Reading
 from sidecar.records import Finding, Labelled
 from sidecar.reference.bias_files import GroupBias, parse_analysis
+from sidecar.stats.keeping import Array, below, sealed, unsealed
 
 KIND = "bias"
 

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.monitors.groups import FacetOf, Strata, column_of
-from sidecar.monitors.keeping import Array, below, packed, unpacked
 from sidecar.quality.bias import MEANING, Facet, post_training, pre_training
 from sidecar.quality.ledger import Ledger
 from sidecar.quality.ranges import Measured, Violation, breaks, measured, no_farther, violation
 from sidecar.quality.reading import Read, Reading, texts_of
 from sidecar.records import Carrier, Finding, Key, Labelled
 from sidecar.reference.bias_files import GroupBias
+from sidecar.stats.keeping import Array, below, packed, unpacked
 from sidecar.stats.moments import Counts, Flags, Floats
 from sidecar.texts import shown
 

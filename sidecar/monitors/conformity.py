@@ -57,7 +57,7 @@ def violation_event(variant: str, violation: Violation, now_s: float) -> Event:
     """A violation as a log record."""
     name = shown(violation.feature, MAX_TEXT)
     attributes: dict[str, str | int | float | bool] = {
-        "sidecar.variant": variant,
+        "feature_flag.result.variant": variant,
         "sidecar.check": violation.check,
         "sidecar.column": name,
         "sidecar.value": violation.value,

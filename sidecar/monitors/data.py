@@ -16,13 +16,13 @@ from sidecar.errors import ConfigError, Fault
 from sidecar.monitors.association import Association
 from sidecar.monitors.drift import Drift
 from sidecar.monitors.followed import Column, Followed
-from sidecar.monitors.keeping import Array, below, sealed, unsealed
 from sidecar.monitors.placing import Rows, placement
 from sidecar.monitors.windows import Windows
 from sidecar.records import Finding, Table
 from sidecar.reference.binning import bins_of
 from sidecar.reference.checks import Check, Violation, violations
 from sidecar.reference.folder import Reference
+from sidecar.stats.keeping import Array, below, sealed, unsealed
 from sidecar.stats.summary import Summary
 
 PAIRS_SHARE = 0.1

@@ -9,11 +9,11 @@ import numpy as np
 from sidecar.detectors.returning import STATE, Returning
 from sidecar.detectors.sequential import Change, Evidence, Sequential
 from sidecar.monitors.faults import Fault, fault_of
-from sidecar.monitors.keeping import Array, packed, put_back, taken, unpacked
 from sidecar.monitors.placing import Placement, Rows, placement
 from sidecar.monitors.telling import change_of
 from sidecar.records import Carrier, Subject, Table
 from sidecar.reference.binning import Bins
+from sidecar.stats.keeping import Array, packed, put_back, taken, unpacked
 from sidecar.stats.moments import Flags
 from sidecar.stats.tally import Counted
 

@@ -9,7 +9,6 @@ import numpy as np
 from sidecar.monitors.association import BETWEEN, Association
 from sidecar.monitors.conformity import MONITOR, drift_violations
 from sidecar.monitors.drift import Drift, Drifting
-from sidecar.monitors.keeping import Array, below
 from sidecar.monitors.placing import Rows
 from sidecar.monitors.telling import change_of, drifted, labels
 from sidecar.monitors.windows import Windows
@@ -17,6 +16,7 @@ from sidecar.records import Carrier, Comparison, Finding, Key, Subject, Table
 from sidecar.reference.binning import Bins
 from sidecar.reference.checks import Violation
 from sidecar.reference.constraints import Constraints
+from sidecar.stats.keeping import Array, below
 from sidecar.stats.moments import Floats
 from sidecar.stats.tally import Counted, Tally
 

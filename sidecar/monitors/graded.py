@@ -17,7 +17,6 @@ from sidecar.detectors import bounded
 from sidecar.detectors.bounded import Rising, Verdict, limit_of
 from sidecar.monitors import pieces
 from sidecar.monitors.drift import Moments
-from sidecar.monitors.keeping import Array, below, packed, put_back, taken, unpacked
 from sidecar.monitors.scored import Scored
 from sidecar.monitors.yardstick import Yardstick
 from sidecar.quality.ledger import Ledger
@@ -26,6 +25,7 @@ from sidecar.quality.relation import Decomposition, decompose
 from sidecar.quality.relation import Labelled as Coded
 from sidecar.quality.segments import Segment, segments
 from sidecar.records import Labelled
+from sidecar.stats.keeping import Array, below, packed, put_back, taken, unpacked
 from sidecar.stats.moments import Floats
 
 CONFIDENCE = 0.99

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from sidecar.monitors.keeping import Array, packed, unpacked
 from sidecar.records import Labelled, Table
 from sidecar.stats.categories import MAX_KEY
 from sidecar.stats.columns import Cells
+from sidecar.stats.keeping import Array, packed, unpacked
 from sidecar.stats.moments import Counts
 
 MAX_FEATURES = 256
@@ -36,7 +37,7 @@ def first(rows: Labelled, count: int) -> tuple[Labelled, Labelled]:
 
 def at(rows: Labelled, places: Counts) -> Labelled:
     """The rows at these places; copied, so that they do not hold the others in memory."""
-    tables = {name: _at(getattr(rows, name), places) for name in TABLES}
+    tables: dict[str, Any] = {name: _at(getattr(rows, name), places) for name in TABLES}
     return Labelled(rows.variant, rows.version, rows.times_s[places], rows.weights[places], **tables)
 
 
@@ -82,7 +83,7 @@ def _cut(texts: Mapping[int, Cells], length: int) -> dict[int, Cells]:
 
 def _restored(parts: Mapping[str, Array], prefix: str) -> Labelled:
     variant, version = unpacked(parts[f"{prefix}whose"], tuple[str, str])
-    tables = {name: _table(parts, f"{prefix}{name}") for name in TABLES}
+    tables: dict[str, Any] = {name: _table(parts, f"{prefix}{name}") for name in TABLES}
     return Labelled(variant, version, parts[f"{prefix}times_s"], parts[f"{prefix}weights"], **tables)
 
 
@@ -92,7 +93,7 @@ def _table(parts: Mapping[str, Array], name: str) -> Table:
 
 
 def _one(pieces: Sequence[Labelled]) -> Labelled:
-    tables = {name: _stacked([getattr(each, name) for each in pieces]) for name in TABLES}
+    tables: dict[str, Any] = {name: _stacked([getattr(each, name) for each in pieces]) for name in TABLES}
     return Labelled(
         pieces[0].variant,
         pieces[0].version,

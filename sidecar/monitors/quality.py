@@ -14,7 +14,6 @@ from sidecar.errors import ConfigError, Fault
 from sidecar.monitors.causes import Relation
 from sidecar.monitors.graded import Graded, Terms
 from sidecar.monitors.grades import Grade, grade_findings, relation_of
-from sidecar.monitors.keeping import below, sealed, unsealed
 from sidecar.monitors.rivals import RIVALS, Rivals
 from sidecar.monitors.settling import Settling
 from sidecar.monitors.statements import files
@@ -24,6 +23,7 @@ from sidecar.monitors.yardstick import losses_of
 from sidecar.quality.reading import Read, Reading
 from sidecar.records import Finding, Labelled, Table
 from sidecar.reference.quality_files import Limit, Operator
+from sidecar.stats.keeping import below, sealed, unsealed
 
 KIND, SETTLING = "quality", "settling"
 

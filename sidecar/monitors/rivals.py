@@ -7,9 +7,9 @@ import numpy as np
 from sidecar.detectors import bounded, paired
 from sidecar.detectors.bounded import Verdict
 from sidecar.detectors.paired import Paired
-from sidecar.monitors.keeping import Array, below, packed, put_back, taken, unpacked
 from sidecar.monitors.versions import VersionKey
 from sidecar.records import Carrier, Finding, Key
+from sidecar.stats.keeping import Array, below, packed, put_back, taken, unpacked
 from sidecar.stats.moments import Floats
 
 MAX_RIVALS = 32

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sidecar.monitors.keeping import Array, below, packed, unpacked
 from sidecar.quality.answers import Amounts, Answers
 from sidecar.quality.calibration import Calibration
 from sidecar.quality.classification import confusion, quality, scores_of
@@ -20,6 +19,7 @@ from sidecar.quality.reading import Read, Reading
 from sidecar.quality.regression import quality_of_amounts
 from sidecar.quality.totals import AmountTotals, ClassTotals
 from sidecar.records import Table
+from sidecar.stats.keeping import Array, below, packed, unpacked
 from sidecar.stats.moments import Counts, Floats
 
 

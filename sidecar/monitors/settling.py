@@ -11,8 +11,8 @@ from itertools import count
 import numpy as np
 
 from sidecar.monitors import pieces
-from sidecar.monitors.keeping import Array
 from sidecar.records import Labelled
+from sidecar.stats.keeping import Array
 
 MAX_ROWS = 100_000
 """That wait at once; beyond that the oldest count at once."""

@@ -6,7 +6,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from sidecar.monitors.keeping import Array, packed, unpacked
+from sidecar.stats.keeping import Array, packed, unpacked
 
 V = TypeVar("V")
 

@@ -6,10 +6,10 @@ from math import ceil
 
 import numpy as np
 
-from sidecar.monitors.keeping import Array
 from sidecar.ports import Detector
 from sidecar.records import Comparison
 from sidecar.reference.binning import Bins
+from sidecar.stats.keeping import Array
 from sidecar.stats.tally import Counted, Tally
 
 

@@ -93,7 +93,8 @@ def busy() -> tuple[Traffic, dict[tuple[str, str], Window]]:
     traffic.series(Labels("champion", "3", "POST", "/infer", 502, "connect_failed")).add(0.3, 0.0, 0.0002, 700, 60)
     traffic.series(Labels("challenger", "", "GET", "", 404, "")).add(0.004, 0.003, 0.0001, 0, 20)
     traffic.series(Labels("", "", "_OTHER", "", 400, "bad_request")).add(0.0, 0.0, 0.0, 0, 0)
-    traffic.enter("champion")
+    traffic.enter()
+    traffic.serve("champion")
     traffic.tunnels["websocket"] += 2
     features, predictions = window(), window()
     names = ("amount", "country", "empty")

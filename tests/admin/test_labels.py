@@ -12,8 +12,9 @@ import pytest
 from aiohttp import web
 from jsonschema import Draft202012Validator
 
+from sidecar.admin.changing import ASIDE_BYTES
 from sidecar.admin.guard import replies
-from sidecar.admin.labels import ASIDE_BYTES, MAX_BODY_BYTES, Add, Labels
+from sidecar.admin.labels import MAX_BODY_BYTES, Add, Labels
 from sidecar.admin.server import start
 from sidecar.errors import DeliveryError
 from sidecar.payload.labels import MAX_ENTRIES

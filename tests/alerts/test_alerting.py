@@ -194,7 +194,7 @@ def test_a_change_of_state_is_an_event_once() -> None:
                 "sidecar.alert.severity": "critical",
                 "sidecar.monitor": "data",
                 "sidecar.check": "sequential",
-                "sidecar.variant": "champion",
+                "feature_flag.result.variant": "champion",
                 "sidecar.version": "3",
                 "sidecar.subject": "features",
                 "sidecar.rows": 200,

@@ -44,11 +44,24 @@ class Rack:
     detectors: tuple[Part, ...] = (Part(kind="shelf", options={"path": "/x"}),)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Margin:
+    """A measure."""
+
+    quantile: float | None = None
+    margin: float = 0.01
+    margin_ratio: float = 0.1
+
+
 FAMILIES: Families = {
     "capture.sinks": {"shelf": Shelf, "bin": bin_},
     "payload.format": {"csv": Shelf, "mlflow": Shelf},
     "monitors": {"data": Rack},
     "monitors[].detectors": {"shelf": Shelf, "bin": bin_},
     "labels": {"sqlite": bin_, "shelf": Shelf},
+    "experiment.measures": {"errors": Margin, "latency": Margin},
+    "rollout.guardrails": {"errors": Margin, "latency": Margin},
+    "catalog": {"sqlite": bin_, "shelf": Shelf},
+    "fleet": {"bin": bin_, "shelf": Shelf},
     "alerts.channels": {"bin": bin_},
 }

@@ -68,7 +68,7 @@ FAULTS: list[tuple[object, list[str]]] = [
     ({"variants": {"a": {"url": "http://a", "weight": -1}}},
      ["variants.a.weight: expected a number >= 0 and <= 1000000000, got -1"]),
     ({"variants": {"a": {"url": "http://a", "version": 3}}},
-     ["variants.a.version: expected a text of at most 128 characters, got 3; quote it"]),
+     ["variants.a.version: expected a text of up to 128 visible ASCII characters without spaces, got 3; quote it"]),
     ({"variants": {"a": {"url": "http://a", "weight": float("inf")}}},
      ["variants.a.weight: expected a number >= 0 and <= 1000000000, got inf"]),
     ({"capture": {"sinks": [{**SHELF, "ratios": [float("inf")]}]}},

@@ -20,7 +20,7 @@ from sidecar.detectors.bounded import (
     bet_sizes,
     limit_of,
 )
-from sidecar.monitors.keeping import put_back, taken
+from sidecar.stats.keeping import put_back, taken
 from sidecar.stats.moments import Floats
 
 EMPTY = np.empty(0)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sidecar.detectors.bounded import STATE as RISING_STATE
 from sidecar.detectors.bounded import Rising
 from sidecar.detectors.paired import STATE, Paired
-from sidecar.monitors.keeping import put_back, taken
+from sidecar.stats.keeping import put_back, taken
 from sidecar.stats.moments import Floats
 
 EMPTY = np.empty(0)

@@ -7,7 +7,7 @@ def test_rankings_are_told_by_version_and_calls_by_what_became_of_them() -> None
     found = by_name(attribution_metrics(attributing(), {"made": 3, "failed": 1}))
 
     [(at, ndcg)] = found["sidecar.attribution.ndcg"].points
-    assert at == {"sidecar.variant": "champion", "sidecar.version": "3"}
+    assert at == {"feature_flag.result.variant": "champion", "sidecar.version": "3"}
     assert isinstance(ndcg, float)
     assert 0 < ndcg < 0.9
     assert found["sidecar.attribution.calls"].points == [

@@ -10,7 +10,7 @@ from sidecar.quality.bias import MEANING
 from sidecar.records import Metric
 from tests.instruments.rig import attributes, by_name, comparing, labelled
 
-CHAMPION = {"sidecar.variant": "champion", "sidecar.version": "3"}
+CHAMPION = {"feature_flag.result.variant": "champion", "sidecar.version": "3"}
 ODD = FacetOf(feature="a\udc80", above=0.0)
 
 
@@ -38,7 +38,7 @@ def test_metrics_are_told_by_version_and_group_under_the_names_of_clarify() -> N
 
 def test_what_is_undefined_is_left_out() -> None:
     found = told(two())
-    assert {at["sidecar.variant"] for at in attributes(found["sidecar.bias.metric"])} == {"champion"}
+    assert {at["feature_flag.result.variant"] for at in attributes(found["sidecar.bias.metric"])} == {"champion"}
     assert all(math.isfinite(float(str(value))) for _, value in found["sidecar.bias.metric"].points)
     assert found["sidecar.bias.omitted"].points == [({}, 0)]
 
@@ -64,4 +64,4 @@ def test_it_is_bounded_by_the_limit_of_series_the_latest_version_first(limit: in
 
     assert found["sidecar.bias.metric"].points == every[:limit]
     assert found["sidecar.bias.omitted"].points == [({}, len(every[limit:]))]
-    assert [at["sidecar.variant"] for at, _ in every[:1]] == ["challenger"]
+    assert [at["feature_flag.result.variant"] for at, _ in every[:1]] == ["challenger"]

@@ -9,6 +9,6 @@ def test_captures_are_told() -> None:
         "sidecar.capture.dropped": [({"sidecar.reason": "buffer_full"}, 1)],
         "sidecar.capture.held": [({}, 2048)],
         "sidecar.capture.waiting": [({}, 2)],
-        "sidecar.payload.rows": [({"sidecar.variant": "champion"}, 40)],
+        "sidecar.payload.rows": [({"feature_flag.result.variant": "champion"}, 40)],
         "sidecar.payload.failures": [({"sidecar.reason": "json"}, 3)],
     }

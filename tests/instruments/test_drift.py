@@ -13,7 +13,7 @@ from tests.instruments.rig import BROKEN, attributes, by_name, drifted
 def test_drift_is_told_by_column() -> None:
     names = ("amount", "age", "hour")
     metrics = by_name(watch_metrics(drifted(names), {}, max_series=100))
-    champion = {"sidecar.variant": "champion"}
+    champion = {"feature_flag.result.variant": "champion"}
     assert metrics["sidecar.drift.rows"].points == [(champion, 200)]
     assert metrics["sidecar.drift.columns"].points == [
         ({**champion, "sidecar.subject": "features"}, 1),
@@ -55,7 +55,7 @@ def test_a_column_that_is_no_text_is_told_as_its_escape_and_what_is_no_number_is
 def test_violations_are_counted_by_check_and_those_that_are_mended_are_zero() -> None:
     broken = {"champion": [BROKEN, BROKEN._replace(feature="age"), BROKEN._replace(check="range_check")], "b": []}
     points = by_name(watch_metrics(None, broken, max_series=100))["sidecar.violations"].points
-    told = {(at["sidecar.variant"], at["sidecar.check"]): value for at, value in points}
+    told = {(at["feature_flag.result.variant"], at["sidecar.check"]): value for at, value in points}
     assert set(told) == {(variant, check) for variant in broken for check in get_args(Check)}
     assert {key: value for key, value in told.items() if value} == {
         ("champion", "completeness_check"): 2,

@@ -46,8 +46,8 @@ def test_labels_are_counted_by_what_became_of_them_and_none_is_a_number_too() ->
 def test_outcomes_are_told_by_version_and_metric() -> None:
     found = outcomes(("champion", "3", "click", 1), ("champion", "3", "click", False), ("b\udc80", "", "\ud800", 2.5))
     metrics = by_name(label_metrics(COUNTS, 0, found, max_series=100))
-    click = {"sidecar.variant": "champion", "sidecar.version": "3", "sidecar.metric": "click"}
-    odd = {"sidecar.variant": "b\\udc80", "sidecar.metric": "\\ud800"}
+    click = {"feature_flag.result.variant": "champion", "sidecar.version": "3", "sidecar.metric": "click"}
+    odd = {"feature_flag.result.variant": "b\\udc80", "sidecar.metric": "\\ud800"}
     assert metrics["sidecar.outcome.values"].points == [(click, 2), (odd, 1)]
     assert metrics["sidecar.outcome.mean"].points == [(click, 0.5), (odd, 2.5)]
 

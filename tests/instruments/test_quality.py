@@ -12,8 +12,8 @@ from sidecar.records import Metric, Table
 from sidecar.reference.quality_files import METRICS
 from tests.instruments.rig import NOW_S, attributes, by_name, grading, labelled
 
-CHAMPION = {"sidecar.variant": "champion", "sidecar.version": "3"}
-ODD = {"sidecar.variant": "b\\udc80"}
+CHAMPION = {"feature_flag.result.variant": "champion", "sidecar.version": "3"}
+ODD = {"feature_flag.result.variant": "b\\udc80"}
 
 
 @cache
@@ -31,7 +31,7 @@ def values(metric: Metric, **at: str) -> dict[str, float]:
     return {
         str(point["sidecar.metric"]): float(str(value))
         for point, value in metric.points
-        if point["sidecar.variant"] == at.get("variant", "champion")
+        if point["feature_flag.result.variant"] == at.get("variant", "champion")
     }
 
 
@@ -119,4 +119,4 @@ def test_it_is_bounded_by_the_limit_of_series_the_latest_version_first(limit: in
     left = sum(len(every[name].points) - len(found[name].points) for name in names)
     assert found["sidecar.quality.omitted"].points == [({}, left)]
     assert attributes(found["sidecar.quality.rows"]) == [ODD, CHAMPION]
-    assert all(at["sidecar.variant"] == "b\\udc80" for at in attributes(found["sidecar.quality.score"])[:1])
+    assert all(at["feature_flag.result.variant"] == "b\\udc80" for at in attributes(found["sidecar.quality.score"])[:1])

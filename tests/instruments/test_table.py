@@ -79,8 +79,8 @@ def test_every_value_is_a_plain_number() -> None:
 
 
 def test_of_a_version_without_a_name_there_is_no_attribute() -> None:
-    assert whose("champion", "3") == {"sidecar.variant": "champion", "sidecar.version": "3"}
-    assert whose("a\udc80", "") == {"sidecar.variant": "a\\udc80"}
+    assert whose("champion", "3") == {"feature_flag.result.variant": "champion", "sidecar.version": "3"}
+    assert whose("a\udc80", "") == {"feature_flag.result.variant": "a\\udc80"}
 
 
 NAN, INFINITE = float("nan"), float("inf")

@@ -48,7 +48,7 @@ SERVED: Plain = {
     "url.scheme": "http",
     "http.route": "/infer",
     "http.response.status_code": 200,
-    "sidecar.variant": "champion",
+    "feature_flag.result.variant": "champion",
     "sidecar.version": "3",
 }
 SENT: Plain = {
@@ -57,7 +57,7 @@ SENT: Plain = {
     "server.port": 8081,
     "http.route": "/infer",
     "http.response.status_code": 200,
-    "sidecar.variant": "champion",
+    "feature_flag.result.variant": "champion",
     "sidecar.version": "3",
 }
 
@@ -94,8 +94,12 @@ def with_(given: Plain, status: int, error: str = "") -> Plain:
         ),
         (
             OK._replace(variant="challenger"),
-            {**SERVED, "sidecar.variant": "challenger"},
-            {**without(SENT, "server.port"), "sidecar.variant": "challenger", "server.address": "/run/model.sock"},
+            {**SERVED, "feature_flag.result.variant": "challenger"},
+            {
+                **without(SENT, "server.port"),
+                "feature_flag.result.variant": "challenger",
+                "server.address": "/run/model.sock",
+            },
         ),
     ],
 )
@@ -135,13 +139,15 @@ def test_label_sets_that_are_exported_alike_are_one_point() -> None:
 
 def test_gauges_and_counters_of_the_traffic() -> None:
     traffic = traffic_of((OK, 0.1))
-    traffic.enter("champion")
-    traffic.enter("champion")
+    traffic.enter()
+    traffic.serve("champion")
+    traffic.enter()
+    traffic.serve("champion")
     traffic.tunnels["websocket"] += 3
     traffic.folded = 7
     metrics = told(traffic)
     active = metrics["http.server.active_requests"]
-    assert active.points == [({"url.scheme": "http", "sidecar.variant": "champion"}, 2)]
+    assert active.points == [({"url.scheme": "http", "feature_flag.result.variant": "champion"}, 2)]
     assert metrics["sidecar.tunnels"].points == [({"network.protocol.name": "websocket"}, 3)]
     assert metrics["sidecar.series.folded"].points == [({}, 7)]
 

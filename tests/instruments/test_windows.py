@@ -32,7 +32,7 @@ def test_a_window_is_told_feature_by_feature() -> None:
         ("max", "amount"): 6.0,
         ("distinct", "country"): 2,
     }
-    assert by_name(metrics)["sidecar.feature.rows"].points == [({"sidecar.variant": "champion"}, 4)]
+    assert by_name(metrics)["sidecar.feature.rows"].points == [({"feature_flag.result.variant": "champion"}, 4)]
     quantiles = by_name(metrics)["sidecar.feature.quantile"]
     assert [at["sidecar.quantile"] for at in attributes(quantiles)] == [f"{share:g}" for share in SHOWN_QUANTILES]
     assert [value for _, value in quantiles.points] == [1.0, 2.0, 6.0]
@@ -41,7 +41,7 @@ def test_a_window_is_told_feature_by_feature() -> None:
 def test_predictions_have_metrics_of_their_own() -> None:
     metrics = by_name(window_metrics({("champion", "predictions"): summary_of()}, max_series=100))
     mean = metrics["sidecar.prediction.mean"]
-    assert mean.points == [({"sidecar.variant": "champion", "sidecar.prediction.name": "amount"}, 3.0)]
+    assert mean.points == [({"feature_flag.result.variant": "champion", "sidecar.prediction.name": "amount"}, 3.0)]
     assert not any(name.startswith("sidecar.feature") for name in metrics)
 
 

@@ -134,7 +134,7 @@ def test_a_violation_is_told_as_an_event() -> None:
     assert (event.name, event.time_s, event.severity) == ("sidecar.violation", 5.0, "warning")
     assert event.body == "champion: a\\ud800 breaks completeness_check: half"
     assert event.attributes == {
-        "sidecar.variant": "champion",
+        "feature_flag.result.variant": "champion",
         "sidecar.check": "completeness_check",
         "sidecar.column": "a\\ud800",
         "sidecar.value": 0.5,

@@ -12,12 +12,12 @@ from sidecar.config.schema import Part
 from sidecar.errors import ConfigError
 from sidecar.monitors.data import Data, Following, WindowSize
 from sidecar.monitors.followed import Followed
-from sidecar.monitors.keeping import MAX_BYTES, Array
 from sidecar.records import Finding, Table
 from sidecar.reference.constraints import Constraints, suggested
 from sidecar.reference.files import parse_constraints
 from sidecar.reference.folder import Reference, read_folder, write_folder
 from sidecar.reference.profile import Categories, Profile, Profiles
+from sidecar.stats.keeping import MAX_BYTES, Array
 from sidecar.stats.summary import Summary
 from sidecar.stats.window import Window
 from tests.monitors.rig import NAN, nothing, of, reference_of

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from sidecar.monitors.drift import LEVELS, SLOTS, Drift, Moments
-from sidecar.monitors.keeping import Array
 from sidecar.records import Carrier, Table
 from sidecar.reference.binning import BINS, Bins, bins_of
 from sidecar.reference.profile import Profiles
+from sidecar.stats.keeping import Array
 from tests.monitors.rig import NAN, nothing, of, reference_of
 
 TEXTS = ("at", "de", "ch", None)

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from msgspec import ValidationError
 
 from sidecar.errors import ConfigError
-from sidecar.monitors.keeping import Array, sealed, unsealed
 from sidecar.monitors.quality import Grading, Quality
 from sidecar.monitors.training import Bound
 from sidecar.monitors.versions import MAX_VERSIONS
 from sidecar.quality.reading import Reading, Task
 from sidecar.records import Labelled, Table
 from sidecar.reference.quality_files import Limit, Meta, write_quality_constraints, write_quality_statistics
+from sidecar.stats.keeping import Array, sealed, unsealed
 from tests.monitors.labelled import VERSION, answers, cut, labelled, rows
 from tests.monitors.rig import NAN, nothing, of
 

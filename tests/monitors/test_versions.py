@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.monitors.keeping import Array, below
 from sidecar.monitors.versions import KEYS, MAX_VERSIONS, VersionKey, Versions
+from sidecar.stats.keeping import Array, below
 
 
 class Rows:

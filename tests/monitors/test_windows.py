@@ -4,11 +4,11 @@ import pytest
 from sidecar.detectors.divergence import PopulationStability
 from sidecar.detectors.kolmogorov_smirnov import KolmogorovSmirnov
 from sidecar.detectors.mean_shift import MeanShift
-from sidecar.monitors.keeping import Array
 from sidecar.monitors.windows import Windows
 from sidecar.ports import Detector
 from sidecar.reference.binning import bins_of
 from sidecar.reference.profile import Profiles
+from sidecar.stats.keeping import Array
 from sidecar.stats.tally import Counted
 from tests.detectors.rig import bins_from
 from tests.monitors.rig import NAN

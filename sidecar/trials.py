@@ -1,0 +1,223 @@
+"""Variants on trial: every second the experiments are looked at, and the rollout is told what they say."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from sidecar.config.schema import Config
+from sidecar.experiments.standing import Standing
+from sidecar.monitors.shadowed import Shadowed
+from sidecar.monitors.weighing import Weighing
+from sidecar.pipeline import Pipeline
+from sidecar.records import Carrier, Finding, Key
+from sidecar.routing.availability import State
+from sidecar.routing.rollout import Word
+from sidecar.stats.served import Served
+from sidecar.stats.traffic import Traffic
+from sidecar.steering import Judged, Steering
+from sidecar.tasks import Tasks
+from sidecar.truth import Truth
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+"""Between two looks."""
+
+TOLD_S = 3600.0
+"""For which a rollback is told: it is over when it happens, but somebody is to know."""
+
+EXPERIMENT, ROLLOUT = "experiment", "rollout"
+"""What variants are weighed for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What the request path counts, how the upstreams are, and what time it is: Unix time."""
+
+    served: Served
+    traffic: Traffic
+    states: Callable[[], Mapping[str, tuple[State, float]]]
+    wall_s: Callable[[], float]
+
+
+class Trials:
+    """Looks at experiments.
+
+    Args:
+        pipeline: Hands over exchanges; what is judged is judged between its batches.
+        steering: Knows who serves whom.
+        sources: Of the request path.
+        truth: Joins labels, if anybody wants them.
+        make: Makes what variants are weighed by, for the configuration and the course in force.
+        read: What was saved last under a name.
+
+    Attributes:
+        weighing: What variants are weighed by; None where there is neither an experiment nor a rollout.
+        standings: Of each experiment, as it was last looked at.
+        shadowed: Compares a shadow's answers; None before there is one.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        steering: Steering,
+        sources: Sources,
+        *,
+        truth: Truth | None,
+        make: Callable[[Config, float], Weighing | None],
+        read: Callable[[str], Awaitable[bytes | None]],
+    ) -> None:
+        self.weighing: Weighing | None = None
+        self.standings: Mapping[str, Standing] = {}
+        self.shadowed: Shadowed | None = None
+        self.steering = steering
+        self._pipeline = pipeline
+        self._sources = sources
+        self._truth = truth
+        self._make = make
+        self._read = read
+        self._subject: object = None
+        self._wall_s = sources.wall_s
+        # Of the rollout's challenger, when its step began.
+        self._step: tuple[float, int] = (0.0, 0)
+        self._tasks = Tasks()
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._tasks.start(self._every())
+
+    async def _follow(self) -> None:
+        """Weigh what there is to be weighed now: another experiment, another version, a rollout begun anew."""
+        config, course = self.steering.effective, self.steering.course
+        if config.shadow is not None:
+            self._compare(config.shadow.variant, config.shadow.ratio)
+        versions = [(name, variant.version) for name, variant in config.variants.items()]
+        subject = (config.experiment, config.rollout, config.model, versions, course.begun_s)
+        if subject == self._subject:
+            return
+        weighing = self._make(config, course.begun_s)
+        for name, experiment in weighing.experiments.items() if weighing is not None else ():
+            if (saved := await self._read(name)) is not None:
+                await asyncio.to_thread(experiment.restore, saved)
+        self._subject = subject
+        self._replace(weighing)
+
+    def _compare(self, variant: str, ratio: float) -> None:
+        if self.shadowed is None:
+            self.shadowed = Shadowed(variant, ratio=ratio)
+            self._pipeline.keeps = [*self._pipeline.keeps, self.shadowed.offer]
+        self.shadowed.follow(variant, ratio)
+
+    def _replace(self, weighing: Weighing | None) -> None:
+        keeps = [keep for keep in self._pipeline.keeps if self.weighing is None or keep != self.weighing.offer]
+        self._pipeline.keeps = keeps if weighing is None else [*keeps, weighing.offer]
+        self.weighing, self.standings = weighing, {}
+        if self._truth is not None:
+            self._truth.weigh = None if weighing is None else weighing.join
+
+    async def look(self) -> None:
+        """See how all stands, and have the rollout go on, stay, or go back."""
+        await self._follow()
+        if self.shadowed is not None:
+            await self._pipeline.between(self.shadowed.settle)
+        outcomes, weighing = self._sources.served.take(), self.weighing
+        if weighing is None:
+            return
+        in_flight, now_s = dict(self._sources.traffic.active_by_variant), self._wall_s()
+        shares = {name: variant.weight for name, variant in self.steering.routes.variants.items()}
+
+        def work() -> dict[str, Standing]:
+            weighing.begin(shares, now_s)
+            weighing.take(outcomes)
+            return weighing.look(in_flight, now_s)
+
+        self.standings = await self._pipeline.between(work)
+        if self.steering.plan is not None:
+            await self.steering.look(self._judged(self.standings.get(ROLLOUT)))
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What somebody should know of."""
+        return [*self._rolled_back(), *self._doubts()]
+
+    async def state(self) -> dict[str, bytes]:
+        """What is to be known after a restart, by name."""
+        weighing = self.weighing
+        if weighing is None:
+            return {}
+        return await self._pipeline.between(
+            lambda: {name: experiment.state() for name, experiment in weighing.experiments.items()}
+        )
+
+    async def close(self) -> None:
+        """Look no more."""
+        await self._tasks.close()
+        with self._pipeline.surviving:
+            await self.look()
+
+    async def _every(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            with self._pipeline.surviving:
+                await self.look()
+
+    def _judged(self, standing: Standing | None) -> Judged:
+        plan, progress = self.steering.plan, self.steering.course.progress
+        assert plan is not None
+        rows = standing.rows.get(plan.challenger, 0) if standing is not None else 0
+        if self._step[0] != progress.since_s:
+            self._step = (progress.since_s, rows)
+        _, available = self._sources.states().get(plan.challenger, ("taking", 1.0))
+        words: dict[str, Word] = {"anything": "missing"}
+        if standing is not None:
+            words = {each.measure: each.word for each in standing.guards}
+        return Judged(rows - self._step[1], words, available >= 1.0)
+
+    def _rolled_back(self) -> list[Finding]:
+        plan, course = self.steering.plan, self.steering.course
+        progress = course.progress
+        if plan is None or progress.phase != "rolled_back" or self._wall_s() - progress.changed_s > TOLD_S:
+            return []
+        standing = self.standings.get(ROLLOUT)
+        breached = [each for each in standing.guards if each.word == "breach"] if standing is not None else []
+        carriers = [_carrier(each.measure, 1 / len(breached), each.sentence) for each in breached]
+        sentence = f"{plan.challenger} was rolled back, {plan.champion} serves: {progress.reason}"
+        made = tuple(carriers) or (_carrier(progress.by, 1.0, progress.reason),)
+        rows = standing.rows if standing is not None else {}
+        key = Key(ROLLOUT, "rollback", plan.challenger, "traffic")
+        return [
+            Finding(key, progress.version, made, rows.get(plan.challenger, 0), rows.get(plan.champion, 0), sentence)
+        ]
+
+    def _doubts(self) -> list[Finding]:
+        """What an experiment finds out: a challenger that is worse, or that it cannot be trusted itself."""
+        standing = self.standings.get(EXPERIMENT)
+        if standing is None:
+            return []
+        variants = self.steering.routes.variants
+        found = [
+            Finding(
+                Key(EXPERIMENT, "mismatch", standing.variants[0], "traffic"),
+                "",
+                (_carrier("users", 1.0, caution),),
+                sum(standing.rows.values()),
+                0,
+                caution,
+            )
+            for caution in standing.cautions[:1]
+        ]
+        for verdict in standing.verdicts:
+            if verdict.word == "worse" and verdict.challenger in variants:
+                both = verdict.compared
+                carrier = Carrier(verdict.measure, 1.0, both.estimate, verdict.margin, verdict.sentence)
+                key = Key(EXPERIMENT, verdict.measure, verdict.challenger, "traffic")
+                version = variants[verdict.challenger].version
+                found.append(
+                    Finding(key, version, (carrier,), both.challenger_rows, both.champion_rows, verdict.sentence)
+                )
+        return found
+
+
+def _carrier(name: str, share: float, sentence: str) -> Carrier:
+    return Carrier(name, share, statistic=1.0, threshold=0.0, sentence=sentence)

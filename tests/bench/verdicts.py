@@ -1,0 +1,460 @@
+"""Verdicts by simulation: `python -m tests.bench.verdicts [wrong] [other] [users] [quantiles] [rows]`; minutes each.
+
+Thousands of experiments run side by side, row by row; each is looked at after every ten rows from 200 of each variant
+on, by the arithmetic of `pairs` itself, over the same sums by bucket that `Totals` keeps (tests/experiments/
+test_pairs.py holds the two against each other).
+
+wrong: How often an interval ever misses, where variants are alike or differ by exactly the margin.
+other: The same where they have one mean and different shapes, which no promise covers.
+users: The same for rows of users whose rows depend on each other; beside it, what the rows' own variance would do.
+quantiles: The same for the ratio of quantiles: of uniform rows, which stand for all continuous ones.
+rows: Rows to a right verdict, over those of the fixed-horizon z-test that knows effect and variances (power 0.8).
+"""
+
+import argparse
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from statistics import NormalDist
+
+import numpy as np
+from numpy.random import Generator, default_rng
+
+from sidecar.experiments.pairs import Arm, Pair, reach
+from sidecar.experiments.quantiles import losses
+from sidecar.experiments.totals import BUCKETS
+from sidecar.stats.moments import Counts, Flags, Floats
+from tests.bench.table import Verdict, print_table, print_verdicts
+
+BUDGETS = (0.05, 0.01)
+MIN_ROWS = 200
+EVERY = 10
+CHUNK = 200
+EXPERIMENTS = 2000
+RIGHT = 300
+"""Experiments for a median."""
+
+Draw = Callable[[Generator, Flags], Floats]
+"""Values of rows, given which of them are the challenger's."""
+
+
+@dataclass(slots=True)
+class Running:
+    """The totals of many experiments at once: what `compared` would make of each, row by row, without its buckets.
+
+    Attributes:
+        counts: By challenger or not, experiment and bucket, flat, as the next.
+        sums: Around 0.
+        rows: Shape (2, experiments), as all that follow.
+        total: Of the values.
+        squares: Of the buckets' sums, added up over buckets.
+        products: Of sums and counts, likewise.
+        sizes: Of the squared counts, likewise.
+    """
+
+    experiments: int
+    most: float = math.nan
+    counts: Floats = field(init=False)
+    sums: Floats = field(init=False)
+    rows: Floats = field(init=False)
+    total: Floats = field(init=False)
+    squares: Floats = field(init=False)
+    products: Floats = field(init=False)
+    sizes: Floats = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.counts, self.sums = np.zeros((2, 2 * self.experiments * BUCKETS))
+        self.rows, self.total, self.squares, self.products, self.sizes = np.zeros((5, 2, self.experiments))
+
+    def take(self, arms: Flags, buckets: Counts, values: Floats) -> None:
+        """One row of each experiment."""
+        of = arms * self.experiments + np.arange(self.experiments)
+        place = of * BUCKETS + buckets
+        count, total = self.counts[place], self.sums[place]
+        self.rows.reshape(-1)[of] += 1
+        self.total.reshape(-1)[of] += values
+        self.squares.reshape(-1)[of] += values * (2 * total + values)
+        self.products.reshape(-1)[of] += total + values * (count + 1)
+        self.sizes.reshape(-1)[of] += 2 * count + 1
+        self.counts[place] = count + 1
+        self.sums[place] = total + values
+
+    def pair(self) -> Pair:
+        n = self.rows
+        means = self.total / n
+        pulls = (self.squares - 2 * means * self.products + means**2 * self.sizes) / n**2
+        buckets = n**2 / self.sizes
+        variances = np.maximum(pulls, 0) * buckets / (buckets - 1)
+        champion, challenger = (
+            Arm(
+                centre=np.zeros(self.experiments),
+                excess=means[i],
+                variance=variances[i],
+                spread=1 / n[i],
+                row=1 / n[i],
+                rows=n[i],
+                buckets=buckets[i],
+            )
+            for i in (0, 1)
+        )
+        return Pair(champion=champion, challenger=challenger, weight=n[0] * n[1] / n.sum(axis=0), most=self.most)
+
+
+def bernoulli(p: float, other: float | None = None) -> Draw:
+    """Shares p, and of the challenger `other`."""
+    worse = p if other is None else other
+    return lambda rng, arms: (rng.random(arms.shape) < np.where(arms, worse, p)).astype(np.float64)
+
+
+def lognormal(sigma: float, shift: float = 0.0, factor: float = 1.0) -> Draw:
+    return lambda rng, arms: np.exp(sigma * rng.standard_normal(arms.shape)) * np.where(arms, factor, 1) + shift * arms
+
+
+def student(shift: float = 0.0) -> Draw:
+    return lambda rng, arms: rng.standard_t(3, arms.shape) + shift * arms
+
+
+def pareto(factor: float = 1.0) -> Draw:
+    return lambda rng, arms: rng.random(arms.shape) ** (-1 / 2.2) * np.where(arms, factor, 1)
+
+
+def amounts(share: float = 0.02, other: float | None = None) -> Draw:
+    """Zero, but for a share of lognormal ones."""
+    worse = share if other is None else other
+    some = lognormal(1.0)
+    return lambda rng, arms: np.where(rng.random(arms.shape) < np.where(arms, worse, share), some(rng, arms), 0.0)
+
+
+def mixed(champion: Draw, challenger: Draw) -> Draw:
+    return lambda rng, arms: np.where(arms, challenger(rng, arms), champion(rng, arms))
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Variants of which the truth is known: the challenger's mean is `factor` times the champion's plus `margin`."""
+
+    name: str
+    draw: Draw
+    margin: float = 0.0
+    factor: float = 1.0
+    most: float = math.nan
+
+
+ALIKE = (
+    Case("share 0.5", bernoulli(0.5), most=1),
+    Case("share 0.1", bernoulli(0.1), most=1),
+    Case("share 0.01", bernoulli(0.01), most=1),
+    Case("share 0.002", bernoulli(0.002), most=1),
+    Case("lognormal 0.5", lognormal(0.5)),
+    Case("lognormal 1", lognormal(1.0)),
+    Case("lognormal 1.5", lognormal(1.5)),
+    Case("t, 3 degrees", student()),
+    Case("Pareto 2.2", pareto()),
+    Case("98 % zeros, lognormal", amounts()),
+    Case("share 0.01, margin 0.01", bernoulli(0.01, 0.02), margin=0.01, most=1),
+    Case("share 0.1, margin -0.02", bernoulli(0.1, 0.08), margin=-0.02, most=1),
+    Case("lognormal 1, ratio 1.25", lognormal(1.0, factor=1.25), factor=1.25),
+    Case("zeros, ratio 0.8", amounts(0.02, 0.016), factor=0.8),
+)
+
+SAME = math.exp((1.5**2 - 0.5**2) / 2)
+"""Mean of a lognormal of sigma 1.5 over that of 0.5."""
+
+UNLIKE = (
+    Case("challenger's tail heavier", mixed(lognormal(0.5, factor=1), lognormal(1.5)), factor=SAME),
+    Case("champion's tail heavier", mixed(lognormal(1.5), lognormal(0.5)), factor=1 / SAME),
+    Case("amounts 10 x as rare and large", mixed(amounts(0.2), lambda rng, arms: 10 * amounts(0.02)(rng, arms))),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Users:
+    """Users who come again: their rows share what is theirs.
+
+    Args:
+        arms: Who gets the challenger, shape (experiments, users), as the next two.
+        buckets: Of their hashes.
+        effects: Their own means.
+        often: Probabilities with which the next row is each one's, shape (users,).
+        share: Rows are 0 or 1.
+    """
+
+    arms: Flags
+    buckets: Counts
+    effects: Floats
+    often: Floats
+    share: bool
+
+    def rows(self, rng: Generator, rows: int) -> tuple[Flags, Counts, Floats]:
+        """Arms, buckets and values, shape (rows, experiments)."""
+        shape = (rows, len(self.arms))
+        who = np.searchsorted(self.often.cumsum(), rng.random(shape)).clip(0, len(self.often) - 1)
+        of = np.arange(len(self.arms))
+        effects = self.effects[of, who]
+        values = rng.random(shape) < effects if self.share else effects + rng.standard_normal(shape)
+        return self.arms[of, who], self.buckets[of, who], values.astype(np.float64)
+
+
+def users(rng: Generator, *, share: float, errors: bool, experiments: int, number: int = 2000) -> Users:
+    """Of 1 to 200 requests each in the long run; users differ as much as their rows, or have errors of their own."""
+    often = 1 / (rng.permutation(number) + 10.0)
+    shape = (experiments, number)
+    effects = rng.beta(0.2, 3.8, shape) if errors else rng.standard_normal(shape)
+    return Users(
+        arms=rng.random(shape) < share,
+        buckets=rng.integers(BUCKETS, size=shape),
+        effects=effects,
+        often=often / often.sum(),
+        share=errors,
+    )
+
+
+Source = Callable[[Generator, int], tuple[Flags, Counts, Floats]]
+
+
+def strangers(case: Case, share: float, experiments: int) -> Source:
+    """Rows that are all of different users."""
+
+    def rows(rng: Generator, number: int) -> tuple[Flags, Counts, Floats]:
+        arms = rng.random((number, experiments)) < share
+        return arms, rng.integers(BUCKETS, size=arms.shape), case.draw(rng, arms)
+
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What one look at all experiments finds, or the first row at which it was found; shape (budgets, experiments)."""
+
+    low: Flags
+    high: Flags
+
+
+def look(running: Running, case: Case, budgets: Sequence[float]) -> Looked:
+    """Whose interval is wholly below the truth, or above it."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pair = running.pair()
+        enough = (running.rows >= MIN_ROWS).all(axis=0)
+        beyond = pair.difference(case.factor) - case.margin
+        radius = np.array([pair.radius(case.factor, wrong) for wrong in budgets])
+        return Looked(enough & (beyond < -radius), enough & (beyond > radius))
+
+
+def misses(source: Source, case: Case, rows: int, experiments: int, seed: int) -> tuple[Floats, Floats]:
+    """Share of the experiments whose interval was ever below, and ever above the truth, by budget."""
+    rng, running = default_rng(seed), Running(experiments, case.most)
+    low, high = np.zeros((2, len(BUDGETS), experiments), dtype=bool)
+    for start in range(0, rows, CHUNK):
+        for index, row in enumerate(zip(*source(rng, CHUNK), strict=True)):
+            running.take(*row)
+            if (start + index + 1) % EVERY == 0 and start >= 2 * MIN_ROWS - CHUNK:
+                seen = look(running, case, BUDGETS)
+                low, high = low | seen.low, high | seen.high
+    below, above = low.mean(axis=1), high.mean(axis=1)
+    return np.asarray(below), np.asarray(above)
+
+
+def rows_to(case: Case, share: float, limit: int, seed: int) -> Floats:
+    """Median rows until the interval is above 0, by budget; inf where it is not within `limit` rows."""
+    rng, running, source = default_rng(seed), Running(RIGHT, case.most), strangers(case, share, RIGHT)
+    first = np.full((len(BUDGETS), RIGHT), math.inf)
+    step = max(EVERY, limit // 1000)
+    truth = Case(case.name, case.draw)
+    for start in range(0, limit, CHUNK):
+        for index, row in enumerate(zip(*source(rng, CHUNK), strict=True)):
+            running.take(*row)
+            if (start + index + 1) % step == 0:
+                seen = look(running, truth, BUDGETS)
+                first = np.where(seen.high, np.minimum(first, start + index + 1), first)
+        if (np.isfinite(first).mean(axis=1) > 0.6).all():
+            break
+    return np.asarray(np.median(first, axis=1))
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A family of challengers, worse by delta: their draw, and the variances of champion and challenger."""
+
+    name: str
+    draw: Callable[[float], Draw]
+    variances: Callable[[float], tuple[float, float]]
+    most: float = math.nan
+
+    def fixed_rows(self, delta: float, share: float, wrong: float) -> float:
+        """Of the z-test that knows them, with power 0.8."""
+        x, y = self.variances(delta)
+        z = NormalDist().inv_cdf(1 - wrong / 2) + NormalDist().inv_cdf(0.8)
+        return (x / (1 - share) + y / share) * (z / delta) ** 2
+
+    def delta(self, rows: float, share: float, wrong: float) -> float:
+        """For which that test needs so many rows."""
+        low, high = 1e-6, 0.5 if self.most == 1 else 100.0
+        while high > low * 1.00001:
+            middle = math.sqrt(low * high)
+            low, high = (middle, high) if self.fixed_rows(middle, share, wrong) > rows else (low, middle)
+        return high
+
+
+def _shares(p: float) -> Effect:
+    return Effect(
+        f"share {p}",
+        lambda delta: bernoulli(p, p + delta),
+        lambda delta: (p * (1 - p), (p + delta) * (1 - p - delta)),
+        1.0,
+    )
+
+
+def _shifted(name: str, draw: Callable[[float], Draw], variance: float) -> Effect:
+    return Effect(name, draw, lambda _: (variance, variance))
+
+
+def _amounts(delta: float) -> tuple[float, float]:
+    mean, square = math.exp(0.5), math.exp(2)
+    first, second = (p * square - (p * mean) ** 2 for p in (0.02, 0.02 + delta / mean))
+    return first, second
+
+
+EFFECTS = (
+    _shares(0.5),
+    _shares(0.1),
+    _shares(0.01),
+    _shifted("lognormal 1", lambda delta: lognormal(1.0, shift=delta), (math.e - 1) * math.e),
+    _shifted("t, 3 degrees", student, 3.0),
+    Effect("98 % zeros, lognormal", lambda delta: amounts(0.02, 0.02 + delta / math.exp(0.5)), _amounts),
+)
+
+SPLITS = ((0.5, 40_000), (0.1, 40_000), (0.01, 60_000))
+"""Shares of the challenger, and rows of both."""
+
+
+def wrong(cases: Sequence[Case], title: str) -> list[Verdict]:
+    """The table, and the worst of each budget as a target."""
+    table, worst = [], np.zeros(len(BUDGETS))
+    for case in cases:
+        line = [case.name]
+        for share, rows in SPLITS:
+            low, high = misses(strangers(case, share, EXPERIMENTS), case, rows, EXPERIMENTS, seed=11)
+            worst = np.maximum(worst, low + high)
+            line += [f"{100 * a:.2f} + {100 * b:.2f}" for a, b in zip(low, high, strict=True)]
+        print(*line, sep=" | ", flush=True)
+        table.append(line)
+    heads = [f"{100 - 100 * share:g}/{100 * share:g}, {100 * each:g} %" for share, _ in SPLITS for each in BUDGETS]
+    print_table(f"{title} (% below the truth + % above it)", ["rows", *heads], table)
+    pairs = zip(worst, BUDGETS, strict=True)
+    return [Verdict(f"{title}, budget {b:g}", f"{a:.4f}", f"≤ {b:g}", bool(a <= b)) for a, b in pairs]
+
+
+def dependent() -> list[Verdict]:
+    """Users of many rows: their variance, and that of the rows."""
+    table, worst = [], np.zeros(len(BUDGETS))
+    for name, errors in (("normal users, normal rows", False), ("errors of users' own", True)):
+        for share in (0.5, 0.1):
+            case = Case(name, bernoulli(0.5), most=1 if errors else math.nan)
+            many = users(default_rng(5), share=share, errors=errors, experiments=EXPERIMENTS)
+            told = misses(many.rows, case, 30_000, EXPERIMENTS, seed=6)
+            apart = misses(_apart(many), case, 30_000, EXPERIMENTS, seed=6)
+            worst = np.maximum(worst, told[0] + told[1])
+            figures = [f"{100 * each:.2f}" for each in (*(told[0] + told[1]), *(apart[0] + apart[1]))]
+            table.append([name, f"{100 * share:g}", *figures])
+            print(*table[-1], sep=" | ", flush=True)
+    heads = [*(f"users, {100 * each:g} %" for each in BUDGETS), *(f"rows, {100 * each:g} %" for each in BUDGETS)]
+    print_table("wrong where users have up to 200 rows (%)", ["rows", "split", *heads], table)
+    pairs = zip(worst, BUDGETS, strict=True)
+    return [Verdict(f"users, budget {b:g}", f"{a:.4f}", f"≤ {b:g}", bool(a <= b)) for a, b in pairs]
+
+
+def _apart(many: Users) -> Source:
+    """The same rows, every one in a bucket by chance, as if each were of a user of its own."""
+
+    def rows(rng: Generator, number: int) -> tuple[Flags, Counts, Floats]:
+        arms, buckets, values = many.rows(rng, number)
+        return arms, rng.integers(BUCKETS, size=buckets.shape), values
+
+    return rows
+
+
+def quantiles() -> list[Verdict]:
+    """The true ratio excluded, of alike variants."""
+    table, worst = [], np.zeros(len(BUDGETS))
+    for share in (0.5, 0.9, 0.99):
+        line = [f"{share:g}"]
+        for split, rows in SPLITS:
+            told = _excluded(share, split, rows)
+            worst = np.maximum(worst, told)
+            line += [f"{100 * each:.2f}" for each in told]
+        print(*line, sep=" | ", flush=True)
+        table.append(line)
+    heads = [f"{100 - 100 * split:g}/{100 * split:g}, {100 * each:g} %" for split, _ in SPLITS for each in BUDGETS]
+    print_table("wrong ratios of quantiles (%)", ["quantile", *heads], table)
+    pairs = zip(worst, BUDGETS, strict=True)
+    return [Verdict(f"quantiles, budget {b:g}", f"{a:.4f}", f"≤ {b:g}", bool(a <= b)) for a, b in pairs]
+
+
+def _excluded(share: float, split: float, rows: int) -> Floats:
+    """Share of experiments in which no place of the quantile, the same for both, ever loses too little; by budget."""
+    rng, one = default_rng(3), np.arange(EXPERIMENTS)
+    odds = math.log(share / (1 - share)) + np.linspace(-1.5, 1.5, 61)
+    bounds = 1 / (1 + np.exp(-odds))
+    counts, out = np.zeros((2, EXPERIMENTS, 62)), np.zeros((len(BUDGETS), EXPERIMENTS), dtype=bool)
+    for start in range(0, rows, CHUNK):
+        arms = (rng.random((CHUNK, EXPERIMENTS)) < split).astype(np.int64)
+        cells = np.searchsorted(bounds, rng.random((CHUNK, EXPERIMENTS)))
+        for index in range(CHUNK):
+            counts[arms[index], one, cells[index]] += 1
+            if (start + index + 1) % (5 * EVERY) == 0:
+                n = counts.sum(axis=2)
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    best = losses(counts, share).sum(axis=0).min(axis=1)
+                    weight = n[0] * n[1] / n.sum(axis=0)
+                    found = [2 * best > reach(weight, wrong) for wrong in BUDGETS]
+                out |= np.array(found) & (n >= MIN_ROWS).all(axis=0)
+    return np.asarray(out.mean(axis=1))
+
+
+def needed() -> list[Verdict]:
+    """Rows to a right verdict."""
+    table, told = [], []
+    for effect in EFFECTS:
+        for share in (0.5, 0.1, 0.01):
+            line = [effect.name, f"{100 * share:g}"]
+            for rows in (2_000, 10_000, 50_000):
+                figures = _ratios(effect, share, rows)
+                if rows * share >= MIN_ROWS:
+                    told += figures
+                line += [f"{figure:.2f}" for figure in figures]
+            print(*line, sep=" | ", flush=True)
+            table.append(line)
+    heads = [f"{rows:,}, {100 * each:g} %" for rows in (2_000, 10_000, 50_000) for each in BUDGETS]
+    print_table("median rows to a right verdict over those of the fixed test", ["rows", "split", *heads], table)
+    return [Verdict("rows to a right verdict, at worst", f"{max(told):.2f} x", "≤ 1.5 x", max(told) <= 1.5)]
+
+
+def _ratios(effect: Effect, share: float, rows: int) -> list[float]:
+    """By budget; NaN where the smaller variant would have to be judged on less than half of MIN_ROWS."""
+    out = []
+    for index, each in enumerate(BUDGETS):
+        if rows * share < MIN_ROWS / 2:
+            out.append(math.nan)
+            continue
+        delta = effect.delta(rows, share, each)
+        case = Case(effect.name, effect.draw(delta), most=effect.most)
+        out.append(float(rows_to(case, share, 3 * rows, seed=7)[index]) / rows)
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = {
+        "wrong": lambda: wrong(ALIKE, "wrong"),
+        "other": lambda: wrong(UNLIKE, "wrong where shapes differ"),
+        "users": dependent,
+        "quantiles": quantiles,
+        "rows": needed,
+    }
+    parser.add_argument("parts", nargs="*", choices=[*parts, []], default=[])
+    told = [verdict for part in parser.parse_args().parts or parts for verdict in parts[part]()]
+    print_verdicts(told)
+
+
+if __name__ == "__main__":
+    main()
