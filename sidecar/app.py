@@ -221,7 +221,9 @@ class App:
             exporting=exporting,
         )
         monitor.upstreams = self._upstreams
-        monitor.places = monitoring.places(config.tls, serving.variants_of(config.upstream, config.variants))
+        # Not those of the beginning: there may be others since.
+        variants = serving.variants_of(self._config.upstream, self._config.variants)
+        monitor.places = monitoring.places(config.tls, variants)
         await monitor.watching.alerting.start()
         await monitor.watching.start(self._reference, config.reference.learn_rows, config.reference.learn_s)
         monitor.start()
@@ -342,6 +344,10 @@ class App:
             sinks=lambda: pipeline.parts.deliveries,
             exporters=monitor.exporting.outlets,
             config=lambda: ConfigView(self._revision, self._loaded_s, self._refusal),
+            steering=self._steering,
+            upstreams=self._upstreams,
+            trials=monitor.watching.trials,
+            cataloguing=monitor.watching.cataloguing,
         )
 
     def _parts(self, config: Config, deliveries: Sequence["Delivery"]) -> "Parts":

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from math import nan
 from typing import TypeVar
 
 from sidecar.entries import Version
@@ -96,7 +97,7 @@ class Cataloguing:
             Finding(
                 Key("catalogue", "rejected", variant, "traffic"),
                 self._steering.routes.variants[variant].version,
-                (Carrier("approval", 1.0, statistic=1.0, threshold=0.0, sentence=why),),
+                (Carrier("approval", 1.0, statistic=nan, threshold=nan, sentence=why),),
                 0,
                 0,
                 f"{variant} serves a version that was rejected: {why}",

@@ -68,7 +68,7 @@ def start_run(group: str, *, name: str = "", catalog: str | None = None) -> "Tra
     Args:
         name: For people.
         catalog: Path of the catalogue's SQLite file, address of a sidecar's admin side, or of an MLflow server with
-            `mlflow+` before it; by default what the environment variable SIDECAR_CATALOG says. The token of the admin
+            `mlflow+` before it; by default what the environment variable SIDECAR_TRACKING says. The token of the admin
             side is in SIDECAR_ADMIN_TOKEN, or in the file that SIDECAR_ADMIN_TOKEN_FILE names.
 
     Raises:

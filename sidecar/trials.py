@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from math import nan
 
 from sidecar.config.schema import Config
 from sidecar.experiments.standing import Standing
@@ -55,6 +56,7 @@ class Trials:
     Attributes:
         weighing: What variants are weighed by; None where there is neither an experiment nor a rollout.
         standings: Of each experiment, as it was last looked at.
+        judged: What the rollout was told last; None before it was told anything.
         shadowed: Compares a shadow's answers; None before there is one.
     """
 
@@ -70,6 +72,7 @@ class Trials:
     ) -> None:
         self.weighing: Weighing | None = None
         self.standings: Mapping[str, Standing] = {}
+        self.judged: Judged | None = None
         self.shadowed: Shadowed | None = None
         self.steering = steering
         self._pipeline = pipeline
@@ -134,7 +137,8 @@ class Trials:
 
         self.standings = await self._pipeline.between(work)
         if self.steering.plan is not None:
-            await self.steering.look(self._judged(self.standings.get(ROLLOUT)))
+            self.judged = self._judged(self.standings.get(ROLLOUT))
+            await self.steering.look(self.judged)
 
     @property
     def findings(self) -> list[Finding]:
@@ -220,4 +224,4 @@ class Trials:
 
 
 def _carrier(name: str, share: float, sentence: str) -> Carrier:
-    return Carrier(name, share, statistic=1.0, threshold=0.0, sentence=sentence)
+    return Carrier(name, share, statistic=nan, threshold=nan, sentence=sentence)

@@ -63,7 +63,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def test_three_lines_are_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "catalog.sqlite"
-    monkeypatch.setenv("SIDECAR_CATALOG", str(path))
+    monkeypatch.setenv("SIDECAR_TRACKING", str(path))
     (tmp_path / "model").write_text("weights")
     with start_run("fraud", name="xgb-7") as run:
         run.log({"max_depth": 6, "eta": 0.1})

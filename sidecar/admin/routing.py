@@ -1,4 +1,4 @@
-"""Who serves whom: `/v1/routes` tells it and takes other routes, weights and orders to the rollout; and every change."""
+"""Who serves whom: `/v1/routes` and what is below it tell, and take other routes and weights; `/v1/rollout` orders."""
 
 import asyncio
 import re
@@ -24,7 +24,7 @@ LIMIT, MAX_LIMIT = 100, 1000
 """Changes in one reply."""
 
 _OURS = re.compile(r'"([1-9][0-9]{0,17})"')
-_TAG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
+_TAG = re.compile(r'"[^"\x00-\x20\x7f]*"')
 """A strong entity tag (RFC 9110, 8.8.3)."""
 
 _Name = Annotated[str, Meta(max_length=128)]
@@ -85,15 +85,12 @@ class Routing:
                 raise ConfigError(Fault("variants", "missing; expected who is to serve, by name"))
             async with self._aside:
                 await asyncio.to_thread(parse_routes, document)
-        by, why = request.query.get("by", ""), request.query.get("why", "")
-        try:
-            return await self._changed(
-                by, why, lambda by, why: self._steering.put(document, revision=revision, by=by, why=why)
-            )
-        except web.HTTPConflict:
-            if revision is None or revision == self._steering.course.revision:
-                raise
-            return self._other()
+        return await self._changed(
+            request.query.get("by", ""),
+            request.query.get("why", ""),
+            lambda by, why: self._steering.put(document, revision=revision, by=by, why=why),
+            matched=revision,
+        )
 
     async def weigh(self, request: web.Request) -> web.Response:
         """Give a variant a part of the traffic."""
@@ -119,11 +116,20 @@ class Routing:
                 found = await asyncio.to_thread(self._steering.journal.changes, count)
         return reply({"changes": [{"revision": revision, **_change(change)} for revision, change in found]})
 
-    async def _changed(self, by: str, why: str, change: _Change) -> web.Response:
+    async def _changed(self, by: str, why: str, change: _Change, matched: int | None = None) -> web.Response:
+        """What is in force after a change.
+
+        Args:
+            matched: The revision that If-Match named, if it did.
+        """
         with refusals():
             by, why = words(by, why)
             try:
                 await change(by, why)
+            except ConflictError:
+                if matched in (None, self._steering.course.revision):
+                    raise
+                return self._other()
             except OSError as error:
                 raise web.HTTPBadRequest(text=shown(f"a file that is named cannot be used: {error}", SHOWN)) from None
         return self._told()

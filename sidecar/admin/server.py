@@ -17,16 +17,20 @@ from msgspec import Meta, Struct
 
 from sidecar.admin.attribution import attribution
 from sidecar.admin.bias import bias
+from sidecar.admin.catalogue import Catalogue
 from sidecar.admin.changing import body
 from sidecar.admin.columns import columns
 from sidecar.admin.drift import drift
-from sidecar.admin.guard import loopback_guard, replies, token_guard
+from sidecar.admin.experiments import experiments, shadow
+from sidecar.admin.guard import loopback_guard, replies, reply, token_guard
 from sidecar.admin.labels import Labels
 from sidecar.admin.prometheus import CONTENT_TYPE, render
 from sidecar.admin.quality import quality
 from sidecar.admin.rates import Rates
 from sidecar.admin.recent import recent
-from sidecar.admin.status import reference, routes, status
+from sidecar.admin.refusing import limit
+from sidecar.admin.routing import Routing
+from sidecar.admin.status import reference, status, traffic
 from sidecar.admin.view import View
 from sidecar.config.addresses import Address, SocketAddress
 from sidecar.config.schema import LONGEST_S
@@ -74,7 +78,8 @@ def application(view: View, *, token: str | None, address: Address) -> web.Appli
     if token is not None:
         guards.append(token_guard(token))
     app = web.Application(middlewares=guards)
-    _Pages(view).add_to(app)
+    for pages in (_Pages(view), Routing(view), Catalogue(view)):
+        pages.add_to(app)
     return app
 
 
@@ -123,7 +128,9 @@ class _Pages:
             "/v1/reference": self.reference,
             "/v1/alerts": self.alerts,
             "/v1/alerts/{id}": self.alert,
-            "/v1/routes": self.routes,
+            "/v1/traffic": self.traffic,
+            "/v1/experiments": self.experiments,
+            "/v1/shadow": self.shadow,
             "/v1/captures": self.captures,
         }
         for path, handle in pages.items():
@@ -140,7 +147,7 @@ class _Pages:
 
     async def readyz(self, _: web.Request) -> web.Response:
         reasons = list(self._view.not_ready())
-        return _json({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+        return reply({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
 
     async def metrics(self, _: web.Request) -> web.Response:
         # At the limit of series it is 20 MB of text and 0.1 s of work: not between two requests.
@@ -149,10 +156,10 @@ class _Pages:
         return web.Response(body=text, headers={"Content-Type": f"{CONTENT_TYPE}; charset=utf-8"})
 
     async def openapi(self, _: web.Request) -> web.Response:
-        return _json(self._described)
+        return reply(self._described)
 
     async def status(self, _: web.Request) -> web.Response:
-        return _json(status(self._view, self._rates))
+        return reply(status(self._view, self._rates))
 
     async def features(self, _: web.Request) -> web.Response:
         async with self._aside:
@@ -167,28 +174,28 @@ class _Pages:
 
     async def drift(self, _: web.Request) -> web.Response:
         async with self._aside:
-            return await asyncio.to_thread(lambda: _json(drift(self._view.watching.following)))
+            return await asyncio.to_thread(lambda: reply(drift(self._view.watching.following)))
 
     async def quality(self, _: web.Request) -> web.Response:
         truth = self._view.watching.truth
         if truth is None:
             raise _no_monitor("quality")
         async with self._aside:
-            return await asyncio.to_thread(lambda: _json(quality(truth)))
+            return await asyncio.to_thread(lambda: reply(quality(truth)))
 
     async def bias(self, _: web.Request) -> web.Response:
         truth = self._view.watching.truth
         if truth is None or (comparing := truth.comparing) is None:
             raise _no_monitor("bias")
         async with self._aside:
-            return await asyncio.to_thread(lambda: _json(bias(truth, comparing)))
+            return await asyncio.to_thread(lambda: reply(bias(truth, comparing)))
 
     async def attribution(self, _: web.Request) -> web.Response:
         explaining = self._view.watching.explaining
         if explaining is None:
             raise _no_monitor("attribution")
         async with self._aside:
-            return await asyncio.to_thread(lambda: _json(attribution(explaining)))
+            return await asyncio.to_thread(lambda: reply(attribution(explaining)))
 
     async def labels(self, request: web.Request) -> web.Response:
         """Take labels."""
@@ -198,7 +205,7 @@ class _Pages:
         return await self._labels.post(request, truth.add, truth.refuse)
 
     async def reference(self, _: web.Request) -> web.Response:
-        return _json(reference(self._view.watching))
+        return reply(reference(self._view.watching))
 
     async def learn(self, request: web.Request) -> web.Response:
         """Begin to learn another reference."""
@@ -208,7 +215,7 @@ class _Pages:
         if asked.variant is not None and asked.variant not in {variant.name for variant in self._view.variants()}:
             raise web.HTTPBadRequest(text=f"variant: {asked.variant[:63]!r} is none, expected a variant's name")
         self._view.watching.learn(asked.rows, asked.seconds, asked.variant)
-        return _json(reference(self._view.watching), 202)
+        return reply(reference(self._view.watching), 202)
 
     async def alerts(self, request: web.Request) -> web.Response:
         state = request.query.get("state")
@@ -216,14 +223,14 @@ class _Pages:
             raise web.HTTPBadRequest(text=f"state: expected {', '.join(get_args(State))}, got {state[:20]!r}")
         # Those of a thousand alerts take a second.
         async with self._aside:
-            return await asyncio.to_thread(lambda: _json({"alerts": self._view.watching.alerting.documents(state)}))
+            return await asyncio.to_thread(lambda: reply({"alerts": self._view.watching.alerting.documents(state)}))
 
     async def alert(self, request: web.Request) -> web.Response:
         alerting, wanted = self._view.watching.alerting, request.match_info["id"]
         found = next((alert for alert in alerting.alerts if alert.id == wanted), None)
         if found is None:
             raise _no_alert(wanted)
-        return _json(alerting.document(found))
+        return reply(alerting.document(found))
 
     async def silence(self, request: web.Request) -> web.Response:
         """Tell nothing of an alert for a while; 0 seconds end its silence."""
@@ -231,16 +238,21 @@ class _Pages:
         silenced = await alerting.silence(wanted, self._view.wall_s() + asked.seconds if asked.seconds else 0.0)
         if silenced is None:
             raise _no_alert(wanted)
-        return _json(alerting.document(silenced))
+        return reply(alerting.document(silenced))
 
-    async def routes(self, _: web.Request) -> web.Response:
-        return _json(routes(self._view))
+    async def traffic(self, _: web.Request) -> web.Response:
+        return reply(traffic(self._view))
+
+    async def experiments(self, _: web.Request) -> web.Response:
+        return reply(experiments(self._view.trials))
+
+    async def shadow(self, _: web.Request) -> web.Response:
+        if (told := shadow(self._view)) is None:
+            raise web.HTTPNotFound(text="no shadow: expected one in the configuration, or put in /v1/routes")
+        return reply(told)
 
     async def captures(self, request: web.Request) -> web.Response:
-        limit = request.query.get("limit", str(LIMIT))
-        if not (limit.isascii() and limit.isdigit() and len(limit) <= 3 and 1 <= int(limit) <= MAX_LIMIT):
-            raise web.HTTPBadRequest(text=f"limit: expected a number from 1 to {MAX_LIMIT}, got {limit[:20]!r}")
-        return _json(recent(self._view.recent, int(limit)))
+        return reply(recent(self._view.recent, limit(request, LIMIT, MAX_LIMIT)))
 
 
 def _features(snapshots: Mapping[tuple[str, str], Snapshot], now_s: float) -> web.Response:
@@ -248,7 +260,7 @@ def _features(snapshots: Mapping[tuple[str, str], Snapshot], now_s: float) -> we
     for (variant, kind), window in snapshots.items():
         told.setdefault(variant, {"name": variant, "features": [], "predictions": []})
         told[variant][kind] = columns(window, now_s)
-    return _json({"variants": list(told.values())})
+    return reply({"variants": list(told.values())})
 
 
 def _violations(found: Mapping[str, Sequence[Violation]]) -> web.Response:
@@ -266,8 +278,3 @@ def _no_monitor(kind: str) -> web.HTTPNotFound:
 
 def _no_alert(wanted: str) -> web.HTTPNotFound:
     return web.HTTPNotFound(text=f"no alert {wanted[:32]!r}, expected an id of /v1/alerts")
-
-
-def _json(document: JSON, status: int = 200) -> web.Response:
-    """A JSON reply; NaN is null."""
-    return web.Response(status=status, body=orjson.dumps(document), content_type="application/json")

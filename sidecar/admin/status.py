@@ -1,4 +1,4 @@
-"""What `/v1/status` and `/v1/routes` answer: the traffic, and how the sidecar itself does."""
+"""What `/v1/status` and `/v1/traffic` answer: the traffic, and how the sidecar itself does."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
@@ -119,7 +119,7 @@ def alerts(alerting: Alerting) -> JSON:
     }
 
 
-def routes(view: View) -> JSON:
+def traffic(view: View) -> JSON:
     """The traffic by variant, method and route."""
     sums = _grouped((labels[:4], labels, series) for labels, series in view.traffic)
     return {

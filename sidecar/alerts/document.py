@@ -32,6 +32,9 @@ _CHECKS = {
     ("quality", "GreaterThanThreshold"): "Quality metric above its limit",
     ("bias", "bias_drift_check"): "Bias drift",
     ("attribution", "feature_attribution_drift_check"): "Attribution drift",
+    ("rollout", "rollback"): "Rolled back",
+    ("experiment", "mismatch"): "Sample ratio mismatch",
+    ("catalogue", "rejected"): "Rejected version still serving",
 }
 _CAUSES = {
     "inputs": "moved inputs",
@@ -147,6 +150,8 @@ def _what(key: Key) -> str:
     """The check in words. Drift is drift, whichever detector sees it; SageMaker's other checks end in `_check`."""
     if known := _CHECKS.get((key.monitor, key.check)):
         return known
+    if key.monitor == "experiment":
+        return f"Worse {shown(key.check, NAME_LENGTH)} than the champion"
     check = key.check.removesuffix("_check")
     if key.monitor == "data" and check in {key.check, "baseline_drift"}:
         return _DRIFT[key.subject]
@@ -213,7 +218,8 @@ def _when(alert: Alert) -> str:
 
 
 def _rows(finding: Finding) -> str:
-    other = "champion" if finding.key[:2] == ("quality", "champion") else "reference"
+    beside = finding.key.monitor in {"rollout", "experiment"} or finding.key[:2] == ("quality", "champion")
+    other = "champion" if beside else "reference"
     reference = f", compared with {finding.reference_rows} of the {other}" if finding.reference_rows else ""
     return f"{finding.rows} row{'' if finding.rows == 1 else 's'}{reference}"
 

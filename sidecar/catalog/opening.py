@@ -8,7 +8,7 @@ from sidecar.catalog.remote import Remote
 from sidecar.catalog.sqlite import Sqlite
 from sidecar.errors import ConfigError, Fault
 
-PLACE = "SIDECAR_CATALOG"
+PLACE = "SIDECAR_TRACKING"
 TOKEN = "SIDECAR_ADMIN_TOKEN"
 TOKEN_FILE = "SIDECAR_ADMIN_TOKEN_FILE"
 TOKEN_BYTES = 4096
@@ -19,7 +19,7 @@ def open_catalog(place: str | None, environ: Mapping[str, str]) -> Sqlite | Remo
 
     Args:
         place: Path of a SQLite file, made where there is none, or address of a sidecar's admin side, `http://…` or
-            `https://…`, or of an MLflow server, `mlflow+http://…`; None for what SIDECAR_CATALOG says.
+            `https://…`, or of an MLflow server, `mlflow+http://…`; None for what SIDECAR_TRACKING says.
         environ: The environment; the token of the admin side is in SIDECAR_ADMIN_TOKEN, or in the file that
             SIDECAR_ADMIN_TOKEN_FILE names.
 

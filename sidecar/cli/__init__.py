@@ -5,6 +5,8 @@ COMMANDS = {
     "demo": ("sidecar.cli.demo:demo", "See it at work on a real model, without a network."),
     "baseline": ("sidecar.cli.baseline:baseline", "Learn the reference from training data or captured traffic."),
     "labels": ("sidecar.cli.labels:labels", "Send labels, which say how good the predictions were."),
+    "versions": ("sidecar.cli.versions:versions", "Keep the versions of a model, and change who serves whom."),
+    "runs": ("sidecar.cli.runs:runs", "Log training runs into the catalogue."),
     "check": ("sidecar.cli.check:check", "Check a configuration without starting anything."),
 }
 """Where each command is, and what it does, by its name; the order is the help's."""

@@ -15,6 +15,9 @@ from sidecar.config.schema import Config, Part
 PREFIX = "SIDECAR_"
 FILE_VARIABLE = "SIDECAR_CONFIG"
 
+CLIENTS = frozenset({"SIDECAR_TRACKING"})
+"""Variables of programs that use a sidecar; where it runs itself, they mean nothing."""
+
 Family = Mapping[str, Callable[..., object]]
 """A registry: the parts of one family by their kind. A part is a dataclass; its keyword-only fields are its options.
 

@@ -8,7 +8,7 @@ from typing import Literal, get_args, get_origin
 
 from msgspec import Struct
 
-from sidecar.config.keys import FILE_VARIABLE, PREFIX, Families, fields, keys, shape
+from sidecar.config.keys import CLIENTS, FILE_VARIABLE, PREFIX, Families, fields, keys, shape
 from sidecar.config.reading import nearest, read
 from sidecar.config.rules import broken_rules
 from sidecar.config.scalars import parse_scalar
@@ -79,7 +79,7 @@ class _Layers:
             self.faults.append(Fault(path, "expected a mapping of keys"))
 
     def environment(self, environ: Mapping[str, str]) -> None:
-        variables = [name for name in environ if name.startswith(PREFIX) and name != FILE_VARIABLE]
+        variables = [name for name in environ if name.startswith(PREFIX) and name not in {FILE_VARIABLE, *CLIENTS}]
         # A mapping given whole comes before what is set in it.
         for name in sorted(variables, key=lambda name: (name.count("__"), name)):
             path = tuple(self._path(name.removeprefix(PREFIX).split("__")))

@@ -117,9 +117,9 @@ def _fieller(x: float, y: float, a: float, b: float, floor: float) -> tuple[floa
     if lead > 0:
         return max((half - root) / lead, floor), max((half + root) / lead, floor)
     # Else the champion's mean may be 0, and two rays are left, of either sign, or all numbers.
-    if floor < 0 or not last > 0 or half + root <= 0:
+    if floor < 0 or not last > 0:
         return floor, math.inf
-    return last / (half + root), math.inf
+    return last / (half + root) if half + root > 0 else math.inf, math.inf
 
 
 def _radius_after(pair: Pair, times: float, factor: float, wrong: float) -> float:

@@ -239,9 +239,8 @@ class Asked:
         elif self._left_bytes < 0:
             self._end(UpstreamError(502, "reply_too_large", f"a reply of more than {REPLY_LIMIT_BYTES} bytes"))
 
-    def upgraded(self, head: ReplyHead, transport: asyncio.Transport, early: bytes, read_s: float) -> None:  # noqa: ARG002
-        """Never: copies ask for no other protocol."""
-        transport.abort()
+    def upgraded(self, head: ReplyHead, transport: asyncio.Transport, early: bytes, read_s: float) -> None:
+        """Never: a copy asks for no other protocol."""
 
     def failed(self, error: UpstreamError) -> None:
         """There will be no reply, or no more of it."""

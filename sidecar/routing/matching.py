@@ -86,6 +86,4 @@ def _literal(piece: str) -> bytes:
 def _path_of(target: bytes) -> bytes:
     """Without the query, and without the scheme and authority that a target in absolute-form has."""
     path = target.partition(b"?")[0]
-    if path.startswith(b"/") or path == b"*":
-        return path
-    return _AUTHORITY.sub(b"", path) or b"/"
+    return path if path.startswith(b"/") else _AUTHORITY.sub(b"", path) or b"/"

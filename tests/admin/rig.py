@@ -4,10 +4,12 @@ import socket
 import weakref
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from importlib.resources import files
 from typing import NamedTuple, TypeVar
 
+import msgspec
 import numpy as np
 import orjson
 from jsonschema import Draft202012Validator
@@ -18,24 +20,33 @@ from sidecar.alerts.alerting import Alerting
 from sidecar.alerts.delivery import Deliveries
 from sidecar.alerts.rules import Rule
 from sidecar.alerts.store import Store
+from sidecar.catalog import sqlite
+from sidecar.cataloguing import Cataloguing
 from sidecar.config.addresses import Address, SocketAddress
+from sidecar.config.schema import Config, Shadow, Variant
 from sidecar.exchange import Exchange
+from sidecar.experiments.standing import Standing
 from sidecar.explaining import Explaining
+from sidecar.fleet.journal import Journal
 from sidecar.instruments import CaptureCounts
 from sidecar.monitors.attribution import Attribution
 from sidecar.monitors.bias import Comparing
 from sidecar.monitors.data import Data, Following, WindowSize
 from sidecar.monitors.quality import Grading
+from sidecar.monitors.shadowed import Shadowed
 from sidecar.payload.decoding import Decoding
 from sidecar.payload.reading import Reader
 from sidecar.pipeline import Parts, Pipeline
 from sidecar.ports import Channel
+from sidecar.proxy.shadow import Counts
 from sidecar.records import JSON, Alert, Body, Capture, Carrier, Finding, Key, Metric, Report, Table
 from sidecar.reference.constraints import suggested
 from sidecar.reference.folder import Reference
 from sidecar.reference.learning import Learner
+from sidecar.routing.availability import State
 from sidecar.stats.traffic import Labels, Traffic
 from sidecar.stats.window import Window
+from sidecar.steering import Judged, Steering
 from sidecar.store.sqlite import Sqlite
 from sidecar.truth import Truth
 from sidecar.watching import Watching
@@ -154,6 +165,43 @@ class Nothing(deque[Exchange]):
         return None
 
 
+@dataclass
+class Upstreams:
+    """How those are who serve, as a test says."""
+
+    known: dict[str, tuple[State, float]] = field(default_factory=lambda: {"champion": ("taking", 1.0)})
+    ejections: dict[str, int] = field(default_factory=dict)
+    shadowed: Counts = field(default_factory=Counts)
+
+    def states(self) -> dict[str, tuple[State, float]]:
+        return self.known
+
+
+@dataclass
+class Trials:
+    """How experiments stand, as a test says."""
+
+    standings: dict[str, Standing] = field(default_factory=dict)
+    judged: Judged | None = None
+    shadowed: Shadowed | None = None
+
+
+GROUP = "fraud"
+ROUTED = Config(
+    variants={
+        "champion": Variant(url="http://a:1", version="3", weight=90),
+        "challenger": Variant(url="http://b:1", version="4", weight=10),
+    }
+)
+"""Two versions that share the traffic."""
+SHADOWED = msgspec.structs.replace(
+    ROUTED,
+    variants={**ROUTED.variants, "shadow": Variant(url="http://c:1", version="5", weight=0)},
+    shadow=Shadow(variant="shadow", ratio=0.5),
+)
+"""The same, and copies to a third one."""
+
+
 class Sidecar:
     """The state behind the admin side, as a test sets it: real parts, and counts that nothing has counted."""
 
@@ -164,6 +212,8 @@ class Sidecar:
         report: Callable[[], Awaitable[Report]] = one_metric,
         monitor: Data | None = WATCHED,
         channels: Mapping[str, Channel] | None = None,
+        config: Config = ROUTED,
+        catalog: str = "",
     ) -> None:
         self.now_s = 10.0
         self.reasons = reasons
@@ -188,6 +238,24 @@ class Sidecar:
         self.watching = Watching(
             self.pipeline, self.alerting, data=monitor, folder=None, wall_s=self.wall_s, tell=lambda _: None
         )
+
+        self.prepared: list[Config] = []
+        self.unusable = ""
+        self.upstreams = Upstreams()
+        self.trials: Trials | None = Trials()
+        journal = Journal(None)
+        weakref.finalize(self, journal.close)
+        self.steering = Steering(config, journal, fleet=None, prepare=self.prepare, wall_s=self.wall_s)
+        self.catalog = sqlite.Sqlite(catalog)
+        self.cataloguing: Cataloguing | None = Cataloguing(
+            self.catalog, GROUP, self.steering, live=dict, wall_s=self.wall_s
+        )
+
+    def prepare(self, config: Config) -> Callable[[], None]:
+        """Note what is put in force; a file of it may be unusable."""
+        if self.unusable:
+            raise FileNotFoundError(self.unusable)
+        return partial(self.prepared.append, config)
 
     def clock(self) -> float:
         return self.now_s
@@ -240,6 +308,10 @@ class Sidecar:
             sinks=lambda: [Way("jsonl", 3, 1, 2, "full")],
             exporters=self.exporters,
             config=lambda: ConfigView(2, STARTED_S + 5, ""),
+            steering=self.steering,
+            upstreams=self.upstreams,
+            trials=self.trials,
+            cataloguing=self.cataloguing,
         )
 
 
@@ -270,6 +342,11 @@ class Client:
         named = {"Content-Type": "application/json", **{name.replace("_", "-"): each for name, each in headers.items()}}
         data = orjson.dumps(document) if body is None else body
         return await asyncio.to_thread(self._ask, path, "POST", named, data)
+
+    async def put(self, path: str, document: JSON = None, body: bytes | None = None, **headers: str) -> Answer:
+        named = {"Content-Type": "application/json", **{name.replace("_", "-"): each for name, each in headers.items()}}
+        data = orjson.dumps(document) if body is None else body
+        return await asyncio.to_thread(self._ask, path, "PUT", named, data)
 
     async def raw(self, *pieces: bytes) -> bytes:
         """Each piece is sent when the one before has had time to be read."""
@@ -305,6 +382,22 @@ class Client:
             connection.close()
 
 
+def faults(path: str, answer: Answer, method: str = "get") -> list[str]:
+    """What the reply has that its description does not allow."""
+    described = OPENAPI["paths"][path][method]["responses"][str(answer.status)]
+    reference = described.get("$ref", "").removeprefix("#/components/responses/")
+    described = OPENAPI["components"]["responses"][reference] if reference else described
+    schema = described["content"]["application/json"]["schema"]
+    whole = {"components": OPENAPI["components"], **schema}
+    return [error.message for error in Draft202012Validator(whole).iter_errors(answer.json())]
+
+
+def message(answer: Answer) -> str:
+    """What an error says."""
+    found: str = answer.json()["error"]["message"]
+    return found
+
+
 def asking(
     sidecar: Sidecar, ask: Callable[[Client], Awaitable[T]], *, token: str | None = None, address: Address = LOOPBACK
 ) -> T:
@@ -322,8 +415,8 @@ def asking(
 
 
 def busy_sidecar() -> Sidecar:
-    """One that has served, counted and captured."""
-    sidecar = Sidecar()
+    """One that has served, counted, captured and copied."""
+    sidecar = Sidecar(config=SHADOWED)
     sidecar.traffic, sidecar.pipeline.windows = busy()
     sidecar.variants = [VariantView("champion", "3", 9.0, "http://a:1"), VariantView("challenger", "", 1.0, "unix:/b")]
     sidecar.recent.extend([capture("r1"), capture("r2")])

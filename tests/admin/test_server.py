@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import uvloop
-from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -37,8 +36,10 @@ from tests.admin.rig import (
     asking,
     busy_sidecar,
     capture,
+    faults,
     follow,
     learned,
+    message,
 )
 from tests.instruments.rig import comparing, grading, labelled
 
@@ -56,10 +57,15 @@ DOCUMENTS = {
     "/v1/alerts": "/v1/alerts",
     f"/v1/alerts/{ID}": "/v1/alerts/{id}",
     "/v1/routes": "/v1/routes",
+    "/v1/routes/changes": "/v1/routes/changes",
+    "/v1/traffic": "/v1/traffic",
+    "/v1/experiments": "/v1/experiments",
+    "/v1/shadow": "/v1/shadow",
+    "/v1/models": "/v1/models",
     "/v1/captures": "/v1/captures",
 }
 """What is asked, by the path that describes it."""
-NOT_FOUND = {"/v1/violations", "/v1/quality", "/v1/bias", "/v1/attribution", f"/v1/alerts/{ID}"}
+NOT_FOUND = {"/v1/shadow", "/v1/violations", "/v1/quality", "/v1/bias", "/v1/attribution", f"/v1/alerts/{ID}"}
 """Where nothing is watched."""
 STRICT = Monitoring(datatype_threshold=1.0, domain_threshold=1.0)
 CONSTRAINTS = Constraints(
@@ -91,21 +97,6 @@ def posted(
         return await client.post(path, document, body, **headers)
 
     return asking(sidecar, ask, token=token)
-
-
-def faults(path: str, answer: Answer, method: str = "get") -> list[str]:
-    """What the reply has that its description does not allow."""
-    described = OPENAPI["paths"][path][method]["responses"][str(answer.status)]
-    reference = described.get("$ref", "").removeprefix("#/components/responses/")
-    described = OPENAPI["components"]["responses"][reference] if reference else described
-    schema = described["content"]["application/json"]["schema"]
-    whole = {"components": OPENAPI["components"], **schema}
-    return [error.message for error in Draft202012Validator(whole).iter_errors(answer.json())]
-
-
-def message(answer: Answer) -> str:
-    found: str = answer.json()["error"]["message"]
-    return found
 
 
 @cache

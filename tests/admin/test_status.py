@@ -5,7 +5,7 @@ import pytest
 from aiohttp import ClientSession
 
 from sidecar.admin.rates import Rates
-from sidecar.admin.status import routes, status
+from sidecar.admin.status import status, traffic
 from sidecar.admin.view import VariantView
 from sidecar.errors import DeliveryError
 from sidecar.records import JSON, Notice
@@ -139,8 +139,8 @@ def test_a_channel_is_told_with_what_waits_for_it() -> None:
     }
 
 
-def test_routes_add_up_statuses() -> None:
-    rows = {(each["variant"], each["method"], each["route"]): each for each in routes(busy_sidecar().view())["routes"]}
+def test_traffic_adds_up_statuses() -> None:
+    rows = {(each["variant"], each["method"], each["route"]): each for each in traffic(busy_sidecar().view())["routes"]}
     assert list(rows) == [("", "_OTHER", ""), ("challenger", "GET", ""), ("champion", "POST", "/infer")]
     infer = rows["champion", "POST", "/infer"]
     assert (infer["version"], infer["requests"], infer["statuses"]) == ("3", 5, {"200": 4, "502": 1})

@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 
 from sidecar.records import JSON
-from tests.e2e.rig import environment, free_address, missing, until
+from tests.e2e.rig import LOOK_S, environment, free_address, missing
 
 PATIENCE_S = 120.0
 IN_MEMORY = Path("/dev/shm")
@@ -122,7 +124,10 @@ class MlflowServer:
                 stderr=log,
                 start_new_session=True,  # it starts others
             )
-        until(self._answers)
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not self._answers():
+            assert time.monotonic() < deadline_s, (self.folder / "log").read_text()
+            threading.Event().wait(LOOK_S)
 
     def _answers(self) -> bool:
         assert self._server

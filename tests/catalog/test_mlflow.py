@@ -365,3 +365,11 @@ def test_what_could_never_work_is_refused_before_anything_is_touched() -> None:
         Mlflow(uri="http://ada:secret@mlflow", champion_alias="x", challenger_alias="x")
     assert [each.path for each in refused.value.faults] == ["challenger_alias", "uri"]
     assert "secret" not in str(refused.value)
+
+
+def test_words_that_are_none_are_refused() -> None:
+    catalog = Mlflow(uri="http://127.0.0.1:1")
+    with pytest.raises(ConfigError, match="expected one of pending, approved, rejected"):
+        catalog.decide(GROUP, "1", "perhaps", by="", why="", now_s=NOW_S)  # type: ignore[arg-type]  # from a request
+    with pytest.raises(ConfigError, match="expected finished or failed"):
+        catalog.end("a" * 32, "running", now_s=NOW_S)

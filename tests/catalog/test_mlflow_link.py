@@ -250,3 +250,9 @@ def test_a_list_is_read_to_its_end() -> None:
 def test_a_list_without_end_is_given_up() -> None:
     with pytest.raises(DeliveryError, match="more than 200 pages"):
         list(pages(listed(["a"] * 1000)))
+
+
+def test_time_that_has_passed_before_anything_was_read_counts() -> None:
+    times = iter([0.0, 1.0, 31.0])
+    with Scripted(reply(200, b"{}")) as server, pytest.raises(DeliveryError, match="no answer within 30 s"):
+        Link(f"http://{server.address}", PATIENCE_S, {}, lambda: next(times)).get("a", Nothing)

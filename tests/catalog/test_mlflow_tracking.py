@@ -15,8 +15,9 @@ def tracking(mlflow: MlflowServer) -> Tracking:
 
 
 def test_an_experiment_is_made_once(tracking: Tracking) -> None:
-    with pytest.raises(UnknownError):
-        tracking.experiment("fraud")
+    for name in ("fraud", ""):
+        with pytest.raises(UnknownError):
+            tracking.experiment(name)
     assert tracking.made("fraud") == tracking.made("fraud") == tracking.experiment("fraud").experiment_id
 
 

@@ -18,7 +18,7 @@ def test_a_file_is_made_where_there_is_none(tmp_path: Path) -> None:
 
 
 def test_the_environment_says_where_it_is_unless_told_otherwise(tmp_path: Path) -> None:
-    environ = {"SIDECAR_CATALOG": str(tmp_path / "a.sqlite")}
+    environ = {"SIDECAR_TRACKING": str(tmp_path / "a.sqlite")}
     with closing(open_catalog(None, environ)) as catalog, closing(open_catalog(str(tmp_path / "b"), environ)) as other:
         register(catalog)  # type: ignore[arg-type]  # what it has is enough
         assert (catalog.groups(), other.groups()) == (["fraud"], [])
@@ -44,7 +44,7 @@ def test_what_can_be_no_catalogue_is_refused(place: str) -> None:
 
 
 def test_without_any_place_both_ways_to_give_one_are_told() -> None:
-    with pytest.raises(ConfigError, match=r"expected a file, or an address .* SIDECAR_CATALOG"):
+    with pytest.raises(ConfigError, match=r"expected a file, or an address .* SIDECAR_TRACKING"):
         open_catalog(None, {})
 
 

@@ -67,16 +67,28 @@ def test_rows_of_one_user_count_as_one() -> None:
 
 
 def test_epochs_are_weighted_by_their_counts_alone() -> None:
-    # The challenger is better by 1 in both epochs; pooled, it would seem to be worse.
+    # The challenger is lower by 1 and by 3; pooled, it would seem to be higher.
     champion = totals((list(range(90)), [1.0] * 90), (list(range(10)), [11.0] * 10))
-    challenger = totals((list(range(10)), [0.0] * 10), (list(range(90)), [10.0] * 90))
+    challenger = totals((list(range(10)), [0.0] * 10), (list(range(90)), [8.0] * 90))
 
     pair = compared(champion, challenger)
 
     assert pair is not None
-    assert float(pair.difference(1.0)) == pytest.approx(-1.0)
+    assert float(pair.difference(1.0)) == pytest.approx(-2.0)
     assert float(pair.weight) == pytest.approx(18.0)
     assert challenger.mean > champion.mean
+
+
+def test_a_small_variant_that_never_varied_is_as_uncertain_as_the_other_s_rows_make_it() -> None:
+    champion = totals((list(range(400)), [0.0, 0.0, 0.0, 1.0] * 100))
+    challenger = totals((list(range(40)), [0.0] * 40))
+
+    pair = compared(champion, challenger)
+
+    assert pair is not None
+    row = float(pair.champion.variance) * 400 * 400 / 440
+    expected = float(pair.square(0.05)) * row * (1 / 400 + 1 / 40)
+    assert float(pair.radius(1.0, 0.05)) ** 2 == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

@@ -221,3 +221,20 @@ def test_variants_of_different_epochs_are_refused() -> None:
 def test_as_many_values_as_units_are_demanded() -> None:
     with pytest.raises(ValueError, match=r"shapes \(2,\) and \(3,\)"):
         Durations().take(np.zeros(2, dtype=np.uint64), np.zeros(3))
+
+
+def test_ratios_that_differ_between_epochs_leave_an_interval_around_their_mean() -> None:
+    champion = durations(lognormal(9000), lognormal(9000, seed=2))
+    challenger = durations(lognormal(9000, seed=3), lognormal(9000, 1.5, seed=4))
+
+    told = ratio_of_quantiles(champion, challenger, 0.5, wrong=0.05)
+
+    assert 1 < told.low < told.estimate < told.high < 1.5
+
+
+def test_groups_of_one_size_are_worth_their_number() -> None:
+    told = Durations()
+    told.take(np.repeat(np.arange(4, dtype=np.uint64), 10), np.repeat([0.1, 0.1, 0.3, 0.3], 10))
+
+    # Of each group all or none are below, 5 on average: 4 * 25 * 4 / 3 over 40 / 4.
+    assert told.crowding(0.5) == pytest.approx(40 / 3)

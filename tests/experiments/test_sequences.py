@@ -209,3 +209,24 @@ def test_a_budget_is_a_probability(wrong: float) -> None:
 def test_a_factor_is_positive(factor: float) -> None:
     with pytest.raises(ValueError, match="a factor of"):
         contrast(Totals(), Totals(), factor=factor, wrong=0.05)
+
+
+def test_the_forecast_from_few_rows_allows_for_a_boundary_that_falls() -> None:
+    rng = np.random.default_rng(13)
+    x, y = rng.standard_normal((2, 100))
+    x, y = x - x.mean(), y - y.mean() + 0.3
+
+    times = 1 + rows_to_go(totals(x), totals(y, seed=2), wrong=0.05) / 200
+
+    early, late = (int(100 * times * off) for off in (0.8, 1.25))
+    lows = [contrast(totals(np.resize(x, n)), totals(np.resize(y, n), seed=2), wrong=0.05).low for n in (early, late)]
+    assert lows[0] < 0 < lows[1]
+
+
+def test_over_a_champion_that_was_always_nought_the_ratio_has_a_lowest_one() -> None:
+    amounts = np.random.default_rng(14).lognormal(size=300)
+
+    told = ratio(totals([0.0] * 300), totals(amounts), wrong=0.05)
+
+    assert math.isnan(told.estimate)
+    assert 0 < told.low < told.high == math.inf

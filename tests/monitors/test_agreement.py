@@ -192,7 +192,8 @@ def test_seconds_are_those_of_pairs_that_went_well() -> None:
     rng = np.random.default_rng(1)
     ours, theirs = rng.lognormal(-3, 0.5, 1000), rng.lognormal(-2.5, 0.5, 1000)
     pairs = [pair(seconds=(float(one), float(other))) for one, other in zip(ours, theirs, strict=True)]
-    told = counted(*pairs, pair(seconds=(9.0, 9.0), kinds=(OK, "5xx"))).told()["seconds"]
+    failed = [pair(seconds=(9.0, 9.0), kinds=kinds) for kinds in ((OK, "5xx"), ("5xx", OK), ("5xx", "5xx"))]
+    told = counted(*pairs, *failed).told()["seconds"]
 
     assert told["original"]["mean"] == pytest.approx(ours.mean())
     assert told["shadow"]["p99"] == pytest.approx(np.quantile(theirs, 0.99), rel=0.1)
@@ -236,6 +237,13 @@ def test_a_number_that_is_missing_on_one_side_is_as_far_as_can_be() -> None:
     (example,) = counted(pair([[1.0]], [[None]])).told()["examples"]
 
     assert (example["texts"], example["distance"]) == (0, None)
+
+
+def test_a_text_and_a_number_differ_but_are_no_distance_apart() -> None:
+    agreement = counted(pair([["1"]], [[1.0]]))
+    (example,) = agreement.told()["examples"]
+
+    assert (example["texts"], example["distance"], agreement.told()["columns"]) == (1, 0.0, [])
 
 
 def test_columns_are_bounded_in_number() -> None:

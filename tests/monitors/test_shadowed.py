@@ -160,6 +160,14 @@ def test_what_waits_too_long_is_given_up_and_counted() -> None:
     assert found.told()["waiting"] == 2
 
 
+def test_what_comes_late_waits_as_long_as_others() -> None:
+    found = settled(answer("now", started_s=2000.0), copied("now"), answer("late", started_s=1.0))
+    found.offer([answer("next", started_s=2001.0)])
+    found.settle()
+
+    assert (found.told()["waiting"], found.unpaired["original"]) == (2, 0)
+
+
 def test_a_clock_that_goes_back_gives_up_nothing() -> None:
     found = Shadowed("challenger", max_age_s=10.0)
     found.offer([answer("a"), answer("b", started_s=1.0), copied("b", started_s=1.0), copied("a")])

@@ -149,6 +149,20 @@ async def test_a_copy_is_its_original_with_a_mark(request_: bytes, arrives: byte
 
 
 @on_both_loops
+async def test_a_reply_to_head_has_no_body() -> None:
+    async with shadowed() as stage:
+        client, upstream = await stage.rig.asks(GET.replace(b"GET", b"HEAD"))
+        await upstream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+        await client.head()
+        shade = await stage.shade.accept()
+        await shade.head()
+        await shade.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+        await stage.settled()
+
+        assert (stage.counts.sent, stage.counts.failed) == (1, {})
+
+
+@on_both_loops
 async def test_a_copy_without_a_host_names_the_shadow() -> None:
     async with shadowed() as stage:
         client, upstream = await stage.rig.asks(b"GET / HTTP/1.0\r\nx-request-id: r\r\n\r\n")
@@ -332,6 +346,31 @@ async def test_a_body_that_will_not_fit_is_not_begun() -> None:
 
 
 @on_both_loops
+async def test_heads_take_room_too() -> None:
+    async with shadowed(buffer_bytes=SMALL_BYTES) as stage:
+        head = parse_request(GET[:-2])
+        copy = stage.shadow.begin(head, b"r")
+        assert copy is not None
+        held_bytes = stage.shadow.held_bytes
+        copy.drop()
+        await stage.ask(b"GET / HTTP/1.1\r\nHost: m\r\nX-Long: %b\r\n\r\n" % (b"x" * 200))
+
+        assert held_bytes == HEAD_BYTES + len(head.target) + len(head.lines) + len(head.passing)
+        assert (stage.counts.sent, stage.counts.shed) == (0, {"unfinished": 1, "too_large": 1})
+
+
+@on_both_loops
+async def test_what_is_shed_is_forgotten() -> None:
+    async with shadowed(buffer_bytes=SMALL_BYTES) as stage:
+        copy = stage.shadow.begin(parse_request(GET[:-2]), b"r")
+        assert copy is not None
+        copy.add(b"x" * 50)
+        copy.add(b"x" * 200)
+
+        assert (copy.pieces, stage.shadow.held_bytes) == ([], 0)
+
+
+@on_both_loops
 async def test_a_body_that_grows_too_large_is_let_go_and_its_original_goes_on() -> None:
     async with shadowed(buffer_bytes=SMALL_BYTES) as stage:
         client, upstream = await stage.rig.asks(CHUNKED_PART)
@@ -429,6 +468,18 @@ async def test_the_end_interrupts_what_is_in_flight_and_begins_nothing() -> None
 
 
 @on_both_loops
+async def test_what_was_kept_of_an_interrupted_reply_is_forgotten() -> None:
+    async with shadowed(sampling=EVERYTHING) as stage:
+        shade = await stage.copied()
+        stage.rig.exchanges()
+        await shade.send(OK[:-1])
+        await until(lambda: stage.rig.gateway.tap.held_bytes)
+        await stage.shadow.close()
+
+        assert stage.rig.gateway.tap.held_bytes == 0
+
+
+@on_both_loops
 async def test_a_copy_that_is_interrupted_before_its_first_step_is_over_too() -> None:
     async with shadowed() as stage:
         copy = stage.shadow.begin(parse_request(GET[:-2]), b"r")
@@ -509,6 +560,16 @@ async def test_without_room_in_the_tap_the_exchange_is_dropped_there(tap_bytes: 
         assert stage.rig.gateway.tap.dropped == {"buffer_full": 2}
         assert stage.rig.gateway.tap.held_bytes == 0
         assert (stage.counts.sent, stage.counts.failed) == (1, {})
+
+
+@on_both_loops
+async def test_a_reply_without_room_in_the_tap_takes_its_request_along() -> None:
+    async with shadowed(sampling=EVERYTHING, tap_bytes=HEAD_BYTES // 2) as stage:
+        shade = await stage.copied()
+        await shade.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n" + b"x" * 2000)
+        await stage.settled()
+
+        assert (stage.rig.gateway.tap.dropped, stage.rig.gateway.tap.held_bytes) == ({"buffer_full": 2}, 0)
 
 
 # Who is copied

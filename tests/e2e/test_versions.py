@@ -1,0 +1,201 @@
+"""Two versions of one model behind one sidecar, with real labels: who serves, who is better, and the way back."""
+
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+
+from sidecar.records import JSON
+from tests.e2e.rig import PATIENCE_S, Sidecar, sidecar, until
+from tests.e2e.test_drift import Receiver
+from tests.e2e.upstreams import served
+from tests.e2e.versions_rig import (
+    CHALLENGER,
+    CHAMPION,
+    CLIENTS,
+    USER,
+    Answer,
+    Client,
+    Clients,
+    Data,
+    Server,
+    changes,
+    mlserver,
+    plan,
+    routes,
+    servers,
+    settings,
+    told,
+    train_versions,
+)
+
+ERRORS: JSON = {"kind": "errors", "margin": 0.05}
+QUALITY: JSON = {"kind": "quality", "margin": 0.1}
+STICKY: JSON = {"sticky": {"header": USER}}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
+    return train_versions(tmp_path_factory.mktemp("versions"))
+
+
+@pytest.fixture(scope="module")
+def mlservers(data: Data) -> Iterator[dict[str, str]]:
+    """Their URLs by what they serve."""
+    with mlserver(data.good) as good, mlserver(data.poor) as poor:
+        yield {"good": good(), "poor": poor()}
+
+
+@pytest.fixture
+def pair(data: Data) -> Iterator[list[Server]]:
+    """Two servers of good versions."""
+    with servers((data.good, "1"), (data.good, "2")) as found:
+        yield found
+
+
+def variants_of(answers: list[Answer]) -> dict[tuple[str, str], int]:
+    return dict(Counter((answer.variant, answer.version) for answer in answers))
+
+
+def steps(found: Sidecar) -> list[str]:
+    """What the rollout did, in short; the configuration's own change comes first."""
+    return [each["what"].partition(":")[0] for each in changes(found)][1:]
+
+
+def continuous(found: Sidecar) -> bool:
+    revisions = [each["revision"] for each in changes(found)]
+    return revisions == list(range(1, len(revisions) + 1))
+
+
+def test_a_worse_challenger_is_rolled_back_by_its_labels_and_no_request_fails(
+    data: Data, mlservers: dict[str, str], tmp_path: Path
+) -> None:
+    took, clients = Receiver(), Clients(data)
+    with served(took.application) as hook:
+        file = settings(
+            tmp_path,
+            mlservers["good"],
+            mlservers["poor"],
+            rollout=plan(ERRORS, QUALITY, steps=[50, 60, 70, 80, 90]),
+            alerts={"channels": [{"kind": "webhook", "url": f"{hook}/hook"}]},
+        )
+        with sidecar("--config", file) as running, clients.asking(running):
+            back_s = clients.until(running, "rolled_back")
+            until(lambda: len(clients.since(back_s)) >= 50)
+
+            assert told(running)["reason"].endswith(": quality")
+            assert continuous(running)
+            assert steps(running)[-1] == "rolled_back"
+            until(lambda: took.events)
+
+    assert clients.statuses.keys() == {200}
+    assert variants_of(clients.since(back_s)).keys() == {(CHAMPION, "1")}
+    assert variants_of(clients.answers)[CHALLENGER, "2"] >= 40
+    (event,) = took.events
+    alert = event["data"]
+    assert (alert["title"], alert["state"]) == (f"Rolled back in variant {CHALLENGER}: quality", "firing")
+
+
+def test_a_better_challenger_is_promoted_step_by_step_and_users_move_one_way(
+    data: Data, mlservers: dict[str, str], tmp_path: Path
+) -> None:
+    clients = Clients(data, users=40)
+    file = settings(
+        tmp_path,
+        mlservers["poor"],
+        mlservers["good"],
+        rollout=plan(ERRORS, QUALITY),
+        split=STICKY,
+    )
+    with sidecar("--config", file) as running, clients.asking(running):
+        done_s = clients.until(running, "promoted")
+        until(lambda: len(clients.since(done_s)) >= 20)
+
+        assert steps(running) == ["stepping"] * 3 + ["promoted"]
+        assert continuous(running)
+
+    assert clients.statuses.keys() == {200}
+    assert variants_of(clients.since(done_s)).keys() == {(CHALLENGER, "2")}
+    sides = sides_of(clients.answers)
+    assert len(sides) == 160
+    assert set(sides.values()) <= {(CHALLENGER,), (CHAMPION, CHALLENGER), (CHAMPION,)}
+
+
+def sides_of(answers: list[Answer]) -> dict[str, tuple[str, ...]]:
+    """The variants that each user was with, one after the other."""
+    mine = sorted(answers, key=lambda each: (each.user, each.begun_s))
+    return {
+        user: tuple(variant for variant, _ in groupby(each.variant for each in those))
+        for user, those in groupby(mine, key=lambda each: each.user)
+    }
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["told", "killed"])
+def test_a_rollout_goes_on_after_a_restart_where_it_was(
+    data: Data, pair: list[Server], tmp_path: Path, number: int
+) -> None:
+    clients = Clients(data, users=40)
+    file = settings(tmp_path, pair[0].url, pair[1].url, rollout=plan(ERRORS, QUALITY), split=STICKY)
+
+    with sidecar("--config", file, code=-number if number == signal.SIGKILL else 0) as running:
+        with clients.asking(running):
+            until(lambda: told(running)["step"] == 1)
+        # It may have had rows enough for another step.
+        until(lambda: "rows" in told(running)["awaited"])
+        before, log = routes(running), changes(running)
+        users = sides_of(clients.ask(running, 40))
+        running.process.send(number)
+        running.process.ends()
+
+    with sidecar("--config", file) as running:
+        running.ready()
+        assert sides_of(clients.ask(running, 40)) == users
+        after = routes(running)
+        assert changes(running) == log
+        for each in (before, after):
+            each["rollout"].pop("awaited")
+            each["rollout"].pop("guardrails")
+        assert after == before
+
+        with clients.asking(running):
+            clients.until(running, "promoted")
+        assert changes(running)[: len(log)] == log
+        assert continuous(running)
+        assert steps(running) == ["stepping"] * 3 + ["promoted"]
+    assert clients.statuses.keys() == {200}
+
+
+def test_servers_killed_in_turn_cost_only_what_was_already_sent(data: Data, pair: list[Server], tmp_path: Path) -> None:
+    clients, readers = Clients(data), Clients(data, names="mnop")
+    quick = {"eject_s": 1, "max_eject_s": 1, "return_s": 1}
+    file = settings(tmp_path, pair[0].url, pair[1].url, (50, 50), ejection=quick)
+    lost: list[Answer] = []
+
+    with sidecar("--config", file) as running, clients.asking(running), readers.asking(running, Client.look):
+        for name, server in zip((CHAMPION, CHALLENGER), pair, strict=True):
+            until(lambda: len(clients.answers) >= 50)
+            killed_s = time.monotonic()
+            server.kill()
+            dead_s = time.monotonic()
+            until(lambda: routes(running)["availability"][name]["state"] == "ejected")
+            until(lambda: len(clients.since(dead_s)) >= 100)
+            fresh = [each for each in clients.since(killed_s - PATIENCE_S) if each.status != 200 and each not in lost]
+            assert len(fresh) <= CLIENTS
+            assert all(each.begun_s < dead_s for each in fresh), fresh
+            lost += fresh
+
+            server.start()
+            server.ready()
+            until(lambda: routes(running)["availability"][name]["state"] == "taking")
+            back_s = time.monotonic()
+            until(lambda: len(clients.since(back_s)) >= 200)
+            share = Counter(each.variant for each in clients.since(back_s))[name] / len(clients.since(back_s))
+            assert share == pytest.approx(0.5, abs=0.15)
+
+    assert {each.status for each in lost} <= {502}
+    assert readers.statuses.keys() == {200}
+    assert clients.statuses.get(200, 0) + len(lost) == len(clients.answers)
