@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from math import nan
 from typing import TypeVar
 
-from sidecar.entries import Version
-from sidecar.errors import ConfigError, ConflictError, DeliveryError, UnknownError
+from sidecar.entries import Change, Version
+from sidecar.errors import ConfigError, ConflictError, DeliveryError, SidecarError, UnknownError
 from sidecar.ports import Catalog, Serving
 from sidecar.records import Carrier, Finding, Key
 from sidecar.steering import Steering
@@ -61,7 +62,7 @@ class Cataloguing:
         self._apart = Apart("the catalogue")
         self._tasks = Tasks()
         self._mark = ""
-        self._noted = -1
+        self._noted: tuple[int, Change] | None = None
         self._stuck: Mapping[str, str] = {}
 
     def start(self) -> None:
@@ -76,14 +77,14 @@ class Cataloguing:
     async def look(self) -> None:
         """Note who serves, if that has changed; and see whether all of them may."""
         course, now_s = self._steering.course, self._wall_s()
-        with self._apart.telling("deployments cannot be noted"):
-            if course.revision != self._noted:
+        with self._telling("deployments cannot be noted"):
+            if self._noted != (course.revision, course.change):
                 change = course.change
                 note = partial(
                     self._catalog.deploy, self.group, self._serving(), by=change.who, why=change.why, now_s=now_s
                 )
                 await self._apart.do(note)
-                self._noted, self._mark = course.revision, ""
+                self._noted, self._mark = (course.revision, course.change), ""
             mark = await self._apart.do(partial(self._catalog.mark, self.group))
             if mark != self._mark:
                 self.versions = await self._apart.do(self._known)
@@ -113,11 +114,21 @@ class Cataloguing:
             async with asyncio.timeout(CLOSE_S):
                 await self.look()
                 await self._report()
-                await self._apart.do(self._catalog.close)
+                with self._telling("the catalogue cannot be closed"):
+                    await self._apart.do(self._catalog.close)
         except TimeoutError:
             log.error("the catalogue does not answer; what it lacks is lost")  # noqa: TRY400  (no fault of ours)
         finally:
             self._apart.close()
+
+    @contextmanager
+    def _telling(self, what: str) -> Iterator[None]:
+        """Around what the catalogue may refuse, for whatever reason: it is told, and tried again."""
+        with self._apart.telling(what):
+            try:
+                yield
+            except (ConfigError, ConflictError, UnknownError) as error:
+                raise DeliveryError(str(error)) from error
 
     async def _every(self, every_s: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -152,17 +163,21 @@ class Cataloguing:
             why = version.decisions[-1].why
             try:
                 await self._steering.reject(variant, latest, str(version.number), why=why)
-            except (ConflictError, DeliveryError) as error:
-                log.warning("%s", error)
+            except (SidecarError, OSError) as error:
                 stuck[variant] = str(error)
+                if stuck[variant] != self._stuck.get(variant):
+                    log.warning("%s serves on: %s", variant, error)
         self._stuck = stuck
 
     async def _report(self) -> None:
         """Note what is measured beside what was measured in training."""
+        course = self._steering.course
+        if self._noted != (course.revision, course.change):
+            return  # who stands behind which variant is not known yet
         live, now_s = self._live(), self._wall_s()
         named = {name: variant.version for name, variant in self._steering.routes.variants.items()}
         for variant, version in self.versions.items():
             if measured := live.get((variant, named.get(variant, ""))):
-                with self._apart.telling("measurements cannot be noted"):
+                with self._telling("measurements cannot be noted"):
                     name = str(version.number)
                     await self._apart.do(partial(self._catalog.report, self.group, name, measured, now_s=now_s))

@@ -10,20 +10,24 @@ those that run; what was declared before and then replaced is left there.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
-from sidecar.config.routes import Routes, parse_routes, routes_of, with_routes
+from sidecar.config.routes import Routes, merged, parse_routes, routes_of, with_routes
 from sidecar.config.schema import Config
 from sidecar.entries import Change
 from sidecar.errors import ConfigError, ConflictError, DeliveryError, UnknownError
 from sidecar.fleet.journal import Journal
+from sidecar.fleet.keeping import Keeping
 from sidecar.ports import Fleet, Kept
 from sidecar.records import JSON
+from sidecar.routing import changes
+from sidecar.routing.changes import variant_of, version_of
 from sidecar.routing.course import Course, decode, encode
-from sidecar.routing.rollout import Command, Plan, Progress, Seen, Word, advance, order, weights
+from sidecar.routing.rollout import Command, Plan, Progress, Seen, Word, advance, order
 from sidecar.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -31,11 +35,11 @@ log = logging.getLogger(__name__)
 JOIN_S = 5.0
 """Between two attempts to find the fleet's routes at the start; those of the configuration are in force meanwhile."""
 
-TRIES = 3
-"""To be first of a fleet in one look; then it is tried again in the next one."""
+TRIES = 5
+"""To be first of a fleet in one go; what took effect already is tried again later."""
 
-CONFIGURATION = "configuration"
-"""Who has changed what the configuration says."""
+CONFIGURATION, CATALOGUE = "configuration", "catalogue"
+"""Who has changed what the configuration says, and what the catalogue does."""
 
 
 class Judged(NamedTuple):
@@ -66,7 +70,6 @@ class Steering:
     Attributes:
         course: In force.
         plan: Of the rollout, if there is to be one.
-        unkept: Why the course in force could not be kept; empty where it is.
     """
 
     def __init__(
@@ -78,43 +81,35 @@ class Steering:
         prepare: Callable[[Config], Callable[[], None]],
         wall_s: Callable[[], float],
     ) -> None:
-        self.unkept = ""
         self.journal = journal
+        self.plan = plan_of(config)
         self._config = config
-        self._fleet = fleet
-        self._mark: str | None = None
         self._prepare = prepare
         self._wall_s = wall_s
+        self._keeping = Keeping(journal, fleet)
         self._turn = asyncio.Lock()
         self._tasks = Tasks()
-        self.plan = plan_of(config)
-        self.course = self._begun(config)
-        self._in_force = self.routes
+        # What took effect before it could be kept; of a course of the fleet's that comes first it is made again.
+        self._urgent: Callable[[Course], Course] | None = None
+        self.course = self._begun()
+        self._read = (self.course.routes, parse_routes(self.course.routes))
 
     @property
     def routes(self) -> Routes:
         """Who serves whom."""
-        return parse_routes(self.course.routes)
+        if self._read[0] is not self.course.routes:
+            self._read = (self.course.routes, parse_routes(self.course.routes))
+        return self._read[1]
 
     @property
     def effective(self) -> Config:
         """The configuration with the routes in force."""
-        return with_routes(self._config, self.routes)
+        return merged(self._config, self.routes)
 
-    def _begun(self, config: Config) -> Course:
-        """The course at the start: as it was, unless the configuration says something else by now."""
-        last = self._kept = next(self._known(), None)
-        if last is None or last.declared[-1:] != [routes_of(config).fingerprint]:
-            return self._declared(config, last)
-        return self._fitted(last)
-
-    def _known(self) -> Iterator[Course]:
-        """Where all stood, the latest first; what another version has written, or what does not fit, is left."""
-        for document in self.journal.documents():
-            with suppress(ValueError, ConfigError):
-                course = decode(document)
-                with_routes(self._config, parse_routes(course.routes))
-                yield course
+    @property
+    def unkept(self) -> str:
+        """Why the course in force could not be kept; empty where it is."""
+        return self._keeping.unkept
 
     def start(self) -> None:
         """Keep the course, and follow the fleet's."""
@@ -123,23 +118,23 @@ class Steering:
     async def close(self) -> None:
         """Let go of the journal and the fleet."""
         await self._tasks.close()
-        if self._fleet is not None:
-            await self._fleet.close()
-        self.journal.close()
+        await self._keeping.close()
 
     # What people ask for
 
     async def declare(self, config: Config) -> None:
-        """Take up another configuration: its routes too, if they are others than it had."""
+        """Take up another configuration: its routes too, if they are others than it had. Raises as `put`."""
         async with self._turn:
-            before, self._config, self.plan = self._config, config, plan_of(config)
+            before, course, earlier = self._config, self.course, routes_of(self._config).fingerprint
+            self._config, self.plan = config, plan_of(config)
             try:
-                if self.course.declared[-1:] == [routes_of(config).fingerprint]:
-                    await self._take(self._fitted(self.course))
-                else:
-                    await self._take(self._declared(config, self.course))
+                await self._first(lambda: self._take(self._taken_up(self.course, earlier)))
             except BaseException:
                 self._config, self.plan = before, plan_of(before)
+                if self.course is not course:
+                    self._keeping.forget()
+                    self.course = course
+                    self._prepare(self.effective)()
                 raise
 
     async def put(self, document: JSON, *, revision: int | None, by: str, why: str) -> Course:
@@ -156,162 +151,146 @@ class Steering:
             DeliveryError: They could not be kept; nothing was changed.
         """
         routes = parse_routes(document)
-        with_routes(self._config, routes)
 
         def make(course: Course) -> Course:
-            after = course.after(self._change(by, "routes", why), routes=routes.document, earlier=course.routes)
-            fitted = self._fitted(after)
-            if self.plan is not None and fitted.routes != after.routes:
-                raise ConflictError(_owned(self.plan))
-            return fitted
+            with_routes(self._config, routes)
+            return changes.replaced(course, self.plan, routes, self._change(by, "routes", why))
 
         return await self._ask(make, revision)
 
     async def weigh(self, name: str, percent: float, *, revision: int | None, by: str, why: str) -> Course:
-        """Give a variant this part of the traffic; the others share the rest as they do now. Raises as `put`."""
+        """Give a variant this part of the traffic; the others share the rest as they do now. Raises as `order`."""
 
         def make(course: Course) -> Course:
-            routes = parse_routes(course.routes)
-            variant = self.variant(name)
-            if self.plan is not None and variant in {self.plan.champion, self.plan.challenger}:
-                raise ConflictError(_owned(self.plan))
-            weighed = routes.weighed(shared(routes, variant, percent))
-            what = f"weight of {variant}: {percent:g} %"
-            return course.after(self._change(by, what, why), routes=weighed.document, earlier=course.routes)
+            change = self._change(by, f"weight of {name}: {percent:g} %", why)
+            return changes.weighed(course, self.plan, name, percent, change)
 
         return await self._ask(make, revision)
 
     async def order(self, command: Command, name: str | None, *, revision: int | None, by: str, why: str) -> Course:
-        """Promote, roll back, start, hold or resume. Raises as `put`; UnknownError where there is no such variant.
+        """Promote, roll back, start, hold or resume.
+
+        Raises as `put`; UnknownError where there is no such variant. A rollback takes effect though it cannot be kept.
 
         Args:
             name: Of the variant, or its version; the rollout's challenger by default.
         """
 
         def make(course: Course) -> Course:
-            variant = None if name is None else self.variant(name)
-            if self.plan is not None and (variant is None or variant == self.plan.challenger):
-                return self._ordered(course, command, by, why)
-            if command == "promote" and variant is not None:
-                return self._promoted(course, variant, by, why)
-            if command == "rollback" and variant is None:
-                return self._returned(course, by, why)
-            told = f"the rollout is of {self.plan.challenger}" if self.plan else "there is no rollout"
+            plan = self.plan
+            if plan is not None and (name is None or variant_of(parse_routes(course.routes), name) == plan.challenger):
+                return changes.ordered(course, plan, command, self._change(by, command, why))
+            if plan is None and command == "promote" and name is not None:
+                return changes.promoted(course, name, self._change(by, f"promoted {name}", why))
+            if plan is None and command == "rollback" and name is None:
+                return self._returned(course, self._change(by, "rolled back", why))
+            told = f"the rollout is of {plan.challenger}" if plan else "there is no rollout"
             raise ConflictError(f"cannot {command} {name or 'anything'}: {told}")
 
         return await self._ask(make, revision, urgent=command == "rollback")
 
-    def variant(self, name: str) -> str:
-        """The variant of this name, or with this version behind it.
+    # What the sidecar does by itself
 
-        Raises:
-            UnknownError: There is none, or more than one.
+    async def look(self, judged: Judged | None) -> None:
+        """Bring the rollout to what is known now; what could not be kept before is tried again.
+
+        Args:
+            judged: None where there is no rollout.
         """
-        variants = self.routes.variants
-        if name in variants:
-            return name
-        found = [each for each, variant in variants.items() if variant.version == name]
-        if len(found) != 1:
-            those = [f"{each} (version {variant.version or 'unnamed'})" for each, variant in variants.items()]
-            told = ", ".join(those) or "none: the configuration has no variants"
-            raise UnknownError(f"{name[:128]!r} is no variant or version of one; expected one of {told}")
-        return found[0]
-
-    # What the rollout does
-
-    async def look(self, judged: Judged) -> None:
-        """Bring the rollout to what is known now; what could not be kept before is tried again."""
         async with self._turn:
             for _ in range(TRIES):
-                after = self._looked(self.course, judged)
-                if after is self.course and self._kept == after:
+                if judged is not None and self.plan is not None:
+                    after = self._looked(self.plan, self.course, judged)
+                    if after is not self.course:
+                        self._enforce(after)
+                        if after.progress.phase == "rolled_back":
+                            self._urgent = partial(self._back, after.progress)
+                if await self._kept_now():
                     break
-                self.course = after
-                self._enforce()
-                if await self._kept_later():
-                    break
-            self._enforce()
 
     async def reject(self, variant: str, instead: str | None, version: str, *, why: str) -> None:
-        """Take the traffic from a variant whose version was rejected.
+        """Take the traffic from a variant whose version was rejected. Raises as `order`.
 
         Args:
             instead: Who serves then; None where nobody can.
         """
+        told = f"version {version} was rejected{': ' if why else ''}{why}"
 
         def make(course: Course) -> Course:
-            who, told = "catalogue", f"version {version} was rejected{': ' if why else ''}{why}"
-            if self.plan is not None and variant == self.plan.challenger and course.progress.phase != "waiting":
-                return self._ordered(course, "rollback", who, told)
-            if instead is None:
-                raise ConflictError(f"{told}, and no approved one is there to return to")
-            routes = parse_routes(course.routes)
-            moved = routes.variants[variant].weight + routes.variants[instead].weight
-            weighed = routes.weighed({variant: 0.0, instead: moved})
-            return course.after(self._change(who, f"{instead} instead of {variant}", told), routes=weighed.document)
+            return changes.rejected(course, self.plan, variant, instead, self._change(CATALOGUE, "rejected", told))
 
         await self._ask(make, None, urgent=True)
 
-    def _looked(self, course: Course, judged: Judged) -> Course:
-        plan = self.plan
-        if plan is None:
-            return course
-        now_s, version = self._wall_s(), parse_routes(course.routes).variants[plan.challenger].version
+    def _looked(self, plan: Plan, course: Course, judged: Judged) -> Course:
+        """The course as the rollout has it now; the same object where nothing changes."""
+        now_s, version = self._wall_s(), version_of(course, plan)
         progress = advance(plan, course.progress, Seen(now_s, version, judged.rows, judged.words, judged.ready))
         rollout = self._config.rollout
         if progress.phase == "waiting" and rollout is not None and rollout.start == "auto" and judged.ready:
             progress = order(progress, "start", version=version, now_s=now_s, by="rollout")
-        return course if progress is course.progress else self._moved(course, progress)
+        return course if progress is course.progress else changes.moved(course, plan, progress, now_s)
 
-    def _ordered(self, course: Course, command: Command, by: str, why: str) -> Course:
-        assert self.plan is not None
-        version = parse_routes(course.routes).variants[self.plan.challenger].version
-        progress = order(course.progress, command, version=version, now_s=self._wall_s(), by=by, why=why)
-        return self._moved(course, progress)
+    def _back(self, progress: Progress, course: Course) -> Course:
+        """Another course, of the same version, after the same breach."""
+        if self.plan is None or version_of(course, self.plan) != progress.version:
+            return course
+        return changes.ordered(course, self.plan, "rollback", self._change(progress.by, "rollback", progress.reason))
 
-    def _moved(self, course: Course, progress: Progress) -> Course:
-        """The course with the rollout where it is now."""
-        assert self.plan is not None
-        told = _weights(parse_routes(course.routes), self.plan, progress)
-        what = f"{progress.phase}: {', '.join(f'{name} {weight:g}' for name, weight in told.items())}"
-        change = Change(self._wall_s(), progress.by, what, progress.reason)
-        begins = progress.phase == "stepping" and course.progress.phase in {"waiting", "rolled_back"}
-        begun_s = progress.since_s if begins else course.begun_s
-        return self._fitted(course.after(change, progress=progress, begun_s=begun_s))
+    # Courses
 
-    # Routes
+    def _begun(self) -> Course:
+        """The course at the start: as it was, unless the configuration says something else by now."""
+        try:
+            documents, latest = self.journal.documents(), self.journal.changes(1)
+        except DeliveryError as error:
+            log.error("how all stood cannot be read, the configuration's routes are in force: %s", error)  # noqa: TRY400  (the trace says nothing)
+            documents, latest = [], []
+        top = latest[0][0] if latest else 0
+        for place, document in enumerate(documents):
+            # What another version has written, or what does not fit, is left.
+            with suppress(ValueError, ConfigError):
+                course = self._usable(document)
+                if place:
+                    change = self._change(CONFIGURATION, f"routes of revision {course.revision}", "no later ones fit")
+                    course = replace(course, revision=top).after(change)
+                else:
+                    self._keeping.known(document)
+                return self._taken_up(course)
+        return self._declared(None, top + 1)
 
-    def _declared(self, config: Config, before: Course | None) -> Course:
-        """What the configuration says, from now on."""
-        routes = routes_of(config)
+    def _usable(self, document: bytes) -> Course:
+        """What was kept.
+
+        Raises:
+            ValueError: It is something else.
+            ConfigError: It does not fit this configuration.
+        """
+        course = decode(document)
+        with_routes(self._config, parse_routes(course.routes))
+        return course
+
+    def _taken_up(self, course: Course, earlier: str = "") -> Course:
+        """The course under this configuration; the same object where that changes nothing.
+
+        Args:
+            earlier: Fingerprint of the routes of the configuration before; empty at the start.
+        """
+        own, last = routes_of(self._config).fingerprint, "".join(course.declared[-1:])
+        # Others of the fleet have gone on meanwhile, and this one comes after them, one step behind.
+        late = self._keeping.fleet is not None and earlier not in {"", last} and own in course.declared
+        if own not in {last, earlier} and not late:
+            return self._declared(course)
+        fitted = changes.fitted(course, self.plan)
+        return course if fitted == course else fitted.after(self._change(CONFIGURATION, "rollout", ""))
+
+    def _declared(self, before: Course | None, revision: int = 1) -> Course:
         change = self._change(CONFIGURATION, "routes", "" if before else "the first")
-        if before is None:
-            return self._fitted(Course(1, [routes.fingerprint], routes.document, change))
-        declared = before.declaring(routes.fingerprint)
-        return self._fitted(before.after(change, declared=declared, routes=routes.document, earlier=before.routes))
+        return changes.declared(before, self.plan, routes_of(self._config), change, revision)
 
-    def _fitted(self, course: Course) -> Course:
-        """The course with the weights that the rollout gives; of another challenger's rollout nothing is left."""
-        plan = self.plan
-        if plan is None:
-            return course if not course.challenger else replace(course, challenger="", progress=Progress())
-        routes = parse_routes(course.routes)
-        version = routes.variants[plan.challenger].version
-        same = course.challenger == plan.challenger and course.progress.version == version
-        progress = course.progress if same else Progress(version=version)
-        weighed = routes.weighed(_weights(routes, plan, progress))
-        return replace(course, routes=weighed.document, challenger=plan.challenger, progress=progress)
-
-    def _promoted(self, course: Course, variant: str, by: str, why: str) -> Course:
-        routes = parse_routes(course.routes)
-        weighed = routes.weighed({name: 100.0 * (name == variant) for name in routes.variants})
-        change = self._change(by, f"promoted {variant}", why)
-        return course.after(change, routes=weighed.document, earlier=course.routes)
-
-    def _returned(self, course: Course, by: str, why: str) -> Course:
-        if course.earlier is None:
-            raise ConflictError("nothing to roll back to: the routes have not been changed")
-        return course.after(self._change(by, "rolled back", why), routes=course.earlier, earlier=None)
+    def _returned(self, course: Course, change: Change) -> Course:
+        after = changes.returned(course, change)
+        with_routes(self._config, parse_routes(after.routes))
+        return after
 
     def _change(self, who: str, what: str, why: str) -> Change:
         return Change(self._wall_s(), who, what, why)
@@ -323,106 +302,131 @@ class Steering:
         async with self._turn:
             if revision is not None and revision != self.course.revision:
                 raise ConflictError(f"revision {self.course.revision} is in force, expected {revision}: look again")
-            after = make(self.course)
-            if urgent:
-                self.course = after
-                self._enforce()
-                await self._kept_later()
-                self._enforce()
-            else:
-                await self._take(after)
+            if not urgent:
+                await self._take(make(self.course))
+                return self.course
+            self._enforce(make(self.course))
+            self._urgent = make
+            for _ in range(TRIES):
+                if await self._kept_now():
+                    break
             return self.course
 
+    async def _first(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Try to be first of the fleet."""
+        for _ in range(TRIES - 1):
+            with suppress(ConflictError):
+                return await work()
+        return await work()
+
     async def _take(self, after: Course) -> None:
-        """Keep another course and put it in force; all of it or nothing."""
+        """Keep another course and put it in force, all of it or nothing. Raises as `_keep`, ConfigError and OSError."""
         put = self._prepare(with_routes(self._config, parse_routes(after.routes)))
-        if after != self._kept:
-            await self._keep(after)
-        self.course, self._in_force = after, parse_routes(after.routes)
+        await self._keep(after)
+        self.course = after
         put()
 
-    def _enforce(self) -> None:
-        """Put the course in force, if another one is."""
-        routes = self.routes
-        if routes != self._in_force:
-            self._prepare(with_routes(self._config, routes))()
-            self._in_force = routes
+    def _enforce(self, after: Course) -> None:
+        """Put a course in force that is not kept yet, or by somebody else: all of it or nothing."""
+        routes = parse_routes(after.routes)
+        if routes != self.routes:
+            # Not checked again: where only weights change, a file that is gone meanwhile keeps nobody from going back.
+            self._prepare(merged(self._config, routes))()
+        self.course = after
 
-    async def _kept_later(self) -> bool:
-        """Keep the course that is in force; False where somebody else was first, and theirs is to be followed."""
-        if self._kept == self.course:
-            return True
+    async def _kept_now(self) -> bool:
+        """Whether no other of the fleet was before the course in force, and is followed; what else fails is told."""
         try:
             await self._keep(self.course)
         except ConflictError:
             return False
         except DeliveryError as error:
-            if not self.unkept:
-                log.error("who serves whom cannot be kept, and is tried again: %s", error)  # noqa: TRY400  (no fault of ours)
-            self.unkept = str(error)
-        else:
-            self.unkept = ""
+            self._keeping.fails(error)
         return True
 
     async def _keep(self, course: Course) -> None:
-        document = encode(course)
-        if self._fleet is not None:
-            try:
-                self._mark = await self._fleet.write(document, self._mark)
-            except ConflictError:
-                if (kept := await self._fleet.read()) is not None:
-                    self._follow(kept)
-                raise
-        await asyncio.to_thread(self.journal.add, course.revision, course.change, document)
-        self._kept = course
+        """Keep a course.
+
+        Raises:
+            ConflictError: Another of the fleet was first; that is in force now.
+            DeliveryError: It could not be kept.
+        """
+        try:
+            await self._keeping.keep(course.revision, course.change, encode(course))
+        except ConflictError:
+            if (kept := await self._keeping.read()) is not None:
+                self._follow(kept)
+            raise
+        self._urgent = None
 
     # The fleet
 
     async def _open(self) -> None:
         """Keep the first course, where it is new; in a fleet, go on from where that is."""
-        while True:
-            if await self._joined():
-                break
+        while not await self._joined():  # noqa: ASYNC110  (nobody tells when the fleet answers)
             await asyncio.sleep(JOIN_S)
-        while self._fleet is not None:
-            kept = await self._fleet.changed(self._mark)
+        while self._keeping.fleet is not None:
+            seen = self._keeping.seen
+            kept = await self._keeping.fleet.changed(seen)
             async with self._turn:
-                if kept.mark != self._mark:
-                    self._follow(kept)
-                    self._enforce()
+                # Otherwise a later one has been read or written meanwhile.
+                if seen == self._keeping.seen:
+                    await self._heed(kept)
+
+    async def _heed(self, kept: Kept) -> None:
+        self._keeping.seen = kept.mark
+        try:
+            self._follow(kept)
+        except DeliveryError as error:
+            self._keeping.fails(error)
+        else:
+            await self._kept_now()
 
     async def _joined(self) -> bool:
         """Whether the course is kept, or another one is followed."""
         async with self._turn:
-            if self._fleet is not None:
-                try:
-                    kept = await self._fleet.read()
-                except DeliveryError as error:
-                    log.warning("the fleet's routes cannot be read: %s", error)
-                    return False
-                if kept is not None:
+            try:
+                if (kept := await self._keeping.read()) is not None:
                     self._join(kept)
-            self._enforce()
-            return await self._kept_later() and not self.unkept
+            except DeliveryError as error:
+                self._keeping.fails(error)
+                return False
+            return await self._kept_now() and not (self.unkept and self._keeping.fleet is None)
 
     def _join(self, kept: Kept) -> None:
         """Follow the fleet, unless this sidecar brings a configuration that it has not seen yet."""
-        own = self.course.declared[-1:]
-        self._follow(kept)
-        if not set(own) <= set(self.course.declared):
-            self.course = self._declared(self._config, self.course)
+        try:
+            theirs = decode(kept.document)
+            if routes_of(self._config).fingerprint in theirs.declared:
+                return self._follow(kept)
+            self._enforce(self._declared(theirs))
+        except (ValueError, ConfigError, OSError) as error:
+            raise DeliveryError(f"the fleet's routes cannot be used here: {error}") from None
+        self._keeping.follow(kept.mark, kept.document)
+        return None
 
     def _follow(self, kept: Kept) -> None:
-        """Go on from what another of the fleet has written."""
-        self._mark = kept.mark
+        """Go on from what another of the fleet has written.
+
+        Raises:
+            DeliveryError: It cannot be used here; the course in force stays, and does not take its place.
+        """
         try:
-            course = decode(kept.document)
-            with_routes(self._config, parse_routes(course.routes))
-        except (ValueError, ConfigError) as error:
-            log.error("the fleet's routes cannot be used here, those in force stay: %s", error)  # noqa: TRY400  (the trace says nothing)
-            return
-        self.course = self._kept = self._fitted(course)
+            course = changes.fitted(self._usable(kept.document), self.plan)
+            self._enforce(self._again(course))
+        except (ValueError, ConfigError, OSError) as error:
+            raise DeliveryError(f"the fleet's routes cannot be used here: {error}") from None
+        self._keeping.follow(kept.mark, encode(course))
         log.info("revision %d of the fleet's routes in force: %s", course.revision, course.change.what)
+
+    def _again(self, course: Course) -> Course:
+        """The course with what took effect here before; where that cannot be, it is over."""
+        if self._urgent is None:
+            return course
+        try:
+            return self._urgent(course)
+        except (ConfigError, ConflictError, UnknownError):
+            return course
 
 
 def plan_of(config: Config) -> Plan | None:
@@ -438,29 +442,3 @@ def plan_of(config: Config) -> Plan | None:
         min_rows=rollout.min_rows,
         finish=rollout.finish,
     )
-
-
-def shared(routes: Routes, variant: str, percent: float) -> dict[str, float]:
-    """The weights with which the variant has so many percent, and the others share the rest as they did.
-
-    Raises:
-        ConflictError: There is nobody to take the rest.
-    """
-    if not 0 <= percent <= 100:
-        raise ConflictError(f"{percent:g} percent, expected 0 to 100")
-    others = {name: each.weight for name, each in routes.variants.items() if name != variant}
-    total = sum(others.values())
-    if percent < 100 and not total:
-        raise ConflictError(f"no other variant has a weight above 0, so {variant} has all of the traffic")
-    rest = {name: (100 - percent) * weight / total if total else 0.0 for name, weight in others.items()}
-    return {**rest, variant: percent}
-
-
-def _weights(routes: Routes, plan: Plan, progress: Progress) -> dict[str, float]:
-    share = routes.variants[plan.champion].weight + routes.variants[plan.challenger].weight
-    return weights(plan, progress, share)
-
-
-def _owned(plan: Plan) -> str:
-    told = f"the weights of {plan.champion} and {plan.challenger} are the rollout's"
-    return f"{told}; expected start, hold, resume, promote or rollback"

@@ -6,7 +6,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from math import nan
 
+import msgspec
+
 from sidecar.config.schema import Config
+from sidecar.errors import ConfigError
+from sidecar.experiments.experiment import Experiment
 from sidecar.experiments.standing import Standing
 from sidecar.monitors.shadowed import Shadowed
 from sidecar.monitors.weighing import Weighing
@@ -30,6 +34,9 @@ TOLD_S = 3600.0
 
 EXPERIMENT, ROLLOUT = "experiment", "rollout"
 """What variants are weighed for."""
+
+STEP = "rollout_step"
+"""The name under which the place of the rollout's step is kept: when it began, and with how many rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +99,34 @@ class Trials:
 
     async def _follow(self) -> None:
         """Weigh what there is to be weighed now: another experiment, another version, a rollout begun anew."""
-        config, course = self.steering.effective, self.steering.course
+        config = self.steering.effective
         if config.shadow is not None:
             self._compare(config.shadow.variant, config.shadow.ratio)
-        versions = [(name, variant.version) for name, variant in config.variants.items()]
-        subject = (config.experiment, config.rollout, config.model, versions, course.begun_s)
+        subject = self._wanted(config)
         if subject == self._subject:
             return
-        weighing = self._make(config, course.begun_s)
+        weighing = None
+        try:
+            weighing = self._make(config, self.steering.course.begun_s)
+        except ConfigError as error:
+            log.error("variants cannot be weighed: %s", error)  # noqa: TRY400  (the trace says nothing)
+        step = (0.0, 0)
         for name, experiment in weighing.experiments.items() if weighing is not None else ():
-            if (saved := await self._read(name)) is not None:
-                await asyncio.to_thread(experiment.restore, saved)
-        self._subject = subject
+            if await self._restored(name, experiment) and name == ROLLOUT:
+                step = self._step if self.weighing is not None else _place(await self._read(STEP))
+        self._subject, self._step = subject, step
         self._replace(weighing)
+
+    def _wanted(self, config: Config) -> object:
+        """What is to be weighed; another one is another experiment, or of other settings."""
+        versions = [(name, variant.version) for name, variant in config.variants.items()]
+        return config.experiment, config.rollout, config.model, versions, self.steering.course.begun_s
+
+    async def _restored(self, name: str, experiment: Experiment) -> bool:
+        """Whether an experiment goes on from where it is, or from where it was when it was saved last."""
+        running = self.weighing.experiments.get(name) if self.weighing is not None else None
+        saved = await (self._read(name) if running is None else self._pipeline.between(running.state))
+        return saved is not None and await asyncio.to_thread(experiment.restore, saved)
 
     def _compare(self, variant: str, ratio: float) -> None:
         if self.shadowed is None:
@@ -124,9 +146,16 @@ class Trials:
         await self._follow()
         if self.shadowed is not None:
             await self._pipeline.between(self.shadowed.settle)
-        outcomes, weighing = self._sources.served.take(), self.weighing
-        if weighing is None:
-            return
+        if self.weighing is None:
+            self._sources.served.take()
+        else:
+            await self._weigh(self.weighing)
+        if self._wanted(self.steering.effective) == self._subject:
+            self.judged = self._judge(self.standings.get(ROLLOUT))
+            await self.steering.look(self.judged)
+
+    async def _weigh(self, weighing: Weighing) -> None:
+        outcomes = self._sources.served.take()
         in_flight, now_s = dict(self._sources.traffic.active_by_variant), self._wall_s()
         shares = {name: variant.weight for name, variant in self.steering.routes.variants.items()}
 
@@ -136,9 +165,6 @@ class Trials:
             return weighing.look(in_flight, now_s)
 
         self.standings = await self._pipeline.between(work)
-        if self.steering.plan is not None:
-            self.judged = self._judged(self.standings.get(ROLLOUT))
-            await self.steering.look(self.judged)
 
     @property
     def findings(self) -> list[Finding]:
@@ -147,12 +173,13 @@ class Trials:
 
     async def state(self) -> dict[str, bytes]:
         """What is to be known after a restart, by name."""
-        weighing = self.weighing
+        weighing, step = self.weighing, msgspec.json.encode(self._step)
         if weighing is None:
             return {}
-        return await self._pipeline.between(
+        states = await self._pipeline.between(
             lambda: {name: experiment.state() for name, experiment in weighing.experiments.items()}
         )
+        return {**states, STEP: step} if ROLLOUT in states else states
 
     async def close(self) -> None:
         """Look no more."""
@@ -166,9 +193,11 @@ class Trials:
             with self._pipeline.surviving:
                 await self.look()
 
-    def _judged(self, standing: Standing | None) -> Judged:
+    def _judge(self, standing: Standing | None) -> Judged | None:
+        """What the rollout is told; None where there is none."""
         plan, progress = self.steering.plan, self.steering.course.progress
-        assert plan is not None
+        if plan is None:
+            return None
         rows = standing.rows.get(plan.challenger, 0) if standing is not None else 0
         if self._step[0] != progress.since_s:
             self._step = (progress.since_s, rows)
@@ -225,3 +254,11 @@ class Trials:
 
 def _carrier(name: str, share: float, sentence: str) -> Carrier:
     return Carrier(name, share, statistic=nan, threshold=nan, sentence=sentence)
+
+
+def _place(saved: bytes | None) -> tuple[float, int]:
+    """When the step began, and with how many rows; nothing where that was not saved so."""
+    try:
+        return msgspec.json.decode(saved or b"", type=tuple[float, int])
+    except msgspec.MsgspecError:
+        return 0.0, 0

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -14,6 +15,7 @@ from sidecar.detectors import DETECTORS
 from sidecar.instruments import INSTRUMENTS
 from sidecar.monitors import MONITORS
 from sidecar.payload import DECODERS
+from sidecar.routing.rollout import TRANSITIONS, Event, Phase
 from sidecar.sinks import SINKS
 
 PACKAGE = Path(sidecar.__file__).parent
@@ -35,9 +37,20 @@ def test_every_metric_is_in_the_readme(name: str) -> None:
 def test_the_readmes_configurations_are_accepted(tmp_path: Path, example: str) -> None:
     file = tmp_path / "sidecar.yaml"
     file.write_text(example, encoding="utf-8")
-    flags = {} if "variants:" in example else {"upstream": "http://127.0.0.1:8081"}
+    arms = "{champion: {url: 'http://127.0.0.1:8081'}, challenger: {url: 'http://127.0.0.1:8082'}}"
+    compared = "champion:" in example
+    flags = {} if "variants:" in example else {"variants": arms} if compared else {"upstream": "http://127.0.0.1:8081"}
 
     Source(path=str(file), flags=flags).load(FAMILIES)
+
+
+def test_the_rollouts_table_is_in_the_readme() -> None:
+    events = get_args(Event)
+    rows = [["", *(f"`{event}`" for event in events)], ["---"] * (len(events) + 1)]
+    for phase in get_args(Phase):
+        after = [TRANSITIONS.get((phase, event)) for event in events]
+        rows.append([f"`{phase}`", *(f"`{each}`" if each else "·" for each in after)])
+    assert "\n".join(f"| {' | '.join(row)} |" for row in rows) in README
 
 
 def test_the_readmes_picture_shows_every_module() -> None:

@@ -64,13 +64,12 @@ def words(by: str, why: str) -> tuple[str, str]:
     return by or API, why
 
 
-def limit(request: web.Request, default: int, most: int) -> int:
-    """How many are asked for, by the field `limit` of the query.
+def limit(given: str, most: int) -> int:
+    """How many are asked for, by the field `limit` of a query.
 
     Raises:
         HTTPException: It is no number from 1 to `most`.
     """
-    given = request.query.get("limit", str(default))
     if not (given.isascii() and given.isdigit() and len(given) <= len(str(most)) and 1 <= int(given) <= most):
         raise web.HTTPBadRequest(text=f"limit: expected a number from 1 to {most}, got {given[:20]!r}")
     return int(given)

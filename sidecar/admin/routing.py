@@ -110,7 +110,7 @@ class Routing:
 
     async def changes(self, request: web.Request) -> web.Response:
         """Who has changed what, the latest first."""
-        count = limit(request, LIMIT, MAX_LIMIT)
+        count = limit(request.query.get("limit", str(LIMIT)), MAX_LIMIT)
         with refusals():
             async with self._aside:
                 found = await asyncio.to_thread(self._steering.journal.changes, count)

@@ -252,7 +252,8 @@ class _Pages:
         return reply(told)
 
     async def captures(self, request: web.Request) -> web.Response:
-        return reply(recent(self._view.recent, limit(request, LIMIT, MAX_LIMIT)))
+        count = limit(request.query.get("limit", str(LIMIT)), MAX_LIMIT)
+        return reply(recent(self._view.recent, count))
 
 
 def _features(snapshots: Mapping[tuple[str, str], Snapshot], now_s: float) -> web.Response:

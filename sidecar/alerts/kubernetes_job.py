@@ -3,44 +3,38 @@
 import asyncio
 import json
 import re
-import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import yaml
 
 from sidecar.alerts.document import document
-from sidecar.alerts.posting import On, check_url, encode, on_faults, read_secret
+from sidecar.alerts.posting import On, encode, on_faults
 from sidecar.config.schema import File
-from sidecar.errors import ConfigError, DeliveryError, Fault
+from sidecar.errors import ConfigError, DeliveryError
+from sidecar.kubernetes.access import API, Access, Refused, Request, api_faults
+from sidecar.kubernetes.account import A_LABEL, CREDENTIALS, Account, is_label, namespace_faults
 from sidecar.records import JSON, Notice
 
 if TYPE_CHECKING:
     # The channels' options are checked before serving, which does not wait for aiohttp.
-    from aiohttp import ClientResponse, ClientSession
+    from aiohttp import ClientSession
 
-API = "https://kubernetes.default.svc"
-CREDENTIALS = "/var/run/secrets/kubernetes.io/serviceaccount"
-"""Where a pod finds both."""
-
+TIMEOUT_S = 10.0
+"""For the API server to answer."""
 MAX_TEMPLATE_BYTES = 64 << 10
 MAX_JOB_BYTES = 1 << 20
 """Of the request: etcd takes 1.5 MiB. A YAML file can be much smaller than what its aliases make of it."""
 MAX_NAME_CHARACTERS = 63
 """The Job controller labels pods with the Job's name, and a label's value has no more."""
-MAX_STATUS_BYTES = 64 << 10
-MAX_MESSAGE_CHARACTERS = 500
 
 TITLE = "sidecar/alert-title"
 """The annotation that tells people what the Job is for."""
 
-_LABEL = re.compile("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123's, as namespaces and names of pods
-_TOKEN = re.compile(r"[\x21-\x7e]+")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class KubernetesJob:
     """Makes a Job from a template, once for each alert and state: the name is the alert's, and can be taken only once.
 
@@ -48,6 +42,7 @@ class KubernetesJob:
     environment. The service account needs the right to create Jobs in the namespace, and no other.
 
     Args:
+        timeout_s: For the API server to answer.
         template: YAML or JSON file of a batch/v1 Job; read at each use.
         namespace: Where the Job is made; by default the template's own, or else the service account's.
         api: The API server.
@@ -58,6 +53,8 @@ class KubernetesJob:
         ConfigError: The namespace cannot be one, `api` is no https:// URL, or `on` is empty.
     """
 
+    timeout_s: float = field(default=TIMEOUT_S, repr=False)
+    _: KW_ONLY
     template: File
     namespace: str = ""
     api: str = API
@@ -65,20 +62,10 @@ class KubernetesJob:
     on: On = ("firing",)
 
     def __post_init__(self) -> None:
-        faults = on_faults(self.on)
-        if self.namespace and not _LABEL.fullmatch(self.namespace):
-            faults.append(Fault("namespace", f"{self.namespace!r}, expected a name of a-z, 0-9 and - (RFC 1123)"))
-        try:
-            check_url(self.api)
-        except ValueError as error:
-            faults.append(Fault("api", str(error)))
-        else:
-            if not self.api.startswith("https:") or "?" in self.api:
-                faults.append(Fault("api", "expected https://host:port, without query"))
-        if faults:
+        if faults := [*on_faults(self.on), *namespace_faults(self.namespace), *api_faults(self.api)]:
             raise ConfigError(*faults)
 
-    async def send(self, notice: Notice, http: "ClientSession") -> None:
+    async def send(self, notice: Notice, http: "ClientSession") -> None:  # noqa: ARG002 - a Channel
         """Make the Job, unless there is to be none for this state, or has been: this is only a reminder.
 
         Raises:
@@ -87,48 +74,38 @@ class KubernetesJob:
         alert = notice.alert
         if alert.state not in self.on or (alert.state == "firing" and alert.told > 1):
             return
-        token = await self._token()
-        # PyYAML takes its time.
-        order = await asyncio.to_thread(self._order, notice)
-        await _post(http, order, token)
+        account = Account(self.credentials)
+        request = await self._request(notice, account)
+        try:
+            async with Access(self.api, account).open(request, self.timeout_s, self.timeout_s):
+                pass  # the answer is the Job once more
+        except Refused as error:
+            if (error.status, error.reason) != (409, "AlreadyExists"):
+                raise
 
-    async def _token(self) -> str:
-        file = str(Path(self.credentials, "token"))
-        token = await read_secret("credentials", file)
-        if not _TOKEN.fullmatch(token):
-            raise DeliveryError(f"credentials {file}: expected one word")
-        return token
-
-    def _order(self, notice: Notice) -> "_Order":
-        template = _parse(self.template, _read(self.template, MAX_TEMPLATE_BYTES))
-        namespace = self.namespace or _mapping(template, "metadata").get("namespace") or self._own_namespace()
-        if not (isinstance(namespace, str) and _LABEL.fullmatch(namespace)):
-            raise DeliveryError(f"{self.template}: namespace, expected a name of a-z, 0-9 and - (RFC 1123)")
-        url = f"{self.api.rstrip('/')}/apis/batch/v1/namespaces/{namespace}/jobs"
-        return _Order(url, _dump(_job(template, notice, namespace)), _trusting(Path(self.credentials, "ca.crt")))
-
-    def _own_namespace(self) -> str:
-        return _read(str(Path(self.credentials, "namespace")), 1024).strip()
+    async def _request(self, notice: Notice, account: Account) -> Request:
+        # PyYAML takes its time, as do aliases that are written out.
+        template = await asyncio.to_thread(_load, self.template)
+        namespace = self.namespace or _mapping(template, "metadata").get("namespace") or await account.namespace()
+        if not is_label(namespace):
+            raise DeliveryError(f"{self.template}: namespace, expected {A_LABEL}")
+        body = await asyncio.to_thread(lambda: _dump(_job(template, notice, namespace)))
+        return Request("POST", f"/apis/batch/v1/namespaces/{namespace}/jobs", body=body)
 
 
-class _Order(NamedTuple):
-    url: str
-    body: bytes
-    tls: ssl.SSLContext
-
-
-def _read(file: str, max_bytes: int) -> str:
+def _load(file: str) -> dict[str, JSON]:
+    """The template in a file."""
     try:
         with Path(file).open("rb") as opened:
-            data = opened.read(max_bytes + 1)
+            data = opened.read(MAX_TEMPLATE_BYTES + 1)
         text = data.decode()
     except OSError as error:
         raise DeliveryError(f"{file}: {error.strerror}, expected a file that can be read") from error
     except ValueError as error:  # in the name of the file, or in what it holds
         raise DeliveryError(f"{file}: {error}, expected text in UTF-8") from error
-    if len(data) > max_bytes:
-        raise DeliveryError(f"{file}: more than {max_bytes} bytes, expected fewer")
-    return text
+    if len(data) > MAX_TEMPLATE_BYTES:
+        raise DeliveryError(f"{file}: more than {MAX_TEMPLATE_BYTES} bytes, expected fewer")
+    return _parse(file, text)
 
 
 def _parse(file: str, text: str) -> dict[str, JSON]:
@@ -224,66 +201,3 @@ def _dump(job: JSON) -> bytes:
     except (TypeError, ValueError, RecursionError) as error:  # a date, a set, a NaN, an alias of what it stands in
         raise DeliveryError(f"template: {error}; expected what JSON can hold, quote the rest") from error
     return "".join(written).encode()
-
-
-def _trusting(authorities: Path) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=authorities)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise DeliveryError(f"{authorities}: {reason}, expected a PEM file of authorities") from error
-    # Clusters' own authorities lack what Python 3.13 has begun to demand (kubernetes-client/python#2394).
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    return context
-
-
-async def _post(http: "ClientSession", order: _Order, token: str) -> None:
-    from aiohttp import ClientError
-
-    headers = {
-        "Authorization": f"Bearer {token}",
-        "Content-Type": "application/json",
-        "Accept": "application/json",
-        "Accept-Encoding": "identity",
-        "Connection": "close",  # the next one is made with what ca.crt then holds
-    }
-    try:
-        async with http.post(
-            order.url, data=order.body, headers=headers, ssl=order.tls, allow_redirects=False, auto_decompress=False
-        ) as reply:
-            if reply.status in {200, 201, 202}:
-                return
-            status = await _status(reply)
-    except (ClientError, OSError) as error:
-        raise DeliveryError(f"{order.url}: {_told(error)}") from error
-    if (reply.status, status.get("reason")) == (409, "AlreadyExists"):
-        return
-    message = f"{status.get('reason') or reply.reason}: {status.get('message') or 'no Kubernetes Status'}"
-    said = "".join(each if each.isprintable() else " " for each in message.replace(token, "[token]"))
-    raise DeliveryError(f"{order.url}: answered {reply.status} {said[:MAX_MESSAGE_CHARACTERS]}, expected 201")
-
-
-async def _status(reply: "ClientResponse") -> dict[str, JSON]:
-    """The Kubernetes Status that says why; empty where there is none."""
-    data = b""
-    while len(data) <= MAX_STATUS_BYTES and (more := await reply.content.read(MAX_STATUS_BYTES)):
-        data += more
-    try:
-        status = json.loads(data)
-    except (ValueError, RecursionError):
-        return {}
-    return status if isinstance(status, dict) and status.get("kind") == "Status" else {}
-
-
-def _told(error: Exception) -> str:
-    from aiohttp import ClientConnectorCertificateError, ClientConnectorError
-
-    match error:
-        case ClientConnectorCertificateError(certificate_error=reason):
-            return f"its certificate is not trusted: {getattr(reason, 'verify_message', reason)}"
-        case ClientConnectorError(os_error=reason):
-            return f"no connection: {reason.strerror or reason}"
-        case TimeoutError():
-            return "no answer in time"
-        case _:
-            return f"no answer: {str(error) or type(error).__name__}"

@@ -1,7 +1,8 @@
 """The parts behind the request path."""
 
 import socket
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -168,29 +169,43 @@ def weighing(config: schema.Config, begun_s: float) -> "Weighing | None":
     from sidecar.monitors.weighing import Weighing
     from sidecar.quality.reading import Reading
 
-    made, trial, rollout = {}, config.experiment, config.rollout
+    made: dict[str, Experiment] = {}
+    trial, rollout = config.experiment, config.rollout
     versions = {name: f"{name} {variant.version}" for name, variant in config.variants.items()}
     if trial is not None:
         others = trial.challengers or tuple(name for name in config.variants if name != trial.champion)
-        made["experiment"] = Experiment(
-            f"{trial.name}: {', '.join(versions[name] for name in (trial.champion, *others))}",
-            trial.champion,
-            others,
-            [GUARDRAILS[part.kind](**part.options) for part in trial.measures],
-            wrong=trial.wrong_verdicts,
-            min_rows=trial.min_rows,
-        )
+        with _placed("experiment.measures"):
+            made["experiment"] = Experiment(
+                f"{trial.name}: {', '.join(versions[name] for name in (trial.champion, *others))}",
+                trial.champion,
+                others,
+                [GUARDRAILS[part.kind](**part.options) for part in trial.measures],
+                wrong=trial.wrong_verdicts,
+                min_rows=trial.min_rows,
+            )
     if rollout is not None:
-        made["rollout"] = Experiment(
-            f"{versions[rollout.challenger]} instead of {versions[rollout.champion]}, since {begun_s}",
-            rollout.champion,
-            (rollout.challenger,),
-            [GUARDRAILS[part.kind](**part.options) for part in rollout.guardrails],
-            wrong=rollout.wrong_rollbacks,
-            min_rows=rollout.min_rows,
-        )
+        with _placed("rollout.guardrails"):
+            made["rollout"] = Experiment(
+                f"{versions[rollout.challenger]} instead of {versions[rollout.champion]}, since {begun_s}",
+                rollout.champion,
+                (rollout.challenger,),
+                [GUARDRAILS[part.kind](**part.options) for part in rollout.guardrails],
+                wrong=rollout.wrong_rollbacks,
+                min_rows=rollout.min_rows,
+            )
     reading = Reading(**asdict(config.model)) if config.model.task else None
     return Weighing(made, reading) if made else None
+
+
+@contextmanager
+def _placed(key: str) -> Iterator[None]:
+    """Around what names its measures `measures[0]`: they are this key's."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(
+            *(Fault(key + each.path.removeprefix("measures"), each.message) for each in error.faults)
+        ) from None
 
 
 def attributing(parts: Sequence[schema.Part]) -> "Attributing | None":

@@ -134,6 +134,8 @@ def _read(reply: HTTPResponse) -> bytes:
     data = reply.read(REPLY_BYTES + 1)
     if len(data) > REPLY_BYTES:
         raise OSError(f"the reply has more than {REPLY_BYTES} bytes")
+    if reply.length:  # http.client tells only who reads all at once
+        raise OSError("the reply is cut off")
     return data
 
 

@@ -15,6 +15,7 @@ from sidecar.catalog.opening import PLACE, TOKEN, TOKEN_FILE, open_catalog
 from sidecar.catalog.remote import Remote
 from sidecar.catalog.sqlite import Sqlite
 from sidecar.errors import ConfigError, ConflictError, DeliveryError, Fault, UnknownError
+from sidecar.texts import shown
 
 EXIT_REFUSED = 1
 EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE of sysexits.h
@@ -23,6 +24,9 @@ ADMIN = "http://127.0.0.1:9901"
 """The sidecar's admin address, where nothing else is said."""
 
 TOKEN_BYTES = 4096
+SHOWN = 2000
+"""Characters of a no."""
+
 MAGIC = b"SQLite format 3\0"
 """How a file of SQLite begins (https://sqlite.org/fileformat2.html, 1.3)."""
 
@@ -62,10 +66,10 @@ class Asking(click.Group):
         try:
             super().invoke(ctx)
         except DeliveryError as error:
-            click.echo(str(error), err=True)
+            click.echo(shown(str(error), SHOWN), err=True)
             return EXIT_UNAVAILABLE
         except (UnknownError, ConflictError) as error:
-            click.echo(str(error), err=True)
+            click.echo(shown(str(error), SHOWN), err=True)
             return EXIT_REFUSED
         return 0
 

@@ -262,10 +262,10 @@ def _plain(version: Version) -> list[tuple[str, str]]:
 
 
 def _unlike(one: Cell, other: Cell) -> Cell:
-    """By how much the second is more; of texts, whether they differ."""
-    if isinstance(one, float) and isinstance(other, float):
-        return other - one if isfinite(other - one) else None
-    return None if one == other else "differs"
+    """By how much the second is more, where that can be said; of texts, whether they differ."""
+    if isinstance(one, str) or isinstance(other, str):
+        return None if one == other else "differs"
+    return other - one if one is not None and other is not None and isfinite(other - one) else None
 
 
 def _decided(version: Version, *, as_json: bool) -> None:

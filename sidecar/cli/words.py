@@ -77,11 +77,10 @@ def stepped(text: str) -> Measured:
         >>> stepped("precision@10=0.5@3"), stepped("loss=nan").step
         (Measured(name='precision@10', value=0.5, step=3), None)
     """
-    name, _, value = text.partition("=")
-    number, at, step = value.partition("@")
+    _, at, step = text.partition("=")[2].partition("@")
     if at and not (_INTEGER.fullmatch(step) and abs(int(step)) <= STEP):
         raise click.BadParameter(f"expected NAME=NUMBER@STEP with a whole number of 64 bits, got {text!r}.")
-    return metric(f"{name}={number}")._replace(step=int(step) if at else None)
+    return metric(text.removesuffix(at + step))._replace(step=int(step) if at else None)
 
 
 def data(text: str) -> Data:

@@ -56,13 +56,18 @@ def with_routes(config: Config, routes: Routes) -> Config:
     Raises:
         ConfigError: They do not fit the rest of it.
     """
-    upstream = config.upstream if not routes.variants else None
-    made = msgspec.structs.replace(
-        config, upstream=upstream, variants=routes.variants, split=routes.split, shadow=routes.shadow
-    )
+    made = merged(config, routes)
     if faults := broken_rules(made, []):
         raise ConfigError(*faults)
     return made
+
+
+def merged(config: Config, routes: Routes) -> Config:
+    """The same, of routes that were found to fit before."""
+    upstream = config.upstream if not routes.variants else None
+    return msgspec.structs.replace(
+        config, upstream=upstream, variants=routes.variants, split=routes.split, shadow=routes.shadow
+    )
 
 
 def parse_routes(document: JSON) -> Routes:

@@ -13,6 +13,9 @@ from sidecar.errors import Fault
 
 Rule = Callable[[Config], Iterator[Fault]]
 
+MOST_CHALLENGERS = 15
+"""Of an experiment, as `experiment.challengers` takes at most."""
+
 # Visible ASCII: no spaces, nothing that would be a user, a query or a fragment, nothing that ends a link in a text.
 _BASE = re.compile(r"https?://[A-Za-z0-9._~:\[\]%-]+(/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?")
 
@@ -81,8 +84,11 @@ def _experiment(config: Config) -> Iterator[Fault]:
         yield Fault("experiment.challengers", f"{trial.champion} is the champion, expected others")
     if len(set(trial.challengers)) < len(trial.challengers):
         yield Fault("experiment.challengers", "one of them twice, expected each once")
-    if not trial.challengers and len(config.variants) < 2:
+    others = len(config.variants) - 1
+    if not trial.challengers and others < 1:
         yield Fault("experiment.challengers", "there is no other variant, expected at least one")
+    if not trial.challengers and others > MOST_CHALLENGERS:
+        yield Fault("experiment.challengers", f"{others} other variants, expected {MOST_CHALLENGERS} of them by name")
     if not trial.measures:
         yield Fault("experiment.measures", "none, expected at least one")
 
@@ -95,6 +101,12 @@ def _rollout(config: Config) -> Iterator[Fault]:
         yield Fault("rollout.challenger", f"{rollout.challenger} is the champion too, expected another variant")
     if list(rollout.steps) != sorted(set(rollout.steps)):
         yield Fault("rollout.steps", f"{', '.join(map('{:g}'.format, rollout.steps))}; expected them ascending")
+    weights = [
+        config.variants[name].weight for name in (rollout.champion, rollout.challenger) if name in config.variants
+    ]
+    if len(weights) == 2 and not sum(weights):
+        told = f"{rollout.champion} and {rollout.challenger} have no weight that the rollout could deal"
+        yield Fault("variants", f"{told}; expected one above 0")
     if config.state is None and config.fleet is None:
         yield Fault("state", "missing; where a rollout stands is kept there, expected a folder")
 
@@ -269,7 +281,7 @@ RULES: Sequence[tuple[tuple[str, ...], Rule]] = (
     (("split",), _split),
     (("variants", "split", "shadow", "experiment", "rollout"), _named),
     (("variants", "experiment"), _experiment),
-    (("rollout", "state"), _rollout),
+    (("variants", "rollout", "state"), _rollout),
     (("tls",), _listener_tls),
     (("admin", "admin_token", "admin_token_file"), _admin_token),
     (("listen", "admin"), _ports),

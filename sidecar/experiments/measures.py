@@ -154,7 +154,7 @@ class Quality:
         """The loss of a row."""
         if not isinstance(batch, Lost):
             return None
-        return np.where(batch.losses >= 0, np.minimum(batch.losses / self.scale, 1.0), np.nan)
+        return np.where(batch.losses >= 0, np.minimum(batch.losses, self.scale) / self.scale, np.nan)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,14 @@ an epoch; 64 would need intervals an eighth wider where many comparisons share a
 
 **Epochs.** Where weights change, so does the time at which either variant has its rows. Whoever then pools rows
 compares hours, not variants (Simpson's paradox); within an epoch both have the same hours.
+
+**Late rows** are added to the epoch in which their request was dealt: a label comes hours after it. In what order rows
+come may hang on their values: the slow come late, and so may what turned out wrong. Who got which variant does not:
+within an epoch one weight dealt all of them, so that the next row to come is the challenger's with the same probability
+whatever its value, its delay, and the rows before it. While the variants are alike, in delay too, rows in the order in
+which they come are as good as in the order in which they were dealt, and what is promised of every look holds at each.
+Where they are not, a look compares the rows that have come: a slower challenger lacks more of its slowest while an
+epoch is fresh. That passes as they come, as none is left out for being late.
 """
 
 import math
@@ -44,7 +52,7 @@ class Totals:
         sums: Of the values less `centre`, likewise.
         centre: The first value; NaN before it.
         least: The least value; inf before the first.
-        epoch: Where rows are added now.
+        epoch: The one of now.
         omitted: Values that were infinite or beyond LARGEST, and are in nothing else.
 
     Example:
@@ -94,28 +102,47 @@ class Totals:
             kept[:-1] = kept[1:].copy()
             kept[-1] = 0
 
-    def take(self, units: Units, values: Floats) -> None:
+    def take(self, units: Units, values: Floats, epochs: Counts | None = None) -> None:
         """Add rows.
 
         Args:
             units: Hashes of whom the split goes by, shape (n,).
             values: Shape (n,); NaN where a row has none, which leaves it out.
+            epochs: In which the requests were dealt, shape (n,); by default all in the one of now.
 
         Raises:
-            ValueError: There are more of one than of the other.
+            ValueError: There are more of one than of the other, or an epoch has not begun.
         """
         units, values = np.asarray(units, dtype=np.uint64), np.asarray(values, dtype=np.float64)
+        epochs = places_of(values, epochs, self.epoch)
         if values.ndim != 1 or values.shape != units.shape:
             raise ValueError(f"units and values of shapes {units.shape} and {values.shape}, expected the same (n,)")
         usable = np.abs(values) <= LARGEST
         self.omitted += int((~usable & ~np.isnan(values)).sum())
-        units, values = units[usable], values[usable]
+        units, values, epochs = units[usable], values[usable], epochs[usable]
         if not values.size:
             return
         if math.isnan(self.centre):
             self.centre = float(values[0])
         self.least = min(self.least, float(values.min()))
-        buckets = (units & np.uint64(BUCKETS - 1)).astype(np.intp)
+        places = epochs * BUCKETS + (units & np.uint64(BUCKETS - 1)).astype(np.int64)
         # Adds in the order of the rows, unlike bincount: how they were cut does not show.
-        np.add.at(self.counts[self.epoch], buckets, 1)
-        np.add.at(self.sums[self.epoch], buckets, values - self.centre)
+        np.add.at(self.counts.reshape(-1), places, 1)
+        np.add.at(self.sums.reshape(-1), places, values - self.centre)
+
+
+def places_of(values: Floats, epochs: Counts | None, epoch: int) -> Counts:
+    """The epoch of each row, shape (n,).
+
+    Args:
+        epochs: Of each; None where all are of now.
+        epoch: Of now.
+
+    Raises:
+        ValueError: One has not begun, or there are not as many as values.
+    """
+    if epochs is None:
+        return np.full(values.shape, epoch, dtype=np.int64)
+    if epochs.shape != values.shape or not ((epochs >= 0) & (epochs <= epoch)).all():
+        raise ValueError(f"epochs of {len(epochs)} rows, expected those of {len(values)} and none but 0 to {epoch}")
+    return epochs

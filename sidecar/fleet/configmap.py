@@ -8,9 +8,9 @@ import orjson
 
 from sidecar.config.schema import File
 from sidecar.errors import ConfigError, ConflictError, DeliveryError, Fault
-from sidecar.fleet.account import CREDENTIALS, LABEL, Account
 from sidecar.fleet.following import Following, Pace, Place, version_of
-from sidecar.fleet.kubernetes import API, Access, Object, Refused, Request, api_faults
+from sidecar.kubernetes.access import API, Access, Object, Refused, Request, api_faults
+from sidecar.kubernetes.account import CREDENTIALS, Account, namespace_faults
 from sidecar.ports import Kept
 from sidecar.records import JSON
 
@@ -54,9 +54,7 @@ class ConfigMap:
         faults = []
         if len(self.name) > MAX_NAME_CHARACTERS or not _NAME.fullmatch(self.name):
             faults.append(Fault("name", f"{self.name!r}, expected a name of a-z, 0-9, - and . (RFC 1123)"))
-        if self.namespace and not LABEL.fullmatch(self.namespace):
-            faults.append(Fault("namespace", f"{self.namespace!r}, expected a name of a-z, 0-9 and - (RFC 1123)"))
-        if faults := faults + api_faults(self.api):
+        if faults := faults + namespace_faults(self.namespace) + api_faults(self.api):
             raise ConfigError(*faults)
 
     async def read(self) -> Kept | None:

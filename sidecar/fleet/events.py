@@ -5,7 +5,7 @@ from typing import NamedTuple
 import orjson
 
 from sidecar.errors import DeliveryError
-from sidecar.fleet.kubernetes import MAX_MESSAGE_CHARACTERS, Object, Refused, seconds
+from sidecar.kubernetes.access import MAX_MESSAGE_CHARACTERS, Object, Refused, seconds
 from sidecar.texts import shown
 
 KINDS = ("ADDED", "MODIFIED", "DELETED", "BOOKMARK")

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from sidecar.errors import DeliveryError
 from sidecar.fleet.events import Event, Lines, parse_event
-from sidecar.fleet.kubernetes import MAX_OBJECT_BYTES, Access, Object, Refused, Request
+from sidecar.kubernetes.access import MAX_OBJECT_BYTES, Access, Object, Refused, Request
 from sidecar.ports import Kept
 
 log = logging.getLogger(__name__)

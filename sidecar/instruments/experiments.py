@@ -1,6 +1,7 @@
 """What experiments and the rollout say of challengers."""
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import get_args
 
 from sidecar.experiments.standing import Standing
@@ -26,8 +27,9 @@ def experiment_metrics(standings: Mapping[str, Standing], dropped: int, share: f
         for verdict in standing.verdicts:
             at = {"sidecar.experiment": kind, **_whose(verdict.challenger)}
             at["sidecar.metric"] = encodable(verdict.measure)
-            for name, points in named.items():
-                points.append((at, float(getattr(verdict.compared, name))))
+            told = {name: float(getattr(verdict.compared, name)) for name in named}
+            for name, value in told.items():
+                named[name] += [(at, value)] if isfinite(value) else []
             words += [({**at, "sidecar.verdict": word}, float(word == verdict.word)) for word in get_args(Word)]
     return [
         metric("sidecar.experiment.rows", rows),

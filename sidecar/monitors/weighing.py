@@ -1,6 +1,7 @@
 """What variants are weighed by, brought to the experiments: outcomes of requests, replies, predictions, labels."""
 
-from collections import defaultdict, deque
+import threading
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -37,8 +38,9 @@ class Weighing:
         self.experiments = experiments
         self.dropped = 0
         self._reading = reading
-        self._waiting: deque[tuple[Capture, decoding.Rows]] = deque()
+        self._waiting: list[tuple[Capture, decoding.Rows]] = []
         self._waiting_bytes = 0
+        self._lock = threading.Lock()  # around the two; held for no longer than they take
 
     def offer(self, batch: Sequence[tuple[Capture, decoding.Rows]]) -> None:
         """Take exchanges, to be weighed later; never waits."""
@@ -46,11 +48,12 @@ class Weighing:
             if not capture.unit or capture.shadow or not 200 <= capture.status < 300:
                 continue
             size_bytes = len(capture.reply.data)
-            if len(self._waiting) >= WAITING or self._waiting_bytes + size_bytes > WAITING_BYTES:
-                self.dropped += 1
-                continue
-            self._waiting.append((capture, rows))
-            self._waiting_bytes += size_bytes
+            with self._lock:
+                if len(self._waiting) >= WAITING or self._waiting_bytes + size_bytes > WAITING_BYTES:
+                    self.dropped += 1
+                    continue
+                self._waiting.append((capture, rows))
+                self._waiting_bytes += size_bytes
 
     def begin(self, shares: Mapping[str, float], now_s: float) -> None:
         """The weights are these now; see `Experiment.begin`."""
@@ -94,10 +97,10 @@ class Weighing:
         return {name: experiment.look(now_s) for name, experiment in self.experiments.items()}
 
     def _weigh(self) -> None:
+        with self._lock:
+            waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
         by: defaultdict[str, list[tuple[Capture, decoding.Rows]]] = defaultdict(list)
-        for _ in range(len(self._waiting)):
-            capture, rows = self._waiting.popleft()
-            self._waiting_bytes -= len(capture.reply.data)
+        for capture, rows in waiting:
             by[capture.variant].append((capture, rows))
         for variant, those in by.items():
             captures = [capture for capture, _ in those]

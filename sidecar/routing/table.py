@@ -29,6 +29,8 @@ POINTS = 1 << 32
 _BEGUN = blake2b(digest_size=8)
 _one, _two = Struct(">Q").unpack, Struct(">II").unpack
 _WORD = 0xFFFFFFFFFFFFFFFF
+_ALONE = 0xD6E8FEB86659FD93
+"""Seed of the units of requests that are on their own; likewise."""
 _RETURN = 0x9E3779B97F4A7C15
 """Seed of the points at which users come back: any but a variant's."""
 
@@ -81,6 +83,10 @@ class RoutingTable:
         rules: The first that fits a request says who serves it, apart from the split.
         fallback: Who serves instead of a variant that cannot; without one the others do, by weight.
 
+    Attributes:
+        needs_body: The choice goes by what stands in the request's body, which is to be there first.
+        needs_address: The choice goes by the client's address.
+
     Raises:
         ValueError: No variant has a weight above 0; a rule or the fallback names a variant that is not there.
 
@@ -96,6 +102,8 @@ class RoutingTable:
     override_header: str | None = field(default=None, kw_only=True)
     rules: Sequence[Rule] = field(default=(), kw_only=True)
     fallback: str | None = field(default=None, kw_only=True)
+    needs_body: bool = field(init=False, repr=False, compare=False)
+    needs_address: bool = field(init=False, repr=False, compare=False)
     _ends: list[int] = field(init=False, repr=False, compare=False)
     _arms: Sequence[tuple[int, float, Variant]] = field(init=False, repr=False, compare=False)
     _named: Mapping[bytes, Variant] = field(init=False, repr=False, compare=False)
@@ -114,6 +122,8 @@ class RoutingTable:
         salt = blake2b(self.salt.encode(errors="surrogatepass")).digest()  # of one length: no name or key runs into it
         seed = blake2b(salt, digest_size=8)
         arms = [(_word(seed, name), each.weight, each) for name, each in named.items() if each.weight > 0]
+        object.__setattr__(self, "needs_body", isinstance(self.sticky, Pointer))
+        object.__setattr__(self, "needs_address", isinstance(self.sticky, Address))
         object.__setattr__(self, "_ends", ends)
         object.__setattr__(self, "_arms", arms)
         object.__setattr__(self, "_named", named)
@@ -121,16 +131,6 @@ class RoutingTable:
         object.__setattr__(self, "_selects", bool(self.override_header or self.rules))
         object.__setattr__(self, "_spare", named[self.fallback.encode()] if self.fallback else None)
         object.__setattr__(self, "_seed", seed)
-
-    @property
-    def needs_body(self) -> bool:
-        """The choice goes by what stands in the request's body, which is to be there first."""
-        return isinstance(self.sticky, Pointer)
-
-    @property
-    def needs_address(self) -> bool:
-        """The choice goes by the client's address."""
-        return isinstance(self.sticky, Address)
 
     def choose(
         self, head: RequestHead, request_id: bytes, *, address: bytes = b"", body: bytes | None = None
@@ -143,8 +143,8 @@ class RoutingTable:
         """
         split, sample = points(request_id)
         key = b"" if self.sticky is None else self.sticky.key(head, address, body)
-        unit = _word(self._seed, key or request_id)
         keyed = key != b""
+        unit = _word(self._seed, key) if keyed else _mixed(split << 32 | sample, _ALONE)
         if self._selects:
             variant = self._apart(head, unit)
             if variant is not None:
@@ -237,6 +237,13 @@ def _rings(seed: int, weight: float, unit: int) -> float:
     number = (unit ^ seed) * 0xFF51AFD7ED558CCD & _WORD
     number = (number ^ number >> 32) * 0xC4CEB9FE1A85EC53 & _WORD
     return (64.0 - log2(number + 0.5)) / weight
+
+
+def _mixed(number: int, seed: int) -> int:
+    """Another 64 bits for those of a hash: the same rounds, and one for the lower bits."""
+    number = (number ^ seed) * 0xFF51AFD7ED558CCD & _WORD
+    number = (number ^ number >> 32) * 0xC4CEB9FE1A85EC53 & _WORD
+    return number ^ number >> 32
 
 
 def _takes(variant: Variant, unit: int) -> bool:

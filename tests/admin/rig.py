@@ -4,6 +4,7 @@ import socket
 import weakref
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.resources import files
@@ -327,6 +328,10 @@ class Answer(NamedTuple):
         return orjson.loads(self.body)
 
 
+CLIENTS = ThreadPoolExecutor(32, "client")
+"""Not those threads that the server works in."""
+
+
 class Client:
     """Asks over a real connection, from a thread, as any program would."""
 
@@ -336,17 +341,17 @@ class Client:
 
     async def get(self, path: str, method: str = "GET", **headers: str) -> Answer:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return await asyncio.to_thread(self._ask, path, method, named)
+        return await self._aside(path, method, named)
 
     async def post(self, path: str, document: JSON = None, body: bytes | None = None, **headers: str) -> Answer:
         named = {"Content-Type": "application/json", **{name.replace("_", "-"): each for name, each in headers.items()}}
         data = orjson.dumps(document) if body is None else body
-        return await asyncio.to_thread(self._ask, path, "POST", named, data)
+        return await self._aside(path, "POST", named, data)
 
     async def put(self, path: str, document: JSON = None, body: bytes | None = None, **headers: str) -> Answer:
         named = {"Content-Type": "application/json", **{name.replace("_", "-"): each for name, each in headers.items()}}
         data = orjson.dumps(document) if body is None else body
-        return await asyncio.to_thread(self._ask, path, "PUT", named, data)
+        return await self._aside(path, "PUT", named, data)
 
     async def raw(self, *pieces: bytes) -> bytes:
         """Each piece is sent when the one before has had time to be read."""
@@ -371,6 +376,13 @@ class Client:
         writer.transport.abort()
         for _ in range(10):
             await asyncio.sleep(0)
+
+    async def aside(self, work: Callable[[], T]) -> T:
+        """Do something in a thread, as any program would."""
+        return await asyncio.get_running_loop().run_in_executor(CLIENTS, work)
+
+    async def _aside(self, path: str, method: str, headers: dict[str, str], body: bytes | None = None) -> Answer:
+        return await self.aside(partial(self._ask, path, method, headers, body))
 
     def _ask(self, path: str, method: str, headers: dict[str, str], body: bytes | None = None) -> Answer:
         connection = http.client.HTTPConnection(self.host, self.port, timeout=30)

@@ -1,7 +1,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import msgspec
@@ -10,6 +10,7 @@ import pytest
 
 from sidecar.admin.routing import routing
 from sidecar.config.schema import Config, Rollout, Split, SplitRule
+from sidecar.entries import Change
 from sidecar.errors import ConflictError, DeliveryError
 from sidecar.experiments.standing import Standing
 from sidecar.experiments.users import Mismatch, Sides
@@ -159,6 +160,14 @@ def test_what_is_told_can_be_put_again() -> None:
     before = sidecar.steering.routes
     answer = put(sidecar, got(sidecar).json()["routes"])
     assert (answer.status, sidecar.steering.routes) == (200, before)
+
+
+def test_a_shadow_is_put_and_taken_away() -> None:
+    sidecar = Sidecar()
+    variants = {"champion": {"url": "http://a:1"}, "new": {"url": "http://b:1", "weight": 0}}
+    copied = put(sidecar, {"variants": variants, "shadow": {"variant": "new", "ratio": 0.5}})
+    assert copied.json()["routes"]["shadow"] == {"variant": "new", "ratio": 0.5}
+    assert "shadow" not in put(sidecar, {"variants": variants, "shadow": None}).json()["routes"]
 
 
 @pytest.mark.parametrize("given", ['"1"', "*", ' "1" '])
@@ -364,7 +373,7 @@ def test_a_variant_or_its_version_gets_a_part(name: str) -> None:
         (ROLLOUT, {}, 400, "the body: Object missing required field `order`"),
         (ROLLOUT, {"order": "stop"}, 400, "the body: Invalid enum value 'stop' - at `$.order`"),
         (ROLLOUT, {"order": "start"}, 409, "cannot start anything: there is no rollout"),
-        (ROLLOUT, {"order": "rollback"}, 409, "nothing to roll back to: the routes have not been changed"),
+        (ROLLOUT, {"order": "rollback"}, 409, "nothing to roll back to: "),
         (ROLLOUT, {"order": "promote", "variant": "9"}, 404, "'9' is no variant or version of one"),
         (ROLLOUT, {"order": "promote", "variant": "4", "revision": 7}, 409, "revision 1 is in force, expected 7"),
     ],
@@ -495,8 +504,9 @@ def test_whatever_the_body_it_is_taken_or_refused() -> None:
     assert mutated(lambda client, body: client.put(ROUTES, body=body), whole, Sidecar()) == {200, 400}
 
 
-def test_a_reason_that_is_no_unicode_is_told_as_its_escape() -> None:
+def test_words_that_are_no_unicode_are_told_as_their_escape() -> None:
     sidecar = Sidecar()
-    sidecar.steering.unkept = "\ud800"
-    assert routing(sidecar.view())["unkept"] == "\\ud800"
-    assert undescribed("Routing", routing(sidecar.view())) == []
+    sidecar.steering.course = replace(sidecar.steering.course, change=Change(1.0, "\ud800", "a\udc80b", "\udfff"))
+    told = routing(sidecar.view())
+    assert told["change"] == {"time": 1.0, "who": "\\ud800", "what": "a\\udc80b", "why": "\\udfff"}
+    assert undescribed("Routing", told) == []

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import uvloop
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -119,6 +120,23 @@ def alarmed(rows: int = 300) -> Sidecar:
 
 def test_the_description_is_openapi() -> None:
     validate(OPENAPI)
+
+
+def examples() -> list[tuple[JSON, JSON]]:
+    """Every schema of the description that has an example beside it, and that."""
+    found, rest = [], [OPENAPI]
+    while rest:
+        each = rest.pop()
+        if isinstance(each, dict) and {"schema", "example"} <= each.keys():
+            found.append((each["schema"], each["example"]))
+        rest += each.values() if isinstance(each, dict) else each if isinstance(each, list) else ()
+    return found
+
+
+def test_every_example_is_as_described() -> None:
+    assert len(examples()) > 20
+    for schema, example in examples():
+        Draft202012Validator({"components": OPENAPI["components"], **schema}).validate(example)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS)

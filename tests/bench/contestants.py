@@ -146,10 +146,19 @@ def _sidecar(*options: str, checkout: str = "") -> Callable[[Place], list[str]]:
             "--timeouts-header-s": f"{place.header_s:g}",
             "--capture-sinks": sinks,
         }
+        if "--variants" in options:
+            del flags["--upstream"]
         pairs = [word for pair in flags.items() for word in pair]
         if "--reference" in options:
             write_reference(place.folder / "reference")
-        return [*start, "-m", "sidecar", "run", *pairs, *(each.format(folder=place.folder) for each in options)]
+        return [
+            *start,
+            "-m",
+            "sidecar",
+            "run",
+            *pairs,
+            *(each.format(folder=place.folder, upstream=place.upstream) for each in options),
+        ]
 
     return command
 
@@ -168,12 +177,18 @@ def _fields(place: Place) -> dict[str, object]:
 NGINX_NAME, ENVOY_NAME = "nginx", "envoy"
 SIDECAR_NAME, ALL_NAME, BARE_NAME = "sidecar", "sidecar-all", "sidecar-bare"
 WATCHING_NAME, ALL_WATCHING_NAME = "sidecar-watching", "sidecar-all-watching"
+VERSIONS_NAME, SHADOWING_NAME = "sidecar-versions", "sidecar-shadowing"
 JUDGING_NAME, ALL_JUDGING_NAME = "sidecar-judging", "sidecar-all-judging"
 REFERENCE = ("--reference", "{folder}/reference")
 LABELS = (
     *REFERENCE,
     *("--state", "{folder}/state", "--model-task", "binary"),
     *("--monitors", "[{{kind: data}}, {{kind: quality}}, {{kind: bias, facets: [{{feature: feature_0, above: 0}}]}}]"),
+)
+ARMS = (
+    "--variants",
+    '{{a: {{url: "http://127.0.0.1:{upstream}", weight: 9}}, b: {{url: "http://127.0.0.1:{upstream}"}}}}',
+    *("--split-sticky-header", "x-user-id"),
 )
 WAYS: dict[str, tuple[str, ...]] = {
     SIDECAR_NAME: (),
@@ -182,6 +197,8 @@ WAYS: dict[str, tuple[str, ...]] = {
     WATCHING_NAME: REFERENCE,
     ALL_WATCHING_NAME: ("--capture-sample-ratio", "1.0", *REFERENCE),
     JUDGING_NAME: LABELS,
+    VERSIONS_NAME: ARMS,
+    SHADOWING_NAME: (*ARMS, "--shadow-variant", "b", "--shadow-ratio", "0.1"),
     ALL_JUDGING_NAME: ("--capture-sample-ratio", "1.0", *LABELS),
 }
 CONTESTANTS = {

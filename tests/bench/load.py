@@ -20,7 +20,7 @@ BODY_BYTES = 700
 LARGE_BYTES = 10 * 1024 * 1024
 LARGE_CONNECTIONS = 4
 
-# Nine fields a request: these, Host and Content-Length.
+# Ten fields a request: these, Host and Content-Length.
 SCRIPT = """\
 local requests, next = {}, 0
 function init(args)
@@ -29,7 +29,7 @@ function init(args)
     requests[#requests + 1] = wrk.format("POST", "/v2/models/fraud/infer", {
       ["User-Agent"] = "python-requests/2.34", ["Accept-Encoding"] = "gzip, deflate", ["Accept"] = "*/*",
       ["Connection"] = "keep-alive", ["Content-Type"] = "application/json", ["X-Request-Id"] = id,
-      ["traceparent"] = "00-" .. id .. "-b7ad6b7169203331-01"}, line)
+      ["traceparent"] = "00-" .. id .. "-b7ad6b7169203331-01", ["X-User-Id"] = "user-" .. #requests % 997}, line)
   end
 end
 function request()

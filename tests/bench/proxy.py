@@ -24,6 +24,7 @@ from tests.bench.contestants import (
     ENVOY_NAME,
     JUDGING_NAME,
     NGINX_NAME,
+    SHADOWING_NAME,
     SIDECAR_NAME,
     WATCHING_NAME,
     Contestant,
@@ -170,6 +171,7 @@ def small_bodies(
         at_most("CPU per request, defaults", ratio(result, SIDECAR_NAME, NGINX_NAME), 2.0, "of nginx"),
         at_most("CPU per request, defaults, watching", ratio(result, WATCHING_NAME, ENVOY_NAME), 0.65, "of envoy"),
         at_most("CPU per request, quality and bias too", ratio(result, JUDGING_NAME, ENVOY_NAME), 0.65, "of envoy"),
+        at_most("CPU per request, two variants, shadow", ratio(result, SHADOWING_NAME, ENVOY_NAME), 0.6, "of envoy"),
         at_most("CPU per request, all captured", ratio(result, ALL_NAME, ENVOY_NAME), 0.6, "of envoy"),
         at_most("resident memory, all captured", result[ALL_NAME].rss_mb if ALL_NAME in result else None, 90, "MB"),
     ]

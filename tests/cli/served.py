@@ -15,7 +15,9 @@ from sidecar.config.schema import Config, Rollout
 from sidecar.entries import Change
 from tests.admin.rig import LOOPBACK, ROUTED, Sidecar
 
-ROLLED = msgspec.structs.replace(ROUTED, rollout=Rollout(champion="champion", challenger="challenger", steps=(5, 50)))
+ROLLED = msgspec.structs.replace(
+    ROUTED, state="/nowhere", rollout=Rollout(champion="champion", challenger="challenger", steps=(5, 50))
+)
 """The same versions, the one to take the other's place."""
 
 
@@ -40,18 +42,21 @@ class Served:
 
 
 @contextmanager
-def served(config: Config = ROUTED, *, token: str | None = None, path: Path | None = None) -> Iterator[Served]:
+def served(
+    config: Config = ROUTED, *, token: str | None = None, path: Path | None = None, catalogue: bool = True
+) -> Iterator[Served]:
     """A sidecar of its own, asked in a thread of its own.
 
     Args:
         path: Of a socket in the file system, instead of a port.
+        catalogue: Whether it has one.
     """
     bound = socket.create_server((LOOPBACK.host, 0)) if path is None else socket.socket(socket.AF_UNIX)
     if path is not None:
         bound.bind(str(path))
-    made = Served(
-        Sidecar(config=config), f"unix:{path}" if path else f"http://127.0.0.1:{bound.getsockname()[1]}"
-    )
+    made = Served(Sidecar(config=config), f"unix:{path}" if path else f"http://127.0.0.1:{bound.getsockname()[1]}")
+    if not catalogue:
+        made.sidecar.cataloguing = None
     loop, ready, ended = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
 
     async def serve() -> None:

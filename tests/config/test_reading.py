@@ -41,6 +41,7 @@ FAULTS: list[tuple[object, list[str]]] = [
     ({"timeuots": {}}, ["timeuots: unknown key; did you mean timeouts?"]),
     ({"zzz": 1}, [
         "zzz: unknown key; expected one of listen, admin, admin_token, admin_token_file, endpoint, upstream, variants, "
+        "split, shadow, health, ejection, experiment, rollout, catalog, fleet, "
         "tls, timeouts, limits, headers, capture, payload, statistics, reference, monitors, model, labels, alerts, "
         "state, routes, telemetry"]),
     ({"timeouts": None}, ["timeouts: expected a mapping, got nothing"]),

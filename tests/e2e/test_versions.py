@@ -50,11 +50,18 @@ def mlservers(data: Data) -> Iterator[dict[str, str]]:
         yield {"good": good(), "poor": poor()}
 
 
-@pytest.fixture
-def pair(data: Data) -> Iterator[list[Server]]:
-    """Two servers of good versions."""
+@pytest.fixture(scope="module")
+def lasting(data: Data) -> Iterator[list[Server]]:
     with servers((data.good, "1"), (data.good, "2")) as found:
         yield found
+
+
+@pytest.fixture
+def pair(lasting: list[Server]) -> list[Server]:
+    """Servers of two good versions."""
+    for each in lasting:
+        each.revive()
+    return lasting
 
 
 def variants_of(answers: list[Answer]) -> dict[tuple[str, str], int]:
@@ -67,6 +74,7 @@ def steps(found: Sidecar) -> list[str]:
 
 
 def continuous(found: Sidecar) -> bool:
+    """Whether no change is missing in what is told of them."""
     revisions = [each["revision"] for each in changes(found)]
     return revisions == list(range(1, len(revisions) + 1))
 
@@ -138,28 +146,23 @@ def sides_of(answers: list[Answer]) -> dict[str, tuple[str, ...]]:
 def test_a_rollout_goes_on_after_a_restart_where_it_was(
     data: Data, pair: list[Server], tmp_path: Path, number: int
 ) -> None:
-    clients = Clients(data, users=40)
-    file = settings(tmp_path, pair[0].url, pair[1].url, rollout=plan(ERRORS, QUALITY), split=STICKY)
+    clients = Clients(data, users=20)
+    # So many rows that those which are asked for here do not make it go on.
+    course = plan(ERRORS, steps=[40, 50, 60], min_rows=150)
+    file = settings(tmp_path, pair[0].url, pair[1].url, rollout=course, split=STICKY)
 
     with sidecar("--config", file, code=-number if number == signal.SIGKILL else 0) as running:
         with clients.asking(running):
             until(lambda: told(running)["step"] == 1)
-        # It may have had rows enough for another step.
-        until(lambda: "rows" in told(running)["awaited"])
-        before, log = routes(running), changes(running)
-        users = sides_of(clients.ask(running, 40))
+        before, log = standing(running), changes(running)
+        users = sides_of(clients.ask(running, 20))
         running.process.send(number)
         running.process.ends()
 
     with sidecar("--config", file) as running:
-        running.ready()
-        assert sides_of(clients.ask(running, 40)) == users
-        after = routes(running)
-        assert changes(running) == log
-        for each in (before, after):
-            each["rollout"].pop("awaited")
-            each["rollout"].pop("guardrails")
-        assert after == before
+        until(lambda: "rows" in told(running)["awaited"])
+        assert sides_of(clients.ask(running, 20)) == users
+        assert (standing(running), changes(running)) == (before, log)
 
         with clients.asking(running):
             clients.until(running, "promoted")
@@ -167,6 +170,13 @@ def test_a_rollout_goes_on_after_a_restart_where_it_was(
         assert continuous(running)
         assert steps(running) == ["stepping"] * 3 + ["promoted"]
     assert clients.statuses.keys() == {200}
+
+
+def standing(found: Sidecar) -> JSON:
+    """All that must be the same after a restart."""
+    document = routes(found)
+    rollout = {name: value for name, value in document["rollout"].items() if name not in {"awaited", "guardrails"}}
+    return {**document, "rollout": rollout}
 
 
 def test_servers_killed_in_turn_cost_only_what_was_already_sent(data: Data, pair: list[Server], tmp_path: Path) -> None:
@@ -199,3 +209,36 @@ def test_servers_killed_in_turn_cost_only_what_was_already_sent(data: Data, pair
     assert {each.status for each in lost} <= {502}
     assert readers.statuses.keys() == {200}
     assert clients.statuses.get(200, 0) + len(lost) == len(clients.answers)
+
+
+WRONGS = {
+    "errors": (ERRORS, {"status": 500}),
+    "latency.p90": ({"kind": "latency", "quantile": 0.9, "margin_ratio": 3.0}, {"delay_s": 0.2}),
+    "saturation": ({"kind": "saturation", "in_flight": 2, "for_s": 1.0}, {"hangs": True}),
+}
+
+
+@pytest.mark.parametrize("name", WRONGS)
+def test_a_challenger_that_goes_wrong_is_rolled_back_within_seconds(
+    data: Data, pair: list[Server], tmp_path: Path, name: str
+) -> None:
+    guardrail, fault = WRONGS[name]
+    clients = Clients(data)
+    # As long as nothing goes wrong, it stays where it is.
+    course = plan(guardrail, steps=[50], pause_s=3600)
+    file = settings(tmp_path, pair[0].url, pair[1].url, rollout=course)
+
+    with sidecar("--config", file) as running, clients.asking(running):
+        until(lambda: len(clients.answers) >= 200 and CHALLENGER in {each.variant for each in clients.answers[100:]})
+        assert told(running)["phase"] == "stepping"
+        wrong_s = time.monotonic()
+        pair[1].fails(**fault)
+        back_s = clients.until(running, "rolled_back")
+        pair[1].fails()
+        until(lambda: len(clients.since(back_s)) >= 20)
+
+        assert told(running)["reason"] == f"breach at 50 %: {name}"
+    assert back_s - wrong_s < 15
+    assert variants_of(clients.since(back_s)).keys() == {(CHAMPION, "1")}
+    assert {each.status for each in clients.since(back_s)} == {200}
+    assert {each.status for each in clients.answers} <= {200, fault.get("status", 200)}

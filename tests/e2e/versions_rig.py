@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import joblib
 import numpy as np
+import pandas as pd
 import requests
 from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
@@ -54,6 +55,15 @@ class Data:
     features: Sequence[str]
     rows: Sequence[Sequence[float]]
     truths: Sequence[int]
+
+    def differs(self, row: int) -> bool:
+        """Whether the two answer a row differently."""
+        return self._answers[0][row] != self._answers[1][row]
+
+    @cached_property
+    def _answers(self) -> list[list[int]]:
+        table = pd.DataFrame(self.rows, columns=list(self.features))
+        return [joblib.load(file).predict(table).tolist() for file in (self.good, self.poor)]
 
     @cached_property
     def bodies(self) -> list[bytes]:
@@ -109,6 +119,13 @@ class Server:
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
+
+    def revive(self) -> None:
+        """Have it serve well again, whatever became of it."""
+        if self._process is None or self._process.process.poll() is not None:
+            self.start()
+            self.ready()
+        self.fails()
 
     def fails(self, **fault: float) -> None:
         """Make it answer so from now on: a status, after `delay_s`, or not at all while it `hangs`; well by default."""
@@ -257,6 +274,11 @@ class Clients:
     @property
     def statuses(self) -> dict[int, int]:
         return dict(Counter(answer.status for answer in self.answers))
+
+    @property
+    def served(self) -> set[tuple[str, str]]:
+        """Variants and versions that have answered."""
+        return {(answer.variant, answer.version) for answer in self.answers}
 
     def since(self, moment_s: float) -> list[Answer]:
         """The answers to what was asked for later than that."""

@@ -77,10 +77,23 @@ def test_a_request_that_failed_is_an_error_and_has_no_latency() -> None:
     np.testing.assert_array_equal(values(Latency(), SERVED), [NAN, 0.5, NAN, NAN])
 
 
-def test_a_loss_outside_its_range_is_none() -> None:
-    losses = np.array([0.0, 1.0, 1.1, -0.1, NAN, math.inf])
+@pytest.mark.parametrize(
+    ("scale", "told"),
+    [
+        (1.0, [0, 0.5, 1, 1, 1, 1]),
+        (10.0, [0, 0.05, 0.1, 1, 1, 1]),
+        (1e-300, [0, 1, 1, 1, 1, 1]),
+        (1e100, [0, 5e-101, 1e-100, 2e-99, 1, 1]),
+    ],
+)
+def test_an_error_counts_by_its_scale_and_as_one_from_there_on(scale: float, told: list[float]) -> None:
+    losses = np.array([0.0, 0.5, 1.0, 20.0, 1e308, math.inf])
 
-    np.testing.assert_array_equal(values(Quality(), Lost(losses)), [0, 1, NAN, NAN, NAN, NAN])
+    np.testing.assert_allclose(values(Quality(scale=scale), Lost(losses)), told, rtol=1e-15)
+
+
+def test_a_loss_below_nought_is_none() -> None:
+    np.testing.assert_array_equal(values(Quality(scale=2.0), Lost(np.array([-0.1, NAN, -math.inf]))), [NAN, NAN, NAN])
 
 
 def test_an_outcome_that_cannot_be_meant_is_none() -> None:

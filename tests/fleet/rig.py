@@ -12,11 +12,13 @@ from sidecar.fleet.configmap import KEY, ConfigMap
 from sidecar.fleet.following import Pace
 from sidecar.ports import Kept
 from sidecar.records import JSON
-from tests.fleet.api_server import NAMESPACE, ApiServer, api_server
+from tests.kubernetes.api_server import NAMESPACE, ApiServer, api_server
+from tests.kubernetes.resources import CONFIGMAPS
+from tests.kubernetes.store import Key
 from tests.proxy.rig import turn, until
 
 NAME = "fraud-routing"
-OBJECT = (NAMESPACE, NAME)
+OBJECT = Key(CONFIGMAPS, NAMESPACE, NAME)
 
 
 @dataclass

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sidecar.errors import DeliveryError
 from sidecar.fleet.events import Event, Lines, parse_event
-from sidecar.fleet.kubernetes import Refused
+from sidecar.kubernetes.access import Refused
 
 
 @given(

@@ -10,10 +10,10 @@ from aiohttp import web
 
 from sidecar.errors import DeliveryError
 from sidecar.fleet.following import RETRY_MAX_S, RETRY_MIN_S, Pace, retry_s, version_of
-from sidecar.fleet.kubernetes import MAX_OBJECT_BYTES
+from sidecar.kubernetes.access import MAX_OBJECT_BYTES
 from sidecar.ports import Kept
-from tests.fleet.api_server import Refusal
 from tests.fleet.rig import NAME, OBJECT, Cluster, Waits, cluster
+from tests.kubernetes.store import Refusal
 from tests.proxy.rig import SHORT_S, on_both_loops, until
 
 

@@ -1,8 +1,8 @@
-"""A small API server over real TLS: ConfigMaps and watches of them, with the conflicts and the faults of Kubernetes.
+"""A small API server over real TLS: objects and watches of them, with the conflicts and the faults of Kubernetes.
 
 In a process of its own it makes a service account in a folder and says where it listens:
 
-    python -m tests.fleet.api_server FOLDER
+    python -m tests.kubernetes.api_server FOLDER
 """
 
 import argparse
@@ -13,135 +13,61 @@ import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from ssl import PROTOCOL_TLS_SERVER, SSLContext
-from uuid import uuid4
+from typing import NamedTuple
 
 import trustme
 from aiohttp import web
 
 from sidecar.records import JSON
+from tests.kubernetes.resources import RESOURCES
+from tests.kubernetes.store import Key, Refusal, Resource, Store
 
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.c2lkZWNhcg.c2lnbmF0dXJl"
 NAMESPACE = "serving"
 MAX_BODY_BYTES = 3 << 20
-MAX_DATA_BYTES = 1 << 20
 
-_REASONS = {
-    400: "BadRequest",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "NotFound",
-    409: "Conflict",
-    410: "Expired",
-    413: "RequestEntityTooLarge",
-    422: "Invalid",
-    429: "TooManyRequests",
-    500: "InternalError",
-    503: "ServiceUnavailable",
-}
-_PATH = re.compile("/api/v1/namespaces/([^/]+)/configmaps(?:/([^/]+))?")
-_MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
-
-Key = tuple[str, str]
-"""Namespace and name."""
+_PATH = re.compile("(/.+)/namespaces/([^/]+)/([^/]+)(?:/([^/]+))?")
+_VERBS = {("GET", True): "get", ("GET", False): "list", ("POST", False): "create", ("PUT", True): "update"}
 
 
-class Refusal(Exception):
-    """A Status that is sent instead of an object."""
+class Right(NamedTuple):
+    """What a service account may do, as RBAC has it.
 
-    def __init__(self, code: int, message: str, *, reason: str = "", name: str = "", retry_after_s: int = 0) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.reason = reason or _REASONS[code]
-        self.details = {"name": name, "kind": "configmaps"} if name else {}
-        self.retry_after_s = retry_after_s
+    Args:
+        resource: In the plural.
+    """
 
-    @property
-    def status(self) -> JSON:
-        asked = {"retryAfterSeconds": self.retry_after_s} if self.retry_after_s else {}
-        return {
-            "kind": "Status",
-            "apiVersion": "v1",
-            "metadata": {},
-            "status": "Failure",
-            "message": self.message,
-            "reason": self.reason,
-            "details": {**self.details, **asked},
-            "code": self.code,
-        }
-
-    @property
-    def response(self) -> web.Response:
-        asked = {"Retry-After": str(self.retry_after_s)} if self.retry_after_s else {}
-        return web.json_response(self.status, status=self.code, headers=asked)
+    verb: str
+    resource: str
+    namespace: str = NAMESPACE
 
 
-class Store:
-    """ConfigMaps and their history, as etcd keeps them: one number counts all changes, of whatever object."""
+RIGHTS = frozenset(
+    {
+        *(Right(verb, "configmaps") for verb in ("get", "list", "watch", "update", "create")),
+        Right("create", "jobs"),
+        Right("create", "jobs", "training"),
+    }
+)
 
-    def __init__(self) -> None:
-        self.objects: dict[Key, JSON] = {}
-        self.revision = 1000
-        self.forgotten = 1000  # the last revision that nobody can watch from any more
-        self.history: list[tuple[int, str, Key, JSON]] = []
-        self.watchers: list[Callable[[str, Key, JSON], None]] = []
 
-    def create(self, key: Key, body: JSON) -> JSON:
-        if key in self.objects:
-            raise Refusal(409, f'configmaps "{key[1]}" already exists', reason="AlreadyExists", name=key[1])
-        if body["metadata"].get("resourceVersion"):
-            raise Refusal(500, "resourceVersion should not be set on objects to be created")
-        own = {"namespace": key[0], "uid": str(uuid4()), "creationTimestamp": "2026-01-01T00:00:00Z"}
-        return self._put("ADDED", key, {**body, "metadata": {**body["metadata"], **own}})
+class Asked(NamedTuple):
+    """One request, as far as its address and method tell.
 
-    def update(self, key: Key, body: JSON) -> JSON:
-        found, given = self.get(key), body["metadata"]
-        own = found["metadata"]
-        if (uid := given.get("uid")) and uid != own["uid"]:
-            raise Refusal(409, f"Precondition failed: UID in precondition: {uid}", name=key[1])
-        if (version := given.get("resourceVersion")) and version != own["resourceVersion"]:
-            raise Refusal(409, f'Operation cannot be fulfilled on configmaps "{key[1]}": {_MODIFIED}', name=key[1])
-        if found.get("immutable") and body.get("data") != found.get("data"):
-            raise Refusal(422, f'ConfigMap "{key[1]}" is invalid: data: Forbidden: field is immutable', name=key[1])
-        kept = {each: own[each] for each in ("namespace", "uid", "creationTimestamp", "resourceVersion")}
-        changed = {**body, "metadata": {**given, **kept}}
-        return found if changed == found else self._put("MODIFIED", key, changed)
+    Args:
+        name: Of the object; None where all of them are meant.
+    """
 
-    def delete(self, key: Key) -> JSON:
-        found = self.get(key)
-        del self.objects[key]
-        return self._tell("DELETED", key, found)
+    verb: str
+    resource: Resource
+    namespace: str
+    name: str | None
 
-    def get(self, key: Key) -> JSON:
-        if key not in self.objects:
-            raise Refusal(404, f'configmaps "{key[1]}" not found', name=key[1])
-        return self.objects[key]
-
-    def forget(self) -> None:
-        """Compact: nobody watches any more from a version before the present one."""
-        self.history.clear()
-        self.forgotten = self.revision
-
-    def pass_by(self, changes: int = 1) -> None:
-        """Other objects change."""
-        self.revision += changes
-
-    def _put(self, kind: str, key: Key, changed: JSON) -> JSON:
-        self.objects[key] = changed
-        return self._tell(kind, key, changed)
-
-    def _tell(self, kind: str, key: Key, changed: JSON) -> JSON:
-        self.revision += 1
-        changed["metadata"] = {**changed["metadata"], "resourceVersion": str(self.revision)}
-        told = deepcopy(changed)
-        self.history.append((self.revision, kind, key, told))
-        for watcher in list(self.watchers):
-            watcher(kind, key, told)
-        return changed
+    def key(self, name: str) -> Key:
+        return Key(self.resource, self.namespace, name)
 
 
 @dataclass(eq=False)
@@ -167,7 +93,7 @@ class ApiServer:
     Args:
         folder: Of a service account: token, ca.crt, namespace.
         token: The one that it takes.
-        verbs: What the service account may do.
+        rights: What the service account may do.
         refusals: Answered to the next requests, one each.
         asked: Method, path and query of each request.
         watches: Those under way.
@@ -176,6 +102,7 @@ class ApiServer:
         cut: The next event of a watch ends in its middle, and so does the connection.
         deaf: Watches begin, and nothing more comes of them, nor do they end.
         silent: Nobody gets an answer.
+        abrupt: Likewise, and the connection is cut.
         unwatchable: Likewise who watches.
         gone_by_status: What is too old for a watch is answered by 410, not by an event.
         interloper: Called, once, between what somebody reads and what he then writes.
@@ -186,7 +113,7 @@ class ApiServer:
     store: Store = field(default_factory=Store)
     port: int = 0
     token: str = TOKEN
-    verbs: frozenset[str] = frozenset({"get", "list", "watch", "update", "create"})
+    rights: frozenset[Right] = RIGHTS
     refusals: deque[web.Response] = field(default_factory=deque)
     asked: list[tuple[str, str, Mapping[str, str]]] = field(default_factory=list)
     watches: list[Watch] = field(default_factory=list)
@@ -195,6 +122,7 @@ class ApiServer:
     cut: bool = False
     deaf: bool = False
     silent: bool = False
+    abrupt: bool = False
     unwatchable: bool = False
     gone_by_status: bool = False
     interloper: Callable[[], object] | None = None
@@ -203,6 +131,13 @@ class ApiServer:
     @property
     def url(self) -> str:
         return f"https://127.0.0.1:{self.port}"
+
+    @property
+    def connections(self) -> int:
+        """Those open now."""
+        assert self._runner
+        assert self._runner.server
+        return len(self._runner.server.connections)
 
     async def start(self) -> None:
         """Listen, again on the same port if it has before."""
@@ -223,7 +158,9 @@ class ApiServer:
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         self.asked.append((request.method, request.path, dict(request.query)))
-        if self.silent or (self.unwatchable and "watch" in request.query):
+        if self.abrupt and request.transport:
+            request.transport.abort()
+        if self.silent or self.abrupt or (self.unwatchable and "watch" in request.query):
             await asyncio.get_running_loop().create_future()
         if self.refusals:
             return self.refusals.popleft()
@@ -237,38 +174,34 @@ class ApiServer:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("Authorization") != f"Bearer {self.token}":
             raise Refusal(401, "Unauthorized")
-        path = _PATH.fullmatch(request.path)
-        if not path:
-            raise Refusal(404, "the server could not find the requested resource")
-        namespace, name = path[1], path[2]
-        verb = _verb(request, name)
-        self._authorize(verb, namespace)
-        if verb in {"list", "watch"}:
+        asked = _asked(request)
+        if Right(asked.verb, asked.resource.plural, asked.namespace) not in self.rights:
+            raise _forbidden(asked)
+        if asked.verb in {"list", "watch"}:
             selected = re.fullmatch("metadata.name=(.+)", request.query.get("fieldSelector", ""))
-            if not selected:  # the right names one ConfigMap, and so must who claims it
-                raise _forbidden(verb, namespace)
-            key = namespace, selected[1]
-            return await self._watch(request, key) if verb == "watch" else self._list(key)
-        if verb == "get":
-            return web.json_response(self.store.get((namespace, name)))
-        body = await _parse(request, namespace, name)
+            if not selected:  # the right names one object, and so must who claims it
+                raise _forbidden(asked)
+            key = asked.key(selected[1])
+            return await self._watch(request, key) if asked.verb == "watch" else self._list(key)
+        if asked.verb == "get":
+            return web.json_response(self.store.get(asked.key(asked.name or "")))
+        return await self._write(request, asked)
+
+    async def _write(self, request: web.Request, asked: Asked) -> web.Response:
+        body = await _parse(request, asked)
         if interloper := self.interloper:
             self.interloper = None
             interloper()
-        if verb == "create":
-            return web.json_response(self.store.create((namespace, body["metadata"]["name"]), body), status=201)
-        return web.json_response(self.store.update((namespace, name), body))
-
-    def _authorize(self, verb: str, namespace: str) -> None:
-        if verb not in self.verbs or namespace != NAMESPACE:
-            raise _forbidden(verb, namespace)
+        key = asked.key(body["metadata"]["name"])
+        if asked.verb == "create":
+            return web.json_response(self.store.create(key, body), status=201)
+        return web.json_response(self.store.update(key, body))
 
     def _list(self, key: Key) -> web.Response:
         items = [self.store.objects[key]] if key in self.store.objects else []
         metadata = {"resourceVersion": str(self.store.revision)}
-        return web.json_response(
-            {"kind": "ConfigMapList", "apiVersion": "v1", "metadata": metadata, "items": items},
-        )
+        kind = {"kind": f"{key.resource.kind}List", "apiVersion": key.resource.api_version}
+        return web.json_response({**kind, "metadata": metadata, "items": items})
 
     async def _watch(self, request: web.Request, key: Key) -> web.StreamResponse:
         assert request.transport
@@ -346,39 +279,37 @@ class ApiServer:
             watch.lines.put_nowait(line)
 
 
-def _verb(request: web.Request, name: str | None) -> str:
-    if request.method == "GET" and name is None:
-        return "watch" if request.query.get("watch") in {"1", "true"} else "list"
-    verbs = {("GET", True): "get", ("POST", False): "create", ("PUT", True): "update"}
-    verb = verbs.get((request.method, name is not None))
-    if verb is None:
+def _asked(request: web.Request) -> Asked:
+    path = _PATH.fullmatch(request.path)
+    resource = next((each for each in RESOURCES if path and path.group(1, 3) == (each.path, each.plural)), None)
+    verb = _VERBS.get((request.method, bool(path and path[4])))
+    if not path or resource is None or verb is None:
         raise Refusal(404, "the server could not find the requested resource")
-    return verb
+    if verb == "list" and request.query.get("watch") in {"1", "true"}:
+        verb = "watch"
+    return Asked(verb, resource, path[2], path[4])
 
 
-def _forbidden(verb: str, namespace: str) -> Refusal:
+def _forbidden(asked: Asked) -> Refusal:
+    resource = asked.resource
     user = f'User "system:serviceaccount:{NAMESPACE}:sidecar"'
-    what = f'cannot {verb} resource "configmaps" in API group "" in the namespace "{namespace}"'
-    return Refusal(403, f"configmaps is forbidden: {user} {what}")
+    what = f'cannot {asked.verb} resource "{resource.plural}" in API group "{resource.group}"'
+    return Refusal(403, f'{resource.name} is forbidden: {user} {what} in the namespace "{asked.namespace}"')
 
 
-async def _parse(request: web.Request, namespace: str, name: str | None) -> JSON:
-    """The ConfigMap that a request brings, as the decoder and the validation of v1 let it pass."""
+async def _parse(request: web.Request, asked: Asked) -> JSON:
+    """The object that a request brings, as decoder and validation let it pass."""
     if request.content_type != "application/json":
-        raise Refusal(400, "the body of the request was in an unknown format")
+        raise Refusal(415, "the body of the request was in an unknown format")
     body = await request.json()
-    metadata = body.get("metadata", {})
-    if (body.get("apiVersion"), body.get("kind")) != ("v1", "ConfigMap"):
+    metadata = body.setdefault("metadata", {})
+    if (body.get("apiVersion"), body.get("kind")) != (asked.resource.api_version, asked.resource.kind):
         raise Refusal(400, "the object provided is unrecognized")
-    if name is not None and metadata.get("name") != name:
+    if asked.name is not None and metadata.get("name") != asked.name:
         raise Refusal(400, "the name of the object does not match the name on the URL")
-    if metadata.get("namespace", namespace) != namespace:
+    if metadata.get("namespace", asked.namespace) != asked.namespace:
         raise Refusal(400, "the namespace of the provided object does not match the namespace sent on the request")
-    data = body.get("data") or {}
-    if not all(isinstance(value, str) for value in data.values()):
-        raise Refusal(400, "json: cannot unmarshal into Go struct field ConfigMap.data of type string")
-    if sum(len(value.encode()) for value in data.values()) > MAX_DATA_BYTES:
-        raise Refusal(422, f"ConfigMap is invalid: []: Too long: must have at most {MAX_DATA_BYTES} bytes")
+    asked.resource.admit(body)
     return body
 
 

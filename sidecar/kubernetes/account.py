@@ -5,19 +5,37 @@ import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
-from sidecar.errors import DeliveryError
+from sidecar.errors import DeliveryError, Fault
 
 CREDENTIALS = "/var/run/secrets/kubernetes.io/serviceaccount"
 """Where a pod finds them."""
 MAX_FILE_BYTES = 16384
 """Of a token, or a namespace's name."""
 
-LABEL = re.compile("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-"""RFC 1123's, as names of namespaces."""
+A_LABEL = "a name of a-z, 0-9 and - (RFC 1123)"
+"""As errors call what a namespace's name must be."""
 
+_LABEL = re.compile("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
+
+
+def is_label(found: object) -> TypeGuard[str]:
+    """Whether a namespace can have this name.
+
+    Example:
+        >>> [is_label(each) for each in ("serving", "a-1", "-", "../x", "a" * 64, 7)]
+        [True, True, False, False, False, False]
+    """
+    return isinstance(found, str) and _LABEL.fullmatch(found) is not None
+
+
+def namespace_faults(namespace: str) -> list[Fault]:
+    """What is wrong with the option of this name; it may be left empty."""
+    if not namespace or is_label(namespace):
+        return []
+    return [Fault("namespace", f"{namespace!r}, expected {A_LABEL}")]
 
 
 class Identity(NamedTuple):
@@ -54,8 +72,8 @@ class Account:
         """
         file = Path(self.folder, "namespace")
         name = await asyncio.to_thread(_read, file)
-        if not LABEL.fullmatch(name):
-            raise DeliveryError(f"{file}: expected a name of a-z, 0-9 and - (RFC 1123)")
+        if not is_label(name):
+            raise DeliveryError(f"{file}: expected {A_LABEL}")
         return name
 
     def _identify(self) -> Identity:

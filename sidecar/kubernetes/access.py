@@ -11,14 +11,14 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import orjson
 
 from sidecar import __version__
 from sidecar.config.addresses import SocketAddress, parse_upstream
 from sidecar.errors import DeliveryError, Fault
-from sidecar.fleet.account import Account, Identity
+from sidecar.kubernetes.account import Account, Identity
 from sidecar.records import JSON
 from sidecar.texts import shown
 
@@ -40,6 +40,9 @@ _API = re.compile(r"(https://[^/?#]+)(/[\x21\x22\x24-\x3e\x40-\x7e]*)?")  # visi
 
 # A connection whose other end is gone says nothing, as does a watch of what does not change. Found out within 30 s.
 _KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+
+# What Kubernetes' own description of its API has for reading, replacing and creating; the usual one first.
+_DONE = {"GET": (200,), "PUT": (200, 201), "POST": (201, 200, 202)}
 
 Object = Mapping[str, JSON]
 """A Kubernetes object."""
@@ -70,7 +73,7 @@ class Request(NamedTuple):
         path: Behind the API's address.
     """
 
-    method: str
+    method: Literal["GET", "PUT", "POST"]
     path: str
     query: Mapping[str, str] = {}
     body: bytes | None = None
@@ -149,7 +152,7 @@ class Access:
                 async with asyncio.timeout(limit_s):
                     reply = await self._ask(http, request, identity)
                 async with reply:
-                    if reply.status not in {200, 201}:
+                    if reply.status not in _DONE[request.method]:
                         raise await self._refusal(request, reply, identity.token)
                     yield reply
         except (ClientError, OSError) as error:
@@ -184,7 +187,7 @@ class Access:
         message = f"{status.get('reason') or reply.reason}: {status.get('message') or 'no Kubernetes Status'}"
         said = shown(message.replace(token, "[token]"), MAX_MESSAGE_CHARACTERS)
         return Refused(
-            f"{self._url(request)}: answered {reply.status} {said}",
+            f"{self._url(request)}: answered {reply.status} {said}, expected {_DONE[request.method][0]}",
             reply.status,
             str(status.get("reason") or ""),
             str(_mapping(status.get("details")).get("name") or ""),

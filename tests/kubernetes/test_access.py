@@ -4,16 +4,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import trustme
 from aiohttp import web
 
-from sidecar.errors import DeliveryError
-from sidecar.fleet.account import Account
-from sidecar.fleet.kubernetes import MAX_MESSAGE_CHARACTERS, MAX_OBJECT_BYTES, Access, Refused, Request, api_faults
-from tests.fleet.api_server import NAMESPACE, TOKEN, ApiServer, api_server
-from tests.proxy.rig import PATIENCE_S, SHORT_S, on_both_loops
+from sidecar.errors import DeliveryError, Fault
+from sidecar.kubernetes.access import MAX_MESSAGE_CHARACTERS, MAX_OBJECT_BYTES, Access, Refused, Request, api_faults
+from sidecar.kubernetes.account import Account
+from tests.kubernetes.api_server import NAMESPACE, TOKEN, ApiServer, api_server
+from tests.proxy.rig import PATIENCE_S, SHORT_S, on_both_loops, until
 
 REQUEST = Request("GET", "/api/v1/x")
 SELECTOR = "metadata.name=x"
@@ -34,9 +35,10 @@ async def answering(
         yield server, Access(server.url, Account(str(folder)))
 
 
-async def failure(server: ApiServer, access: Access, limit_s: float = PATIENCE_S) -> str:
+async def failure(server: ApiServer, access: Access, limit_s: float = PATIENCE_S, request: Request = REQUEST) -> str:
+    """Why it was not done; the token is in none of it."""
     with pytest.raises(DeliveryError) as raised:
-        await access.call(REQUEST, limit_s)
+        await access.call(request, limit_s)
     assert TOKEN not in str(raised.value)
     return str(raised.value).replace(server.url, "API")
 
@@ -51,6 +53,7 @@ def _status(**status: object) -> str:
         (500, _status(reason="InternalError", message="etcd\nis gone"), "answered 500 InternalError: etcd\\nis gone"),
         (500, _status(message=f"Bearer {TOKEN}"), "answered 500 Internal Server Error: Bearer [token]"),
         (502, "<html>", "answered 502 Bad Gateway: no Kubernetes Status"),
+        (409, "AlreadyExists", "answered 409 Conflict: no Kubernetes Status"),
         (503, "[" * 60000, "answered 503 Service Unavailable: no Kubernetes Status"),
         (503, "[]", "answered 503 Service Unavailable: no Kubernetes Status"),
         (503, _status(message=7), "answered 503 Service Unavailable: 7"),
@@ -70,8 +73,36 @@ async def test_every_other_answer_is_a_failure_of_bounded_words(
 ) -> None:
     answer = web.Response(status=code, text=text or None, headers={"Location": "https://elsewhere"})
     async with answering(answer, tmp_path, authority) as (server, access):
-        assert await failure(server, access) == f"API/api/v1/x: {problem}"
+        assert await failure(server, access) == f"API/api/v1/x: {problem}, expected 200"
         assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "problem"),
+    [
+        ("GET", 200, None),
+        ("GET", 201, "answered 201 Created: no Kubernetes Status, expected 200"),
+        ("GET", 202, "answered 202 Accepted: no Kubernetes Status, expected 200"),
+        ("PUT", 200, None),
+        ("PUT", 201, None),
+        ("PUT", 202, "answered 202 Accepted: no Kubernetes Status, expected 200"),
+        ("POST", 200, None),
+        ("POST", 201, None),
+        ("POST", 202, None),
+        ("POST", 204, "answered 204 No Content: no Kubernetes Status, expected 201"),
+    ],
+)
+@on_both_loops
+async def test_what_is_done_is_said_by_the_status_that_kubernetes_has_for_the_method(
+    method: Literal["GET", "PUT", "POST"], status: int, problem: str | None, tmp_path: Path, authority: trustme.CA
+) -> None:
+    answer = web.Response(status=status, text=None if status == 204 else "{}")
+    request = Request(method, "/api/v1/x", body=None if method == "GET" else b"{}")
+    async with answering(answer, tmp_path, authority) as (server, access):
+        if problem is None:
+            assert await access.call(request, PATIENCE_S) == {}
+        else:
+            assert await failure(server, access, request=request) == f"API/api/v1/x: {problem}"
 
 
 @pytest.mark.parametrize(
@@ -141,6 +172,21 @@ async def test_no_answer_in_time_is_a_failure(tmp_path: Path, authority: trustme
 
 
 @on_both_loops
+async def test_a_server_that_hangs_up_is_a_failure(tmp_path: Path, authority: trustme.CA) -> None:
+    async with answering(None, tmp_path, authority) as (server, access):
+        server.abrupt = True
+        assert await failure(server, access) == "API/api/v1/x: no answer: Server disconnected"
+
+
+@on_both_loops
+async def test_no_connection_is_kept(tmp_path: Path, authority: trustme.CA) -> None:
+    async with answering(web.Response(text="{}"), tmp_path, authority) as (server, access):
+        await access.call(REQUEST, PATIENCE_S)
+        await failure(server, access)
+        await until(lambda: server.connections == 0)
+
+
+@on_both_loops
 async def test_a_dead_connection_is_found_by_its_socket(tmp_path: Path, authority: trustme.CA) -> None:
     watch = Request("GET", f"/api/v1/namespaces/{NAMESPACE}/configmaps", {"watch": "1", "fieldSelector": SELECTOR})
     async with (
@@ -157,3 +203,21 @@ async def test_a_dead_connection_is_found_by_its_socket(tmp_path: Path, authorit
 @pytest.mark.parametrize("api", ["https://kubernetes.default.svc", "https://[::1]:6443/", "https://a/k8s/clusters/c-1"])
 def test_an_address_may_have_a_path_and_a_port(api: str) -> None:
     assert api_faults(api) == []
+
+
+@pytest.mark.parametrize(
+    ("api", "problem"),
+    [
+        ("http://a", "expected https://host:port, without query"),
+        ("a", "expected https://host:port, without query"),
+        ("https://", "expected https://host:port, without query"),
+        ("https://a/?b", "expected https://host:port, without query"),
+        ("https://a#b", "expected https://host:port, without query"),
+        ("https://a/b c", "expected https://host:port, without query"),
+        ("https://user:password@a", "expected a URL without user and password"),
+        ("https://a:b", 'expected a port from 0 to 65535 behind the colon, got "https://a:b"'),
+        (f"https://{'a' * 64}", "expected a host name whose labels have at most 63 characters"),
+    ],
+)
+def test_what_cannot_be_the_address_of_an_api_is_told(api: str, problem: str) -> None:
+    assert api_faults(api) == [Fault("api", problem)]

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from sidecar.errors import DeliveryError
-from sidecar.fleet.account import MAX_FILE_BYTES, Account
+from sidecar.errors import DeliveryError, Fault
+from sidecar.kubernetes.account import MAX_FILE_BYTES, Account, namespace_faults
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +58,14 @@ def test_a_file_that_cannot_be_used_is_told_by_its_name(
 def test_a_folder_of_no_possible_name_is_no_crash() -> None:
     with pytest.raises(DeliveryError):
         asyncio.run(Account("a\0b").namespace())
+
+
+@pytest.mark.parametrize("namespace", ["", "a", "serving-2", "0", "a" * 63])
+def test_a_namespace_may_be_left_to_the_account(namespace: str) -> None:
+    assert namespace_faults(namespace) == []
+
+
+@pytest.mark.parametrize("namespace", ["A", "a/b", "..", "-a", "a-", "a.b", "a\n", " ", "a" * 64, "é"])
+def test_what_no_namespace_is_called_is_told(namespace: str) -> None:
+    problem = f"{namespace!r}, expected a name of a-z, 0-9 and - (RFC 1123)"
+    assert namespace_faults(namespace) == [Fault("namespace", problem)]

@@ -1,0 +1,198 @@
+"""What becomes of a course when somebody, or the rollout, changes it: values in, values out.
+
+With a rollout, the weights of its champion and challenger are its own, whoever changes what.
+"""
+
+from dataclasses import replace
+from math import isclose
+
+from sidecar.config.routes import Routes, parse_routes
+from sidecar.entries import Change
+from sidecar.errors import ConfigError, ConflictError, Fault, UnknownError
+from sidecar.records import JSON
+from sidecar.routing.course import Course
+from sidecar.routing.rollout import Command, Plan, Progress, order, weights
+
+ROUNDING = 1e-9
+"""Of a weight, as part of all: by so much a part of a sum of parts may be off."""
+
+
+def declared(before: Course | None, plan: Plan | None, routes: Routes, change: Change, revision: int = 1) -> Course:
+    """What a configuration says, from now on.
+
+    Args:
+        revision: Where there was nothing before.
+    """
+    if before is None:
+        return fitted(Course(revision, [routes.fingerprint], routes.document, change), plan)
+    known = before.declaring(routes.fingerprint)
+    return fitted(before.after(change, declared=known, routes=routes.document, earlier=before.routes), plan)
+
+
+def fitted(course: Course, plan: Plan | None) -> Course:
+    """The course with the weights that the rollout gives; of another challenger's rollout nothing is left."""
+    if plan is None:
+        return course if not course.challenger else replace(course, challenger="", progress=Progress())
+    routes, version = parse_routes(course.routes), version_of(course, plan)
+    same = course.challenger == plan.challenger and course.progress.version == version
+    progress = course.progress if same else Progress(version=version)
+    told = _weights(routes, plan, progress)
+    whole = sum(told.values())
+    if not all(isclose(routes.variants[name].weight, told[name], abs_tol=ROUNDING * whole) for name in told):
+        routes = routes.weighed(told)
+        course = replace(course, routes=routes.document)
+    return replace(course, challenger=plan.challenger, progress=progress)
+
+
+def replaced(course: Course, plan: Plan | None, routes: Routes, change: Change) -> Course:
+    """Other routes.
+
+    Raises:
+        ConflictError: Their weights are neither those in force nor those that the rollout gives.
+    """
+    after = fitted(course.after(change, routes=routes.document, earlier=course.routes), plan)
+    if plan is not None:
+        told, *possible = (_part(each, plan) for each in (routes.document, course.routes, after.routes))
+        if not any(isclose(told, each, abs_tol=ROUNDING) for each in possible):
+            raise ConflictError(_owned(plan))
+    return after
+
+
+def weighed(course: Course, plan: Plan | None, name: str, percent: float, change: Change) -> Course:
+    """A variant with so many percent, the others with the rest as they share it now.
+
+    Args:
+        name: Of the variant, or its version.
+
+    Raises:
+        ConfigError: That is no percentage.
+        ConflictError: There is nobody to take the rest, or the weight is the rollout's.
+        UnknownError: There is no such variant.
+    """
+    routes = parse_routes(course.routes)
+    variant = variant_of(routes, name)
+    if plan is not None and variant in {plan.champion, plan.challenger}:
+        raise ConflictError(_owned(plan))
+    told = _shared(routes, variant, percent)
+    return course.after(change, routes=routes.weighed(told).document, earlier=course.routes)
+
+
+def promoted(course: Course, name: str, change: Change) -> Course:
+    """A variant with all of the traffic. Raises UnknownError where there is no such one."""
+    routes = parse_routes(course.routes)
+    variant = variant_of(routes, name)
+    told = {each: 100.0 * (each == variant) for each in routes.variants}
+    return course.after(change, routes=routes.weighed(told).document, earlier=course.routes)
+
+
+def returned(course: Course, change: Change) -> Course:
+    """The routes before.
+
+    Raises:
+        ConflictError: There are none.
+    """
+    if course.earlier is None:
+        raise ConflictError("nothing to roll back to: there are no earlier routes")
+    return course.after(change, routes=course.earlier, earlier=None)
+
+
+def moved(course: Course, plan: Plan, progress: Progress, now_s: float) -> Course:
+    """The course with the rollout where it is now."""
+    before = course.progress
+    told = _weights(parse_routes(course.routes), plan, progress)
+    what = f"{progress.phase}: {', '.join(f'{name} {weight:g}' for name, weight in told.items())}"
+    another = before.phase in {"waiting", "rolled_back"} or before.version != progress.version
+    begun_s = progress.since_s if progress.phase == "stepping" and another else course.begun_s
+    change = Change(now_s, progress.by, what, progress.reason)
+    return fitted(course.after(change, progress=progress, begun_s=begun_s), plan)
+
+
+def ordered(course: Course, plan: Plan, command: Command, change: Change) -> Course:
+    """What somebody orders of the rollout. Raises ConflictError where that cannot be.
+
+    Args:
+        change: Says who, when and why.
+    """
+    now_s, by, _, why = change
+    version = version_of(course, plan)
+    return moved(course, plan, order(course.progress, command, version=version, now_s=now_s, by=by, why=why), now_s)
+
+
+def rejected(course: Course, plan: Plan | None, variant: str, instead: str | None, change: Change) -> Course:
+    """The traffic of a variant whose version was rejected goes to another.
+
+    Args:
+        instead: Who may serve then; None where nobody can.
+        change: Says when and why.
+
+    Raises:
+        ConflictError: It has nowhere to go.
+    """
+    told = change.why
+    if plan is not None and variant == plan.challenger:
+        return ordered(course, plan, "rollback", change)
+    if instead is None:
+        raise ConflictError(f"{told}, and no approved one is there to return to")
+    routes = parse_routes(course.routes)
+    if gone := {variant, instead} - routes.variants.keys():
+        raise ConflictError(f"{told}, and there is no variant {', '.join(sorted(gone))} any more")
+    if plan is not None and variant == plan.champion:
+        if instead != plan.challenger:
+            raise ConflictError(f"{told}, and {_owned(plan)}")
+        return ordered(course, plan, "promote", change)
+    weight = routes.variants[variant].weight + routes.variants[instead].weight
+    after = routes.weighed({variant: 0.0, instead: weight})
+    # What was before would bring it back.
+    made = change._replace(what=f"{instead} instead of {variant}")
+    return fitted(course.after(made, routes=after.document, earlier=None), plan)
+
+
+def variant_of(routes: Routes, name: str) -> str:
+    """The variant of this name, or with this version behind it.
+
+    Raises:
+        UnknownError: There is none, or more than one.
+    """
+    variants = routes.variants
+    if name in variants:
+        return name
+    found = [each for each, variant in variants.items() if name and variant.version == name]
+    if len(found) != 1:
+        those = [f"{each} (version {variant.version or 'unnamed'})" for each, variant in variants.items()]
+        told = ", ".join(those) or "none: the configuration has no variants"
+        raise UnknownError(f"{name[:128]!r} is no variant or version of one; expected one of {told}")
+    return found[0]
+
+
+def version_of(course: Course, plan: Plan) -> str:
+    """What stands behind the rollout's challenger."""
+    return parse_routes(course.routes).variants[plan.challenger].version
+
+
+def _shared(routes: Routes, variant: str, percent: float) -> dict[str, float]:
+    """The weights with which the variant has so many percent, and the others share the rest as they did."""
+    if not 0 <= percent <= 100:
+        raise ConfigError(Fault("percent", f"expected a number from 0 to 100, got {percent:g}"))
+    others = {name: each.weight for name, each in routes.variants.items() if name != variant}
+    total = sum(others.values())
+    if percent < 100 and not total:
+        raise ConflictError(f"no other variant has a weight above 0, so {variant} has all of the traffic")
+    rest = {name: (100 - percent) * (weight / total) if total else 0.0 for name, weight in others.items()}
+    return {**rest, variant: percent}
+
+
+def _weights(routes: Routes, plan: Plan, progress: Progress) -> dict[str, float]:
+    share = routes.variants[plan.champion].weight + routes.variants[plan.challenger].weight
+    return weights(plan, progress, share)
+
+
+def _part(document: JSON, plan: Plan) -> float:
+    """The challenger's part of its and the champion's weight; 0 where they have none."""
+    variants = parse_routes(document).variants
+    champion, challenger = variants[plan.champion].weight, variants[plan.challenger].weight
+    return challenger / (champion + challenger) if challenger else 0.0
+
+
+def _owned(plan: Plan) -> str:
+    told = f"the weights of {plan.champion} and {plan.challenger} are the rollout's"
+    return f"{told}; expected start, hold, resume, promote or rollback"
