@@ -89,8 +89,9 @@ class Trials:
         self._read = read
         self._subject: object = None
         self._wall_s = sources.wall_s
-        # Of the rollout's challenger, when its step began.
+        # Of the rollout's challenger: when its step began, and its rows by then; its rows at the last look, if known.
         self._step: tuple[float, int] = (0.0, 0)
+        self._rows: int | None = 0
         self._tasks = Tasks()
 
     def start(self) -> None:
@@ -110,7 +111,7 @@ class Trials:
             weighing = self._make(config, self.steering.course.begun_s)
         except ConfigError as error:
             log.error("variants cannot be weighed: %s", error)  # noqa: TRY400  (the trace says nothing)
-        step = (0.0, 0)
+        step, rows = (0.0, 0), 0 if self.weighing is None or self.weighing.experiments.get(ROLLOUT) is None else None
         for name, experiment in weighing.experiments.items() if weighing is not None else ():
             if await self._restored(name, experiment) and name == ROLLOUT:
                 step = self._step if self.weighing is not None else _place(await self._read(STEP))

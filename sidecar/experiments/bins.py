@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from math import inf, nan
+from math import ceil, inf, isfinite, nan
 
 import numpy as np
 
+from sidecar.experiments import few
 from sidecar.experiments.epochs import restore, state_of
-from sidecar.experiments.sequences import contrast
-from sidecar.experiments.totals import STATE, Totals
+from sidecar.experiments.pairs import Pair, compared, stacked
+from sidecar.experiments.sequences import later, times_until
+from sidecar.experiments.totals import EPOCHS, STATE, Totals
 from sidecar.experiments.verdicts import Compared, Judged
 from sidecar.stats.keeping import Array
-from sidecar.stats.moments import Floats, Units
+from sidecar.stats.moments import Counts, Floats, Units
 
 BINS = 10
 """Of predictions: a tenth of the champion's each."""
@@ -34,53 +36,75 @@ class Bins:
     """
 
     def __init__(self, judged: Judged, variants: Sequence[str]) -> None:
-        self._most = judged.most
+        self._most, self._margin = judged.most, judged.margin
         self._variants = tuple(variants)
         self._first: Floats = np.empty(0)
         self._edges: Floats = np.empty(0)
         self._bins: list[dict[str, Totals]] = []
+        self._epoch = 0
 
     def begin(self) -> None:
         """Weights change."""
+        self._epoch = min(self._epoch + 1, EPOCHS - 1)
         for totals in chain.from_iterable(each.values() for each in self._bins):
             totals.begin()
 
-    def take(self, variant: str, units: Units, values: Floats) -> None:
+    def take(self, variant: str, units: Units, values: Floats, epochs: Counts) -> None:
         """Take rows."""
         if not self._bins and variant == self._variants[0]:
             wanted = EDGE_ROWS - len(self._first)
             self._first = np.concatenate((self._first, values[:wanted]))
-            units, values = units[wanted:], values[wanted:]
+            units, values, epochs = units[wanted:], values[wanted:], epochs[wanted:]
             if len(self._first) == EDGE_ROWS:
                 self._learn(edges_of(self._first))
         places = np.searchsorted(self._edges, values)
         for place, totals in enumerate(self._bins):
-            totals[variant].take(units, (places == place).astype(np.float64))
+            totals[variant].take(units, (places == place).astype(np.float64), epochs)
 
     def compare(self, challenger: str, wrong: float) -> Compared:
         """The greatest difference of any bin."""
         if not self._bins:
             return Compared(nan, -inf, inf, nan, nan, 0, 0)
-        champion = self._variants[0]
-        told = [contrast(each[champion], each[challenger], wrong=wrong / len(self._bins)) for each in self._bins]
-        estimate = float(max(abs(each.estimate) for each in told))
-        low = max(max(each.low, -each.high, 0.0) for each in told)
-        high = max(max(each.high, -each.low) for each in told)
-        rows = self._bins[0][champion].rows, self._bins[0][challenger].rows
+        rows = self._bins[0][self._variants[0]].rows, self._bins[0][challenger].rows
+        pair = self._pair(challenger)
+        if pair is None:
+            return Compared(nan, 0.0, inf, nan, nan, *rows)
+        difference, radius = np.abs(pair.difference(1.0)), pair.radius(1.0, wrong / len(self._bins))
+        estimate = float(difference.max())
+        low, high = max(float((difference - radius).max()), 0.0), float((difference + radius).max())
         return Compared(estimate, low, high, nan, estimate, *rows)
 
-    def rows_to_go(self, challenger: str, wrong: float) -> float:  # noqa: ARG002  the protocol's
-        """Nobody knows: the bin that differs most may be another one by then."""
-        return nan
+    def surely_beyond(self, challenger: str, wrong: float) -> bool:
+        """In any bin, up or down."""
+        pairs = [(bin_[self._variants[0]], bin_[challenger]) for bin_ in self._bins]
+        each = wrong / (2 * max(len(pairs), 1))
+        both = [*pairs, *((new, old) for old, new in pairs)]
+        return any(few.surely_beyond(*pair, self._margin, wrong=each) for pair in both)
+
+    def rows_to_go(self, challenger: str, wrong: float) -> float:
+        """Until any bin is known to differ, or all are within the margin."""
+        pair = self._pair(challenger)
+        if pair is None:
+            return nan
+        difference, rows = np.abs(pair.difference(1.0)), self.compare(challenger, wrong)[-2:]
+
+        def radius(times: Floats) -> Floats:
+            return later(pair, times).radius(1.0, wrong / len(self._bins))
+
+        different = times_until(lambda times: np.any(difference > radius(times), axis=0))
+        alike = times_until(lambda times: np.all(difference + radius(times) < self._margin, axis=0))
+        times = min(different, alike)
+        return ceil((times - 1) * sum(rows)) if isfinite(times) else inf
 
     def state(self) -> dict[str, Array]:
         """All of it."""
-        return {"first": self._first, "edges": self._edges, **state_of(self._named, STATE)}
+        own = {"first": self._first, "edges": self._edges, "epoch": np.asarray(self._epoch)}
+        return {**own, **state_of(self._named, STATE)}
 
     def restore(self, state: Mapping[str, Array]) -> None:
         """Go on from a state."""
         first, edges = _floats(state["first"], EDGE_ROWS), _floats(state["edges"], BINS - 1)
-        self._first = first
+        self._first, self._epoch = first, _epoch(state["epoch"])
         if len(edges):
             self._learn(edges)
         restore(self._named, STATE, state)
@@ -88,6 +112,14 @@ class Bins:
     def _learn(self, edges: Floats) -> None:
         self._edges = edges
         self._bins = [{each: Totals(most=self._most) for each in self._variants} for _ in range(len(edges) + 1)]
+        for totals in self._named.values():
+            totals.epoch = self._epoch
+
+    def _pair(self, challenger: str) -> Pair | None:
+        """The comparisons of all bins as one; in all of them the same epochs count."""
+        pairs = [compared(bin_[self._variants[0]], bin_[challenger]) for bin_ in self._bins]
+        some = [pair for pair in pairs if pair is not None]
+        return stacked(some) if some else None
 
     @property
     def _named(self) -> dict[str, Totals]:
@@ -115,3 +147,9 @@ def _floats(array: Array, most: int) -> Floats:
     if array.ndim != 1 or array.dtype != np.float64 or len(array) > most:
         raise ValueError("of another shape or type")
     return array
+
+
+def _epoch(array: Array) -> int:
+    if array.shape != () or array.dtype.kind != "i" or not 0 <= array < EPOCHS:
+        raise ValueError("no index of an epoch")
+    return int(array)

@@ -1,20 +1,21 @@
 """What is kept of the values of a measure, and how a challenger's are compared with the champion's."""
 
 from collections.abc import Mapping, Sequence
-from math import nan
+from math import isnan
 from typing import Protocol
 
+from sidecar.experiments import few, quantiles
 from sidecar.experiments.bins import Bins
+from sidecar.experiments.durations import STATE as DURATIONS_STATE
+from sidecar.experiments.durations import Durations
 from sidecar.experiments.epochs import restore, state_of
 from sidecar.experiments.pairs import compared as paired
-from sidecar.experiments.quantiles import STATE as DURATIONS_STATE
-from sidecar.experiments.quantiles import Durations, ratio_of_quantiles
 from sidecar.experiments.sequences import Interval, contrast, ratio, rows_to_go
 from sidecar.experiments.totals import STATE as TOTALS_STATE
 from sidecar.experiments.totals import Totals
 from sidecar.experiments.verdicts import Compared, Judged
 from sidecar.stats.keeping import Array
-from sidecar.stats.moments import Floats, Units
+from sidecar.stats.moments import Counts, Floats, Units
 
 
 class Comparison(Protocol):
@@ -24,12 +25,13 @@ class Comparison(Protocol):
         """Weights change."""
         ...
 
-    def take(self, variant: str, units: Units, values: Floats) -> None:
+    def take(self, variant: str, units: Units, values: Floats, epochs: Counts) -> None:
         """Take rows.
 
         Args:
             units: Hashes of whom the split goes by, shape (n,).
             values: Finite, shape (n,).
+            epochs: In which the requests were dealt, as `Totals` counts them, shape (n,).
         """
         ...
 
@@ -38,6 +40,14 @@ class Comparison(Protocol):
 
         Args:
             wrong: Probability that the interval ever misses.
+        """
+        ...
+
+    def surely_beyond(self, challenger: str, wrong: float) -> bool:
+        """Whether the challenger is worse by more than the margin, by a bound that is exact for few rows.
+
+        Args:
+            wrong: Probability that this is ever said where it is not so.
         """
         ...
 
@@ -76,9 +86,9 @@ class Means:
         for totals in self._totals.values():
             totals.begin()
 
-    def take(self, variant: str, units: Units, values: Floats) -> None:
+    def take(self, variant: str, units: Units, values: Floats, epochs: Counts) -> None:
         """Take rows."""
-        self._totals[variant].take(units, values)
+        self._totals[variant].take(units, values, epochs)
 
     def compare(self, challenger: str, wrong: float) -> Compared:
         """Over all times of constant weights; the means are weighted as in the difference."""
@@ -89,6 +99,13 @@ class Means:
         else:
             interval = contrast(ours, theirs, wrong=wrong)
         return Compared(*interval[:3], *means, ours.rows, theirs.rows)
+
+    def surely_beyond(self, challenger: str, wrong: float) -> bool:
+        """Of shares; what has no bounds may have had no large value yet."""
+        judged = self._judged
+        if judged.relative or isnan(judged.most) or judged.better == "higher":
+            return False
+        return few.surely_beyond(self._totals[self._champion], self._totals[challenger], judged.margin, wrong=wrong)
 
     def rows_to_go(self, challenger: str, wrong: float) -> float:
         """Until 0 is excluded, or all that matters on either side."""
@@ -118,11 +135,12 @@ class Quantiles:
 
     Args:
         share: Of the durations that do not exceed it.
+        margin: Part of the champion's that does not matter.
         variants: The champion first.
     """
 
-    def __init__(self, share: float, variants: Sequence[str]) -> None:
-        self._share = share
+    def __init__(self, share: float, margin: float, variants: Sequence[str]) -> None:
+        self._share, self._margin = share, margin
         self._champion = variants[0]
         self._durations = {variant: Durations() for variant in variants}
 
@@ -131,19 +149,25 @@ class Quantiles:
         for durations in self._durations.values():
             durations.begin()
 
-    def take(self, variant: str, units: Units, values: Floats) -> None:
+    def take(self, variant: str, units: Units, values: Floats, epochs: Counts) -> None:
         """Take rows."""
-        self._durations[variant].take(units, values)
+        self._durations[variant].take(units, values, epochs)
 
     def compare(self, challenger: str, wrong: float) -> Compared:
         """The ratio, over all times of constant weights."""
         ours, theirs = self._durations[self._champion], self._durations[challenger]
-        interval = _relative(ratio_of_quantiles(ours, theirs, self._share, wrong=wrong), 1.0)
+        interval = _relative(quantiles.ratio_of_quantiles(ours, theirs, self._share, wrong=wrong), 1.0)
         return Compared(*interval[:3], ours.quantile(self._share), theirs.quantile(self._share), ours.rows, theirs.rows)
 
-    def rows_to_go(self, challenger: str, wrong: float) -> float:  # noqa: ARG002  the protocol's
-        """Nobody knows: it hangs on how dense durations are near the quantile."""
-        return nan
+    def surely_beyond(self, challenger: str, wrong: float) -> bool:
+        """By how many rows of the challenger are slower than that allows."""
+        pair = self._durations[self._champion], self._durations[challenger]
+        return quantiles.surely_beyond(*pair, self._share, margin=self._margin, wrong=wrong)
+
+    def rows_to_go(self, challenger: str, wrong: float) -> float:
+        """Until the ratio is known to be on one side of 1, or within the margin."""
+        pair = self._durations[self._champion], self._durations[challenger]
+        return quantiles.rows_to_go(*pair, self._share, margin=self._margin, wrong=wrong)
 
     def state(self) -> dict[str, Array]:
         """All of it."""
@@ -161,7 +185,7 @@ def comparison_of(judged: Judged, variants: Sequence[str]) -> Comparison:
         variants: The champion first.
     """
     if judged.quantile is not None:
-        return Quantiles(judged.quantile, variants)
+        return Quantiles(judged.quantile, judged.margin, variants)
     return Bins(judged, variants) if judged.binned else Means(judged, variants)
 
 

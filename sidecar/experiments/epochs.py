@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from sidecar.experiments.quantiles import Durations
+from sidecar.experiments.durations import Durations
 from sidecar.experiments.totals import EPOCHS, Totals
 from sidecar.stats.keeping import Array, below, put_back, taken
 

@@ -4,7 +4,11 @@
 challengers and m measures each of the c m comparisons gets wrong / (c m), and its interval misses, ever, with that
 probability at most. Whether they depend on each other does not matter: the probability that any of them does is no
 greater than the sum (Boole), which is `wrong`. A verdict or a breach is only wrong where its interval misses.
-Saturation is no estimate, and takes no part of it; `drift` splits its own part again, among its bins.
+Saturation is no estimate, and takes no part of it; `drift` splits its own part again, among its bins. A tenth of each
+part is for what few rows make plain (`few`): a breach below `min_rows`. The rest is the interval's.
+
+**Late rows** are counted where their requests were dealt, see `Timeline`; for what that does to the intervals, see
+`totals`.
 
 Memory: 8 KiB for a mean, of each variant and time of constant weights (32 at most), ten times as much for `drift`;
 what `quantiles` says for a quantile; 300 KB for users.
@@ -12,36 +16,32 @@ what `quantiles` says for a quantile; 300 KB for users.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
-from sidecar.errors import ConfigError, Fault
 from sidecar.experiments.comparing import Comparison, comparison_of
 from sidecar.experiments.guardrails import Guardrail, Saturation
 from sidecar.experiments.load import Load
-from sidecar.experiments.measures import (
-    Batch,
-    Cost,
-    Lost,
-    Measure,
-    Outcomes,
-    Predicted,
-    Replied,
-    Served,
-)
+from sidecar.experiments.measures import Batch, Lost, Measure, Outcomes, Predicted, Replied, Served
+from sidecar.experiments.settings import check, identity
 from sidecar.experiments.standing import Standing, cautions_of
+from sidecar.experiments.timeline import Timeline
 from sidecar.experiments.users import Users
 from sidecar.experiments.verdicts import Decision, Guarded, Verdict, Word, guard_of, sentence_of, word_of
 from sidecar.records import JSON
 from sidecar.stats.keeping import Array, below, packed, sealed, unpacked, unsealed
-from sidecar.stats.moments import Flags, Floats, Units
+from sidecar.stats.moments import Counts, Flags, Floats, Units
 
-MOST_VARIANTS = 16
-"""A bit of `users` each."""
+FEW = 0.1
+"""Part of the budget of each comparison that is for few rows. A half would tell a challenger that fails always by one
+row less, and make every interval wider by 4 %, where this does by 1."""
+
+LAYOUT = 2
+"""Of what is saved."""
 
 DECISIONS: frozenset[Word] = frozenset({"better", "worse", "equivalent"})
 
@@ -51,8 +51,7 @@ class Rows(NamedTuple):
 
     Args:
         units: Hashes of whom the split goes by, shape (n,).
-        times_s: Unix time of each row's request, shape (n,). What was asked before the weights changed is left out: it
-            was dealt by other weights, and of those requests only the slow ones and the late labels come now.
+        times_s: Unix time of each row's request, shape (n,): by which weights it was dealt.
     """
 
     variant: str
@@ -66,14 +65,14 @@ class _Course:
 
     Attributes:
         shares: Of the variants in their order, since the weights changed.
+        late: Rows that could not be placed.
         omitted: Rows without a finite value, by measure and variant.
         decided: First decisions, by measure and challenger.
         rules: By which they were made.
     """
 
     rules: str
-    since_s: float = math.inf
-    epoch_s: float = math.inf
+    timeline: Timeline = field(default_factory=Timeline)
     shares: list[float] = field(default_factory=list)
     rows: dict[str, int] = field(default_factory=dict)
     late: int = 0
@@ -109,24 +108,27 @@ class Experiment:
     ) -> None:
         self._name = name
         self._variants = (champion, *challengers)
-        _check(self._variants, measures)
+        check(self._variants, measures)
         self._measures = tuple(each for each in measures if not isinstance(each, Saturation))
         limits = [each for each in measures if isinstance(each, Saturation)]
         self._loads = {variant: Load(limit) for limit in limits for variant in challengers}
         self._wrong = wrong / max(len(challengers) * len(self._measures), 1)
         self._min_rows = min_rows
-        about = [name, self._variants, [_identity(each) for each in self._measures]]
+        about = [LAYOUT, name, self._variants, [identity(each) for each in self._measures]]
         self._belongs_to = sha256(repr(about).encode("utf-8", "backslashreplace")).digest()
         self._users = Users(len(self._variants))
         self._comparisons = self._fresh()
         self._course = _Course(rules=repr((self._measures, wrong, min_rows)))
 
     def begin(self, shares: Mapping[str, float], now_s: float) -> None:
-        """Begin, or go on with other weights; with the same, as after a restart, nothing changes.
+        """Begin, or go on with other weights; with the same, as after a restart, they are seen to be still in force.
+
+        To be called again and again: what was dealt between the last call with one set of weights and the first with
+        the next is nobody's, if it comes after the latter.
 
         Args:
             shares: Weight of each variant, of any sum; what is not named has none.
-            now_s: When the weights were in force, at the latest.
+            now_s: Unix time at which these are in force.
 
         Raises:
             ValueError: A weight is no number from 0 on.
@@ -137,22 +139,25 @@ class Experiment:
         whole = weights / (weights.sum() or 1.0)
         course = self._course
         if len(course.shares) and np.allclose(whole, course.shares, rtol=1e-9, atol=0):
+            course.timeline.stay(now_s)
             return
         if len(course.shares):
             for each in self._comparisons:
                 each.begin()
         self._users.begin(whole)
-        course.shares, course.epoch_s = whole.tolist(), now_s
-        course.since_s = min(course.since_s, now_s)
+        course.shares = whole.tolist()
+        course.timeline.begin(now_s)
 
     def served(self, rows: Rows, failed: Flags, durations_s: Floats) -> None:
         """Take requests that were served; see `Served`."""
-        if rows.variant in self._variants:
-            kept = rows.times_s >= self._course.epoch_s
-            self._users.take(self._variants.index(rows.variant), rows.units[kept])
-            self._course.rows[rows.variant] = self._course.rows.get(rows.variant, 0) + int(kept.sum())
-            self._course.late += int((~kept).sum())
-        self._take(rows, Served(failed, durations_s))
+        epochs = self._take(rows, Served(failed, durations_s))
+        if epochs is None:
+            return
+        # The sample ratio is of the weights of now: who was dealt before them says nothing of it.
+        known = epochs >= 0
+        now = known & (epochs == self._course.timeline.epoch)
+        self._users.take(self._variants.index(rows.variant), rows.units[now])
+        self._course.rows[rows.variant] = self._course.rows.get(rows.variant, 0) + int(known.sum())
 
     def lost(self, rows: Rows, losses: Floats) -> None:
         """Take rows whose labels have come, with their losses in [0, 1]."""
@@ -187,8 +192,8 @@ class Experiment:
         return Standing(
             name=self._name,
             variants=self._variants,
-            since_s=course.since_s,
-            epoch_s=course.epoch_s,
+            since_s=course.timeline.since_s,
+            epoch_s=course.timeline.epoch_s,
             rows={variant: course.rows.get(variant, 0) for variant in self._variants},
             late=course.late,
             verdicts=tuple(verdict for verdict, _ in both),
@@ -226,10 +231,17 @@ class Experiment:
         self._users, self._comparisons, self._course = users, comparisons, course
         return True
 
-    def _take(self, rows: Rows, batch: Batch) -> None:
+    def _take(self, rows: Rows, batch: Batch) -> Counts | None:
+        """Count rows by all measures that ask for them.
+
+        Returns:
+            The epoch of each, -1 where nobody knows it; None where the variant takes no part.
+        """
         if rows.variant not in self._variants:
-            return
-        kept = rows.times_s >= self._course.epoch_s
+            return None
+        epochs = self._course.timeline.places(rows.times_s)
+        kept = epochs >= 0
+        self._course.late += int((~kept).sum())
         for measure, comparison in zip(self._measures, self._comparisons, strict=True):
             values = measure.values(rows.variant, batch)
             if values is None:
@@ -239,19 +251,23 @@ class Experiment:
             known = kept & np.isfinite(values)
             omitted = self._course.omitted.setdefault(measure.judged.name, {})
             omitted[rows.variant] = omitted.get(rows.variant, 0) + int((kept & ~known).sum())
-            comparison.take(rows.variant, rows.units[known], values[known])
+            comparison.take(rows.variant, rows.units[known], values[known], epochs[known])
+        return epochs
 
     def _judge(
         self, measure: Measure, comparison: Comparison, challenger: str, now_s: float
     ) -> tuple[Verdict, Guarded]:
-        judged, compared = measure.judged, comparison.compare(challenger, self._wrong)
-        word, guard = word_of(compared, judged, self._min_rows), guard_of(compared, judged, self._min_rows)
+        judged, wrong = measure.judged, self._wrong * (1 - FEW)
+        compared = comparison.compare(challenger, wrong)
+        word = word_of(compared, judged, self._min_rows)
+        plain = word == "too_few" and comparison.surely_beyond(challenger, self._wrong * FEW)
+        guard = guard_of(compared, judged, self._min_rows, plain=plain)
         decided = self._course.decided.setdefault(judged.name, {})
         if word in DECISIONS and challenger not in decided:
             decided[challenger] = Decision(word, now_s)
         rows_to_go = 0.0 if word in DECISIONS else math.nan
         if word == "undecided":
-            rows_to_go = comparison.rows_to_go(challenger, self._wrong)
+            rows_to_go = comparison.rows_to_go(challenger, wrong)
         omitted = self._course.omitted.get(judged.name, {})
         verdict = Verdict(
             measure=judged.name,
@@ -274,26 +290,3 @@ class Experiment:
         yield "users/", self._users.state()
         for place, each in enumerate(self._comparisons):
             yield f"{place}/", each.state()
-
-
-def _check(variants: Sequence[str], measures: Sequence[Guardrail]) -> None:
-    if not len(set(variants)) == len(variants) <= MOST_VARIANTS:
-        raise ValueError(f"variants {', '.join(variants)}: expected each once, and {MOST_VARIANTS} at most")
-    faults, names = [], set[str]()
-    for place, each in enumerate(measures):
-        name = each.name if isinstance(each, Saturation) else each.judged.name
-        if name in names:
-            faults.append(Fault(f"measures[{place}]", f"{name} a second time, expected each once"))
-        names.add(name)
-        if isinstance(each, Cost):
-            missing = each.unpriced(variants)
-            faults += [Fault(f"measures[{place}].{fault.path}", fault.message) for fault in missing]
-    if faults:
-        raise ConfigError(*faults)
-
-
-def _identity(measure: object) -> list[object]:
-    """What its values mean; margins only judge them."""
-    assert is_dataclass(measure)
-    options = {each.name: getattr(measure, each.name) for each in fields(measure)}
-    return [type(measure).__name__, [(name, told) for name, told in options.items() if not name.startswith("margin")]]

@@ -34,7 +34,8 @@ References:
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -170,6 +171,17 @@ def compared(champion: Totals, challenger: Totals) -> Pair | None:
         weight=np.asarray(harmonic.sum()),
         most=max(champion.most, challenger.most) if known else math.nan,
     )
+
+
+def stacked(pairs: Sequence[Pair]) -> Pair:
+    """Several comparisons of values in the same range as one; of shape (b, 1)."""
+    champion, challenger = (_stack([getattr(pair, side) for pair in pairs]) for side in ("champion", "challenger"))
+    weight = np.stack([pair.weight for pair in pairs])[:, None]
+    return Pair(champion=champion, challenger=challenger, weight=weight, most=pairs[0].most)
+
+
+def _stack(arms: Sequence[Arm]) -> Arm:
+    return Arm(**{each.name: np.stack([getattr(arm, each.name) for arm in arms])[:, None] for each in fields(Arm)})
 
 
 def _usable(counts: Counts) -> Flags:

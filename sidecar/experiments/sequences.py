@@ -4,11 +4,15 @@ What they rest on is told in `pairs`. A verdict may be acted upon at any time, a
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
+
 from sidecar.experiments.pairs import Pair, compared
 from sidecar.experiments.totals import Totals
+from sidecar.stats.moments import Flags, Floats
 
 FARTHEST = 1e9
 """Times the rows so far: what needs more of them will never be known."""
@@ -99,15 +103,42 @@ def rows_to_go(
     if pair is None or not math.isfinite(float(pair.radius(factor, wrong))):
         return math.nan
     distance = abs(float(pair.difference(factor)) - excluding)
+    times = times_until(lambda times: distance > later(pair, times).radius(factor, wrong))
+    return math.ceil((times - 1) * (champion.rows + challenger.rows)) if math.isfinite(times) else math.inf
+
+
+def times_until(holds: Callable[[Floats], Flags]) -> float:
+    """How many times the rows so far it takes until something holds; 1 where it does, inf where it never will.
+
+    Args:
+        holds: For each number of times, ascending, shape (t,), as the answer; false first, then true.
+
+    Example:
+        >>> round(times_until(lambda times: times > 50), 1)
+        50.1
+    """
     low, high = 1.0, FARTHEST
-    if distance > _radius_after(pair, low, factor, wrong):
-        return 0.0
-    if distance <= _radius_after(pair, high, factor, wrong):
-        return math.inf
-    while high > low * 1.005:
-        middle = math.sqrt(low * high)
-        low, high = (low, middle) if distance > _radius_after(pair, middle, factor, wrong) else (middle, high)
-    return float(math.ceil((high - 1) * (champion.rows + challenger.rows)))
+    for _ in range(2):
+        times = np.geomspace(low, high, 66)
+        found = holds(times)
+        if not found.any():
+            return math.inf
+        place = int(np.argmax(found))
+        if not place:
+            return float(times[0])
+        low, high = float(times[place - 1]), float(times[place])
+    return high
+
+
+def later(pair: Pair, times: Floats) -> Pair:
+    """The two with so many times the rows, shape (t,), which becomes the last axis of all."""
+    x, y = (
+        replace(
+            arm, variance=arm.variance / times, spread=arm.spread / times, row=arm.row / times, rows=arm.rows * times
+        )
+        for arm in (pair.champion, pair.challenger)
+    )
+    return replace(pair, champion=x, challenger=y, weight=pair.weight * times)
 
 
 def _fieller(x: float, y: float, a: float, b: float, floor: float) -> tuple[float, float]:
@@ -120,18 +151,6 @@ def _fieller(x: float, y: float, a: float, b: float, floor: float) -> tuple[floa
     if floor < 0 or not last > 0:
         return floor, math.inf
     return last / (half + root) if half + root > 0 else math.inf, math.inf
-
-
-def _radius_after(pair: Pair, times: float, factor: float, wrong: float) -> float:
-    """Of the interval with so many times the rows."""
-    x, y = (
-        replace(
-            arm, variance=arm.variance / times, spread=arm.spread / times, row=arm.row / times, rows=arm.rows * times
-        )
-        for arm in (pair.champion, pair.challenger)
-    )
-    later = replace(pair, champion=x, challenger=y, weight=pair.weight * times)
-    return float(later.radius(factor, wrong))
 
 
 def _check(wrong: float, factor: float = 1.0) -> None:

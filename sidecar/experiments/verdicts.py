@@ -16,7 +16,8 @@ Word = Literal["better", "worse", "equivalent", "undecided", "too_few"]
 """What is known of a challenger by one measure."""
 
 Guard = Literal["fine", "breach", "unknown", "missing"]
-"""What is known of a guardrail: surely kept, surely broken, neither yet, and not enough rows to ask."""
+"""What is known of a guardrail: surely kept; surely broken; neither yet; too few rows to tell, by which it is not even
+plain that it is broken."""
 
 
 class Judged(NamedTuple):
@@ -147,10 +148,14 @@ def word_of(compared: Compared, judged: Judged, min_rows: int) -> Word:
     return "undecided"
 
 
-def guard_of(compared: Compared, judged: Judged, min_rows: int) -> Guard:
-    """Whether the challenger is no worse than the margin: on which side of it the whole interval is."""
+def guard_of(compared: Compared, judged: Judged, min_rows: int, *, plain: bool = False) -> Guard:
+    """Whether the challenger is no worse than the margin: on which side of it the whole interval is.
+
+    Args:
+        plain: Few rows are enough to know that it is worse, see `few`.
+    """
     if _too_few(compared, min_rows):
-        return "missing"
+        return "breach" if plain else "missing"
     low, high = (compared.low, compared.high) if judged.better == "lower" else (-compared.high, -compared.low)
     if low > judged.margin:
         return "breach"
@@ -164,6 +169,8 @@ def sentence_of(compared: Compared, judged: Judged, challenger: str, word: Word 
         >>> judged = Judged("errors", 0.002, "errs in", "of requests", scale="share")
         >>> sentence_of(Compared(0.007, 0.003, 0.011, 0.012, 0.019, 900, 900), judged, "challenger", "worse")
         'challenger errs in 1.9 % of requests against 1.2 %: worse, +0.3 to +1.1 points'
+        >>> sentence_of(Compared(0.988, -0.1, 2, 0.012, 1.0, 900, 9), judged, "challenger", "breach")
+        'challenger errs in 100 % of requests against 1.2 %: breach, as 9 rows make plain'
     """
     if word in {"too_few", "missing"}:
         fewer = min(compared.champion_rows, compared.challenger_rows)
@@ -171,6 +178,9 @@ def sentence_of(compared: Compared, judged: Judged, challenger: str, word: Word 
     told = f"{challenger} {judged.verb} {_value(compared.challenger, judged.scale)} {judged.of}"
     if math.isfinite(compared.champion):
         told += f" against {_value(compared.champion, judged.scale)}"
+    if word == "breach" and guard_of(compared, judged, 0) != word:
+        fewer = min(compared.champion_rows, compared.challenger_rows)
+        return f"{told}: {word}, as {fewer:,} rows make plain"
     return f"{told}: {word}, {_span(compared, judged)}"
 
 

@@ -71,7 +71,8 @@ class Keeping:
             ConflictError: Another of the fleet was first; nothing was kept.
             DeliveryError: It could not be kept.
         """
-        if self.fleet is not None and document != self._shared:
+        # Where something was seen that is of no use here, this one is behind.
+        if self.fleet is not None and (document != self._shared or self.seen != self._mark):
             await self._share(self.fleet, document)
         try:
             if document != self._noted:

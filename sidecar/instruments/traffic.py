@@ -37,6 +37,7 @@ def traffic_metrics(traffic: Traffic, *, scheme: str, upstreams: Mapping[str, tu
     active = [
         (known({"url.scheme": scheme, "feature_flag.result.variant": v}), n)
         for v, n in traffic.active_by_variant.items()
+        if v
     ]
     return [
         *(each.metric() for each in (durations, requests, replies, upstream, first_bytes, overheads)),

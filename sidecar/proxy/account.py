@@ -11,7 +11,7 @@ from sidecar.exchange import Exchange, Message
 from sidecar.proxy.copying import Original
 from sidecar.proxy.gateway import Gateway
 from sidecar.proxy.tap import Held
-from sidecar.routing.table import Choice, Variant
+from sidecar.routing.table import POINTS, Choice, Variant
 from sidecar.stats.served import Outcome
 from sidecar.stats.traffic import Labels
 from sidecar.wire.message import ReplyHead, RequestHead
@@ -22,8 +22,8 @@ METHODS = {
 }
 """What OpenTelemetry counts by name; any other method is counted as `_OTHER`."""
 
-NOBODY = Variant("")
-"""Who serves before anybody has been chosen."""
+NOBODY = Choice(Variant(""), "", 0, POINTS, keyed=False)
+"""The choice while there is none; it is not sampled."""
 
 
 class Account:
@@ -34,6 +34,7 @@ class Account:
         head: The request's.
         started_s: When it was read.
         request_id: The client's, or ours.
+        choice: Who serves it.
 
     Attributes:
         variant: Who serves it.
@@ -58,32 +59,25 @@ class Account:
         "variant",
     )
 
-    def __init__(self, gateway: Gateway, head: RequestHead, started_s: float, request_id: bytes) -> None:
+    def __init__(
+        self, gateway: Gateway, head: RequestHead, started_s: float, request_id: bytes, choice: Choice
+    ) -> None:
         self._gateway = gateway
         self._head = head
         self._started_s = started_s
         self._request_id = request_id
-        self.variant = NOBODY
-        self._drawn = ""
-        self._unit = 0
-        self._sampled = False
+        variant, self._drawn, unit, sample, _ = choice
+        self.variant = variant
+        self._unit = unit if self._drawn else 0
         self._reply: ReplyHead | None = None
         self._request_bytes = self._reply_bytes = 0
         self._sent_s = self.first_byte_s = self.overhead_s = 0.0
-        self._kept_request: Held | None = None
+        sampling = gateway.sampling
+        sampled = self._sampled = sampling.takes(sample)
+        keeps = sampled or sampling.all_errors
+        self._kept_request = Held(gateway.tap, sampling.max_body_bytes) if keeps else None
         self._kept_reply: Held | None = None
-        gateway.traffic.enter()
-
-    def choose(self, choice: Choice) -> None:
-        """Somebody is to serve the request; it is sampled, whatever the reply, or not."""
-        gateway, sampling = self._gateway, self._gateway.sampling
-        self._drawn = choice.drawn
-        self._unit = choice.unit if choice.drawn else 0
-        self._sampled = sampling.takes(choice.sample)
-        if self._sampled or sampling.all_errors:
-            self._kept_request = Held(gateway.tap, sampling.max_body_bytes)
-        self.variant = choice.variant
-        gateway.traffic.serve(choice.variant.name)
+        gateway.traffic.serve(variant.name)
 
     def divert(self, variant: Variant) -> None:
         """Another one serves it."""

@@ -13,7 +13,7 @@ from math import inf
 from typing import Protocol
 
 from sidecar.errors import DownstreamError, ReplyError, UpstreamError
-from sidecar.proxy.account import Account
+from sidecar.proxy.account import NOBODY, Account
 from sidecar.proxy.copying import Copy
 from sidecar.proxy.gateway import Gateway
 from sidecar.proxy.pool import Pool
@@ -96,6 +96,7 @@ class Forward:
         "_reply",
         "_request_id",
         "_retry",
+        "_started_s",
         "_timer",
         "_unsent",
         "sent",
@@ -103,6 +104,7 @@ class Forward:
         "wants_upgrade",
     )
 
+    _account: Account
     _choice: Choice
     _pool: Pool
 
@@ -110,8 +112,9 @@ class Forward:
         self._client = client
         self._gateway = gateway
         self._head = head
-        request_id = self._request_id = head.request_id or gateway.fresh_id()
-        self._account = Account(gateway, head, started_s, request_id)
+        self._started_s = started_s
+        self._request_id = head.request_id or gateway.fresh_id()
+        gateway.traffic.enter()
         self._copy: Copy | None = None
         self._connection: Connection | None = None
         self._reply: ReplyHead | None = None
@@ -235,7 +238,7 @@ class Forward:
         choice = self._choice = table.choose(head, self._request_id, address=address, body=whole)
         if table.sticky is not None and not choice.keyed:
             gateway.traffic.unkeyed += 1
-        self._account.choose(choice)
+        self._account = Account(gateway, head, self._started_s, self._request_id, choice)
         self._pool = gateway.pools[choice.variant.name]
         shadow = gateway.shadow
         if shadow is not None and shadow.takes(choice):
@@ -372,6 +375,8 @@ class Forward:
 
     def _give_up(self, error: ReplyError) -> None:
         """Answer with the error, or cut the reply short where it has begun."""
+        if not self._chosen:
+            self._account_for()
         if self._reply is not None:
             self._close(error.error_type)
             self._client.cut(clean=self._reply.length >= 0 or self._chunked)
@@ -383,8 +388,15 @@ class Forward:
         self._client.write(write_reply(head, self._our_lines(head)) + (b"" if self.to_head else body))
         self._client.finished(keep_alive=keep_alive)
 
+    def _account_for(self) -> None:
+        """Have an account also of a request that is over before anybody was chosen for it."""
+        self._chosen = True
+        self._account = Account(self._gateway, self._head, self._started_s, self._request_id, NOBODY)
+
     def _close(self, error_type: str) -> None:
         self._over = True
+        if not self._chosen:
+            self._account_for()
         if self._timer is not None:
             self._timer.cancel()
         self._account.close(error_type, whole=self.sent)

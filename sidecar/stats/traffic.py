@@ -176,7 +176,7 @@ class Traffic:
         self.active += 1
 
     def serve(self, variant: str) -> None:
-        """This variant is to serve it."""
+        """This variant is to serve it; an empty name stands for nobody."""
         self.active_by_variant[variant] += 1
 
     def divert(self, before: str, after: str) -> None:
@@ -188,8 +188,7 @@ class Traffic:
     def leave(self, variant: str) -> None:
         """It is not any more."""
         self.active -= 1
-        if variant:
-            self.active_by_variant[variant] -= 1
+        self.active_by_variant[variant] -= 1
 
     def series(self, labels: Labels) -> Series:
         """The series of these labels, made at first sight."""

@@ -1,3 +1,4 @@
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ from aiohttp import web
 
 import sidecar
 from sidecar.alerts.document import document
-from sidecar.alerts.kubernetes_job import MAX_TEMPLATE_BYTES, TITLE, KubernetesJob
+from sidecar.alerts.kubernetes_job import MAX_TEMPLATE_BYTES, TIMEOUT_S, TITLE, KubernetesJob
 from sidecar.alerts.posting import On
 from sidecar.cli.lazy import FAMILIES
 from sidecar.config.keys import options
@@ -428,7 +429,8 @@ async def test_no_answer_in_time_is_a_failure(tmp_path: Path, authority: trustme
     async with cluster(tmp_path, authority) as found:
         found.server.silent = True
         found.channel = replace(found.channel, timeout_s=SHORT_S)
-        assert await found.failure() == "API/apis/batch/v1/namespaces/serving/jobs: no answer in time"
+        async with asyncio.timeout(TIMEOUT_S / 2):
+            assert await found.failure() == "API/apis/batch/v1/namespaces/serving/jobs: no answer in time"
 
 
 @pytest.mark.parametrize(

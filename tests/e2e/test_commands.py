@@ -41,7 +41,9 @@ def versions(found: Sidecar, *arguments: str, document: str = "") -> tuple[int, 
 
 def serving(found: Sidecar) -> set[str]:
     """Who answers sixteen requests."""
-    replies = [requests.get(found.url, headers={"x-request-id": f"r-{number}"}, timeout=PATIENCE_S) for number in range(16)]
+    replies = [
+        requests.get(found.url, headers={"x-request-id": f"r-{number}"}, timeout=PATIENCE_S) for number in range(16)
+    ]
     assert {reply.status_code for reply in replies} == {200}
     return {reply.headers["x-sidecar-variant"] for reply in replies}
 

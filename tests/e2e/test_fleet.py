@@ -10,20 +10,9 @@ import requests
 
 from sidecar.records import JSON
 from tests.e2e.rig import PATIENCE_S, Process, Sidecar, environment, running, sidecar, until
-from tests.e2e.versions_rig import (
-    CHALLENGER,
-    CHAMPION,
-    ROOT,
-    Clients,
-    Data,
-    Server,
-    plan,
-    routes,
-    servers,
-    settings,
-    told,
-    train_versions,
-)
+from tests.e2e.versions_clients import Clients
+from tests.e2e.versions_models import ROOT, Data, Server, servers, train_versions
+from tests.e2e.versions_rig import CHALLENGER, CHAMPION, plan, routes, settings, told
 
 ERRORS: JSON = {"kind": "errors", "margin": 0.05}
 
@@ -66,19 +55,19 @@ class Cluster:
             process.says("https://")
             yield
 
-    def pod(self, name: str, **more: JSON) -> Path:
+    def pod(self, name: str) -> Path:
         """The configuration of a pod."""
         (self._folder / name).mkdir(exist_ok=True)
         shared = {"kind": "kubernetes", "name": "routing", "api": self._url, "credentials": str(self._folder)}
         # It stays at its step, whatever comes by.
         course = plan(ERRORS, steps=[50], pause_s=3600)
-        urls = [each.url for each in self._pair]
-        return settings(self._folder / name, *urls, **{"rollout": course, "fleet": shared, **more})
+        champion, challenger = self._pair
+        return settings(self._folder / name, champion.url, challenger.url, rollout=course, fleet=shared)
 
 
 @contextmanager
 def api_server(folder: Path, port: int = 0) -> Iterator[Process]:
-    command = [sys.executable, "-m", "tests.kubernetes.api_server", folder, "--port", str(port)]
+    command: list[str | Path] = [sys.executable, "-m", "tests.kubernetes.api_server", folder, "--port", str(port)]
     with running(command, environment(), ROOT) as process:
         yield process
 

@@ -8,17 +8,9 @@ import pytest
 from sidecar.records import JSON
 from sidecar.routing.table import POINTS, points
 from tests.e2e.rig import Sidecar, sidecar, until
-from tests.e2e.versions_rig import (
-    CHALLENGER,
-    CHAMPION,
-    Answer,
-    Clients,
-    Data,
-    Server,
-    servers,
-    settings,
-    train_versions,
-)
+from tests.e2e.versions_clients import Answer, Clients
+from tests.e2e.versions_models import Data, Server, servers, train_versions
+from tests.e2e.versions_rig import CHALLENGER, CHAMPION, settings
 
 RATIO = 0.5
 CONCURRENCY = 8

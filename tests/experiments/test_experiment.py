@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from sidecar.errors import ConfigError
 from sidecar.experiments.experiment import Experiment, Rows
 from sidecar.experiments.guardrails import Drift, Guardrail, Saturation
 from sidecar.experiments.measures import Cost, Errors, Latency, Metric, Outcome, Quality
@@ -375,19 +374,6 @@ def test_nobody_has_any_weight_and_it_goes_on() -> None:
     made.begin({}, 5.0)
 
     assert made.look(6.0).epoch_s == 5.0
-
-
-def test_a_measure_a_second_time_and_a_missing_price_are_refused() -> None:
-    with pytest.raises(ConfigError) as caught:
-        experiment(Errors(), Cost(per_request={"champion": 1.0}), Errors(margin=0.1))
-
-    assert [fault.path for fault in caught.value.faults] == ["measures[1].per_request", "measures[2]"]
-
-
-@pytest.mark.parametrize("challengers", [["champion"], ["a", "a"], [f"v{n}" for n in range(16)]])
-def test_variants_are_each_there_once_and_not_too_many(challengers: list[str]) -> None:
-    with pytest.raises(ValueError, match="expected each once, and 16 at most"):
-        experiment(Errors(), challengers=challengers)
 
 
 def test_without_challengers_or_measures_there_is_nothing_to_say() -> None:

@@ -55,6 +55,7 @@ def _status(**status: object) -> str:
         (502, "<html>", "answered 502 Bad Gateway: no Kubernetes Status"),
         (409, "AlreadyExists", "answered 409 Conflict: no Kubernetes Status"),
         (503, "[" * 60000, "answered 503 Service Unavailable: no Kubernetes Status"),
+        (503, '{"reason": "Sorry"}', "answered 503 Service Unavailable: no Kubernetes Status"),
         (503, "[]", "answered 503 Service Unavailable: no Kubernetes Status"),
         (503, _status(message=7), "answered 503 Service Unavailable: 7"),
         (503, _status(message="x" * 1_000_000), "answered 503 Service Unavailable: no Kubernetes Status"),

@@ -1,0 +1,109 @@
+import asyncio
+
+import pytest
+
+from sidecar.entries import Change
+from sidecar.errors import ConflictError, DeliveryError
+from sidecar.fleet.keeping import Keeping
+from tests.steering_rig import Full, Place
+
+CHANGE = Change(1.0, "ann", "routes", "")
+
+
+def keep(keeping: Keeping, document: bytes) -> None:
+    asyncio.run(keeping.keep(1, CHANGE, document))
+
+
+def test_alone_the_journal_is_all_there_is() -> None:
+    keeping = Keeping(Full(None), None)
+    keep(keeping, b"a")
+    keep(keeping, b"a")
+    keep(keeping, b"b")
+    assert keeping.journal.documents() == [b"b", b"a"]
+    assert asyncio.run(keeping.read()) is None
+
+
+def test_alone_what_the_journal_does_not_take_is_not_kept() -> None:
+    journal = Full(None)
+    keeping = Keeping(journal, None)
+    journal.full = True
+    with pytest.raises(DeliveryError, match="no room"):
+        keep(keeping, b"a")
+    journal.full = False
+    keep(keeping, b"a")
+    assert journal.documents() == [b"a"]
+
+
+def test_what_the_journal_holds_is_not_added_again() -> None:
+    keeping = Keeping(Full(None), None)
+    keeping.known(b"a")
+    keep(keeping, b"a")
+    assert keeping.journal.documents() == []
+
+
+def test_in_a_fleet_what_is_shared_is_kept_whatever_becomes_of_the_journal(caplog: pytest.LogCaptureFixture) -> None:
+    journal, place = Full(None), Place()
+    keeping = Keeping(journal, place)
+    journal.full = True
+    keep(keeping, b"a")
+    keep(keeping, b"a")
+    assert (keeping.unkept, place.writes) == ("no room", [b"a"])
+    assert caplog.text.count("cannot be kept") == 1
+    journal.full = False
+    keep(keeping, b"a")
+    assert (keeping.unkept, place.writes, journal.documents()) == ("", [b"a"], [b"a"])
+
+
+def test_what_another_wrote_is_not_replaced_before_it_is_followed() -> None:
+    place = Place()
+    keeping = Keeping(Full(None), place)
+    keep(keeping, b"a")
+    place.put(b"theirs")
+    with pytest.raises(ConflictError):
+        keep(keeping, b"b")
+    kept = asyncio.run(keeping.read())
+    assert kept is not None
+    with pytest.raises(ConflictError):
+        keep(keeping, b"a")
+    keeping.follow(kept.mark, b"what it means here")
+    keep(keeping, b"what it means here")
+    keep(keeping, b"b")
+    assert place.writes == [b"a", b"theirs", b"b"]
+    assert keeping.journal.documents() == [b"b", b"what it means here", b"a"]
+
+
+def test_what_is_forgotten_must_be_followed_first() -> None:
+    place = Place()
+    keeping = Keeping(Full(None), place)
+    keep(keeping, b"a")
+    keeping.forget()
+    with pytest.raises(ConflictError):
+        keep(keeping, b"b")
+
+
+def test_an_empty_place_is_filled_again() -> None:
+    place = Place()
+    keeping = Keeping(Full(None), place)
+    keep(keeping, b"a")
+    place.kept = None
+    assert asyncio.run(keeping.read()) is None
+    keep(keeping, b"a")
+    assert (place.writes, keeping.journal.documents()) == ([b"a", b"a"], [b"a"])
+
+
+def test_our_own_document_is_in_nobodys_way() -> None:
+    place = Place()
+    keeping = Keeping(Full(None), place)
+    place.losing = True
+    with pytest.raises(DeliveryError, match="lost"):
+        keep(keeping, b"a")
+    keep(keeping, b"a")
+    keep(keeping, b"b")
+    assert place.writes == [b"a", b"b"]
+
+
+def test_closing_lets_go_of_the_journal() -> None:
+    keeping = Keeping(Full(None), Place())
+    asyncio.run(keeping.close())
+    with pytest.raises(DeliveryError):
+        keeping.journal.documents()
