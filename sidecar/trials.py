@@ -111,11 +111,12 @@ class Trials:
             weighing = self._make(config, self.steering.course.begun_s)
         except ConfigError as error:
             log.error("variants cannot be weighed: %s", error)  # noqa: TRY400  (the trace says nothing)
-        step, rows = (0.0, 0), 0 if self.weighing is None or self.weighing.experiments.get(ROLLOUT) is None else None
+        rows: int | None = 0
+        step = (self.steering.course.progress.since_s, 0)
         for name, experiment in weighing.experiments.items() if weighing is not None else ():
             if await self._restored(name, experiment) and name == ROLLOUT:
-                step = self._step if self.weighing is not None else _place(await self._read(STEP))
-        self._subject, self._step = subject, step
+                step, rows = await self._reached()
+        self._subject, self._step, self._rows = subject, step, rows
         self._replace(weighing)
 
     def _wanted(self, config: Config) -> object:
@@ -125,9 +126,18 @@ class Trials:
 
     async def _restored(self, name: str, experiment: Experiment) -> bool:
         """Whether an experiment goes on from where it is, or from where it was when it was saved last."""
-        running = self.weighing.experiments.get(name) if self.weighing is not None else None
+        running = self._running(name)
         saved = await (self._read(name) if running is None else self._pipeline.between(running.state))
         return saved is not None and await asyncio.to_thread(experiment.restore, saved)
+
+    async def _reached(self) -> tuple[tuple[float, int], int | None]:
+        """How far the rollout that goes on is within its step; see `_step`."""
+        if self._running(ROLLOUT) is not None:
+            return self._step, self._rows
+        return _place(await self._read(STEP)), None
+
+    def _running(self, name: str) -> Experiment | None:
+        return self.weighing.experiments.get(name) if self.weighing is not None else None
 
     def _compare(self, variant: str, ratio: float) -> None:
         if self.shadowed is None:
@@ -154,6 +164,7 @@ class Trials:
         if self._wanted(self.steering.effective) == self._subject:
             self.judged = self._judge(self.standings.get(ROLLOUT))
             await self.steering.look(self.judged)
+            self._note_step(self._rows or 0)
 
     async def _weigh(self, weighing: Weighing) -> None:
         outcomes = self._sources.served.take()
@@ -196,17 +207,22 @@ class Trials:
 
     def _judge(self, standing: Standing | None) -> Judged | None:
         """What the rollout is told; None where there is none."""
-        plan, progress = self.steering.plan, self.steering.course.progress
+        plan = self.steering.plan
         if plan is None:
             return None
         rows = standing.rows.get(plan.challenger, 0) if standing is not None else 0
-        if self._step[0] != progress.since_s:
-            self._step = (progress.since_s, rows)
+        self._note_step(rows if self._rows is None else self._rows)
+        self._rows = rows
         _, available = self._sources.states().get(plan.challenger, ("taking", 1.0))
         words: dict[str, Word] = {"anything": "missing"}
         if standing is not None:
             words = {each.measure: each.word for each in standing.guards}
         return Judged(rows - self._step[1], words, available >= 1.0)
+
+    def _note_step(self, rows: int) -> None:
+        since_s = self.steering.course.progress.since_s
+        if self._step[0] != since_s:
+            self._step = (since_s, rows)
 
     def _rolled_back(self) -> list[Finding]:
         plan, course = self.steering.plan, self.steering.course

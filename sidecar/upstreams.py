@@ -150,7 +150,8 @@ class Upstreams:
     def _note(self, answers: Mapping[str, bool]) -> None:
         now_s = self._means.now_s()
         changed = [self._availabilities[name].probed(ok, now_s) for name, ok in answers.items()]
-        serving = {variant.name for variant in self.gateway.table.variants if variant.weight > 0}
+        table = self.gateway.table
+        serving = {each.name for each in table.variants if each.weight > 0 or each.name == table.fallback}
         self.answering = any(ok for name, ok in answers.items() if name in serving)
         if any(changed):
             self.redeal()
@@ -158,7 +159,9 @@ class Upstreams:
     async def _return(self) -> None:
         while True:
             await asyncio.sleep(RETURN_S)
-            if any(variant.available < 1 for variant in self.gateway.table.variants):
+            dealt = [variant.available for variant in self.gateway.table.variants]
+            # Where nobody can serve, all are dealt to as if they could: of that the table does not tell.
+            if min(*dealt, *(part for _, part in self.states().values())) < 1:
                 self.redeal()
 
     def _copying(self, config: Config, timeouts: Timeouts, limits: Limits) -> Shadow | None:

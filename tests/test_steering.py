@@ -1,6 +1,7 @@
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from sidecar import steering
 from sidecar.config.schema import Config, Experiment, Shadow, Variant
 from sidecar.errors import ConfigError, ConflictError, DeliveryError, SidecarError, UnknownError
 from sidecar.fleet.journal import Journal
-from sidecar.routing.course import decode
+from sidecar.ports import Kept
+from sidecar.routing.course import decode, encode
+from sidecar.routing.rollout import Command, percent
 from sidecar.steering import Judged
 from tests.steering_rig import (
     BREACH,
@@ -28,6 +31,8 @@ from tests.steering_rig import (
     weights,
 )
 
+NEWER = replace(ROLLED, variants={**ROLLED.variants, "challenger": replace(CHALLENGER, weight=30)})
+ORDERS: tuple[Command, ...] = ("start", "hold", "resume", "promote", "rollback")
 MANUAL = replace(ROLLED, rollout=replace(ROLLOUT, start="manual"))
 
 
@@ -868,5 +873,156 @@ def test_what_was_followed_outlives_a_restart_without_the_fleet(tmp_path: Path) 
         again = Site(ROLLED, tmp_path, fleet=place)
         assert again.challenger == 0
         await again.close()
+
+    asyncio.run(scenario())
+
+
+class Slow(Place):
+    """Tells of a change when it is allowed to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+        self.told = 0
+
+    async def changed(self, mark: str | None) -> Kept:
+        kept = await super().changed(mark)
+        self.told += 1
+        await self.gate.wait()
+        return kept
+
+
+def test_news_that_is_older_than_what_was_written_since_is_no_news() -> None:
+    async def scenario() -> None:
+        place = Slow()
+        async with site(PLAIN, fleet=place) as here:
+            await here.put(document(50, 50))
+            await until(lambda: place.told)
+            await here.put(document(40, 60))
+            place.gate.set()
+            await until(lambda: here.steering.course.revision == 3)
+            await asyncio.sleep(0.01)
+            assert [weights(each)["challenger"] for each in here.gateways] == [10, 50, 60]
+
+    asyncio.run(scenario())
+
+
+def test_a_breach_that_cannot_be_told_stays_in_force_whatever_the_fleet_says() -> None:
+    async def scenario() -> None:
+        place = Place()
+        async with site(ROLLED, fleet=place) as here:
+            await here.look()
+            place.refusing = True
+            await here.look(BREACH)
+            assert place.kept is not None
+            place.put(place.kept.document)
+            await asyncio.sleep(0.01)
+            assert [weights(each)["challenger"] for each in here.gateways] == [0, 5, 0]
+            place.refusing = False
+            await here.steering.look(None)
+            assert decode(place.writes[-1]).progress.phase == "rolled_back"
+
+    asyncio.run(scenario())
+
+
+def test_who_reloads_what_the_fleet_has_left_behind_follows() -> None:
+    first, second, third = (
+        replace(PLAIN, variants={**PLAIN.variants, "challenger": replace(CHALLENGER, weight=weight)})
+        for weight in (1, 2, 3)
+    )
+
+    async def scenario() -> None:
+        place = Place()
+        async with site(first, fleet=place) as late, site(first, fleet=place) as early:
+            await early.steering.declare(second)
+            await early.steering.declare(third)
+            await until(lambda: late.challenger == 3)
+            await late.steering.declare(second)
+            assert (late.challenger, len(place.writes)) == (3, 3)
+            await late.steering.declare(third)
+            assert (late.challenger, len(place.writes)) == (3, 3)
+
+    asyncio.run(scenario())
+
+
+def test_a_configuration_that_never_comes_first_is_refused_and_all_is_as_before() -> None:
+    async def scenario() -> None:
+        place = Place()
+        async with site(PLAIN, fleet=place) as here:
+            await until(lambda: place.kept)
+            theirs = _later(place.writes[-1])
+
+            def others() -> None:
+                place.put(theirs)
+                place.before_write = others
+
+            place.before_write = others
+            with pytest.raises(ConflictError, match="somebody else was first"):
+                await here.steering.declare(replace(PLAIN, endpoint="x", variants={"only": CHALLENGER}))
+            place.before_write = None
+            assert here.steering.effective.endpoint == PLAIN.endpoint
+            assert here.gateways[-1] == here.steering.effective
+            await until(lambda: here.weights == {"champion": 1, "challenger": 2})
+
+    asyncio.run(scenario())
+
+
+def _later(kept: bytes) -> bytes:
+    """The same course, a revision later, with other weights."""
+    course = decode(kept)
+    return encode(course.after(course.change, routes=document(1, 2)))
+
+
+async def _ask(here: Site, all_of_them: list[Site], chance: random.Random) -> None:
+    """Something of all that may be asked, or go wrong."""
+    assert here.fleet is not None
+    version = f"{chance.randrange(1000)}"
+    kind = chance.choice(("look", "look", "order", "order", "version", "declare", "all", "fleet", "journal"))
+    if kind == "look":
+        await here.look(chance.choice((FINE, FINE, BREACH)), after_s=chance.choice((0, 1, 11)))
+    elif kind == "order":
+        command = chance.choice(ORDERS)
+        await here.steering.order(command, None, revision=None, by="ann", why="")
+    elif kind == "version":
+        told = weights(here.steering.effective)
+        await here.put(document(told["champion"], told["challenger"], version))
+    elif kind == "declare":
+        await here.steering.declare(chance.choice((ROLLED, NEWER)))
+    elif kind == "all":
+        await asyncio.gather(*(each.look(chance.choice((FINE, BREACH))) for each in all_of_them))
+    elif kind == "fleet":
+        here.fleet.down, here.fleet.refusing, here.fleet.losing = (chance.random() < 0.3 for _ in range(3))
+    else:
+        here.journal.full = not here.journal.full
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whatever_happens_what_is_in_force_is_what_the_rollout_gives_and_in_the_end_all_agree(seed: int) -> None:
+    async def scenario() -> None:
+        chance, place = random.Random(seed), Place()
+        sites = [Site(chance.choice((ROLLED, NEWER)), fleet=place) for _ in range(3)]
+        for each in sites:
+            each.steering.start()
+        for _ in range(60):
+            with suppress(SidecarError):
+                await _ask(chance.choice(sites), sites, chance)
+            await asyncio.sleep(0)
+            for each in sites:
+                assert each.weights == weights(each.steering.effective)
+                assert each.steering.plan is not None
+                given = percent(each.steering.plan, each.steering.course.progress)
+                assert each.challenger / sum(each.weights.values()) * 100 == pytest.approx(given)
+        place.down = place.refusing = place.losing = False
+        for each in sites:
+            each.journal.full = False
+            await each.steering.look(None)
+        await until(lambda: all(each.steering.course == sites[0].steering.course for each in sites))
+        assert place.kept is not None
+        assert decode(place.kept.document) == sites[0].steering.course
+        for each in sites:
+            await each.steering.look(None)
+            assert each.journal.changes(1)[0][0] == each.steering.course.revision
+            assert each.steering.unkept == ""
+            await each.close()
 
     asyncio.run(scenario())

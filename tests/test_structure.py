@@ -9,13 +9,14 @@ TESTS = PACKAGE.parent / "tests"
 
 UNTESTED_ALONE = {
     "app.py": "tests/e2e: it is what a process does",
-    "build.py": "tests/e2e",
+    "build/monitoring.py": "tests/e2e",
+    "build/serving.py": "tests/e2e",
     "monitor.py": "tests/e2e",
     "admin/view.py": "data only",
+    "entries.py": "data only",
     "exchange.py": "data only",
     "ports.py": "protocols only",
     "proxy/admission.py": "tests/proxy/test_downstream.py: by what a client sees",
-    "proxy/gateway.py": "data only",
     "proxy/limits.py": "data only",
     "proxy/tls.py": "tests/e2e/test_tls.py",
     "quality/answers.py": "data only",

@@ -28,7 +28,8 @@ from tests.test_pipeline import Waiting, exchange, make_window
 ERRORS = Part(kind="errors", options={"margin": 0.05})
 GUARDED = replace(ROLLED, rollout=replace(ROLLOUT, guardrails=(ERRORS,)))
 EVEN = {name: replace(variant, weight=50) for name, variant in PLAIN.variants.items()}
-TRIED = replace(PLAIN, variants=EVEN, experiment=Experiment(name="t", champion="champion", measures=(ERRORS,)))
+TRIAL = Experiment(name="t", champion="champion", measures=(ERRORS,))
+TRIED = replace(PLAIN, variants=EVEN, experiment=TRIAL)
 
 
 @dataclass
@@ -305,7 +306,7 @@ def test_another_champion_wants_the_steps_rows_again() -> None:
             await here.look()
             await here.tried(400)
             told = document(95, 5)
-            told["variants"]["champion"]["version"] = "3.1"  # type: ignore[index,call-overload]  # it has one
+            told["variants"]["champion"]["version"] = "3.1"
             await here.site.put(told)
             await here.tried(30)
             assert here.trials.judged is not None
@@ -352,6 +353,20 @@ def test_a_change_while_it_is_judged_is_not_judged_by_what_was_before() -> None:
             assert here.phase == "stepping"
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("key", ["experiment.measures", "rollout.guardrails"])
+def test_a_measure_that_cannot_be_used_is_named_by_its_key(key: str) -> None:
+    priced = Part(kind="cost", options={"per_request": {"champion": 1.0}})
+    config = {
+        "experiment.measures": replace(TRIED, experiment=replace(TRIAL, measures=(ERRORS, priced))),
+        "rollout.guardrails": replace(GUARDED, rollout=replace(ROLLOUT, guardrails=(ERRORS, priced, ERRORS))),
+    }[key]
+    with pytest.raises(ConfigError) as caught:
+        monitoring.weighing(config, 0.0)
+    paths = [fault.path for fault in caught.value.faults]
+    assert paths[0].startswith(f"{key}[1].per_request")
+    assert paths[1:] == ([f"{key}[2]"] if key.startswith("rollout") else [])
 
 
 # Experiments

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from math import ceil, inf, isfinite, nan
+from math import inf, nan
 
 import numpy as np
 
 from sidecar.experiments import few
 from sidecar.experiments.epochs import restore, state_of
 from sidecar.experiments.pairs import Pair, compared, stacked
-from sidecar.experiments.sequences import later, times_until
+from sidecar.experiments.sequences import further, later, times_until
 from sidecar.experiments.totals import EPOCHS, STATE, Totals
 from sidecar.experiments.verdicts import Compared, Judged
 from sidecar.stats.keeping import Array
@@ -93,8 +93,7 @@ class Bins:
 
         different = times_until(lambda times: np.any(difference > radius(times), axis=0))
         alike = times_until(lambda times: np.all(difference + radius(times) < self._margin, axis=0))
-        times = min(different, alike)
-        return ceil((times - 1) * sum(rows)) if isfinite(times) else inf
+        return further(min(different, alike), sum(rows))
 
     def state(self) -> dict[str, Array]:
         """All of it."""

@@ -21,8 +21,8 @@ each other; the n rows of a variant count for no more than as many of one each o
 that what is independent is judged no more boldly than exactly.
 
 **What it takes**: at a budget of 0.0005 (a tenth of half of 0.01) and a margin of 0.01 a challenger that fails always
-is told after 4 rows beside 400 of a champion that never does, or after 9 beside as many; one that fails half of the
-time after some 11.
+is told after 3 rows beside 300 of a champion that never does, after 9 beside as many; one that fails half of the time
+after some 11 beside 1,000; one that does a fifth of the time after some 40, and 70 where the champion fails 1 %.
 
 References:
     Wasserman, Ramdas, Balakrishnan, Universal inference, PNAS 2020: the likelihood over the best one of the null.

@@ -33,7 +33,7 @@ import numpy as np
 from sidecar.experiments.durations import GROUPS, STEP, Durations, quantile_of
 from sidecar.experiments.few import divergence, penalty, worth
 from sidecar.experiments.pairs import reach
-from sidecar.experiments.sequences import Interval, times_until
+from sidecar.experiments.sequences import Interval, further, times_until
 from sidecar.stats.moments import Counts, Flags, Floats
 
 
@@ -77,14 +77,13 @@ def rows_to_go(champion: Durations, challenger: Durations, share: float, *, marg
     if sides is None:
         return math.nan
     lost = sides.losses(sides.at_most() + float(sides.limit(np.asarray(1.0), wrong)))
-    low = STEP ** (np.arange(len(lost)) - sides.half)
-    high = low * STEP
-    other = low <= 1 if sides.estimate > 1 else high >= 1
-    away = (low <= 1 - margin) | (high >= 1 + margin)
+    steps = np.arange(len(lost)) - sides.half
+    other = steps <= 0 if sides.estimate > 1 else steps >= -1
+    away = (STEP**steps <= 1 - margin) | (STEP ** (steps + 1) >= 1 + margin)
     # Of all that is to be excluded what is lost the least is excluded last; the more rows, the more is lost in each.
     gap = max(lost[each].min(initial=math.inf) for each in (other, away)) - lost.min()
     times = times_until(lambda times: times * gap > sides.limit(times, wrong))
-    return math.ceil((times - 1) * (champion.rows + challenger.rows)) if math.isfinite(times) else math.inf
+    return further(times, champion.rows + challenger.rows)
 
 
 def surely_beyond(champion: Durations, challenger: Durations, share: float, *, margin: float, wrong: float) -> bool:

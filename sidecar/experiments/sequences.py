@@ -104,7 +104,7 @@ def rows_to_go(
         return math.nan
     distance = abs(float(pair.difference(factor)) - excluding)
     times = times_until(lambda times: distance > later(pair, times).radius(factor, wrong))
-    return math.ceil((times - 1) * (champion.rows + challenger.rows)) if math.isfinite(times) else math.inf
+    return further(times, champion.rows + challenger.rows)
 
 
 def times_until(holds: Callable[[Floats], Flags]) -> float:
@@ -128,6 +128,15 @@ def times_until(holds: Callable[[Floats], Flags]) -> float:
             return float(times[0])
         low, high = float(times[place - 1]), float(times[place])
     return high
+
+
+def further(times: float, rows: int) -> float:
+    """Rows that are missing from so many times as many; inf where they are endless.
+
+    >>> further(1.5, 200)
+    100.0
+    """
+    return float(math.ceil((times - 1) * rows)) if math.isfinite(times) else math.inf
 
 
 def later(pair: Pair, times: Floats) -> Pair:

@@ -22,6 +22,10 @@ METHODS = {
 }
 """What OpenTelemetry counts by name; any other method is counted as `_OTHER`."""
 
+NOT_THEIRS = frozenset(("", "bad_request", "body_timeout"))
+"""Error types that are no fault of a variant's: where a reply had begun, it was not cut short, or for the client's
+sake. See `errors.DownstreamError`."""
+
 NOBODY = Choice(Variant(""), "", 0, POINTS, keyed=False)
 """The choice while there is none; it is not sampled."""
 
@@ -46,6 +50,7 @@ class Account:
         "_head",
         "_kept_reply",
         "_kept_request",
+        "_meant",
         "_reply",
         "_reply_bytes",
         "_request_bytes",
@@ -69,6 +74,7 @@ class Account:
         variant, self._drawn, unit, sample, _ = choice
         self.variant = variant
         self._unit = unit if self._drawn else 0
+        self._meant = self._drawn or variant.name
         self._reply: ReplyHead | None = None
         self._request_bytes = self._reply_bytes = 0
         self._sent_s = self.first_byte_s = self.overhead_s = 0.0
@@ -90,7 +96,7 @@ class Account:
         gateway, sampling = self._gateway, self._gateway.sampling
         return Original(
             gateway.templates.find(self._head.target),
-            self._unit,
+            self._unit if self.variant.name == self._meant else 0,
             self._sampled,
             sampling.ratio,
             sampling.all_errors,
@@ -147,9 +153,11 @@ class Account:
         route = gateway.templates.find(head.target)
         method = METHODS.get(head.method, "_OTHER")
         gateway.traffic.leave(variant.name)
-        diverted = bool(self._drawn) and variant.name != self._drawn
+        diverted = variant.name != self._meant
+        if diverted:
+            gateway.traffic.diverted[self._meant, variant.name] += 1
         if gateway.served is not None and self._drawn and error_type != "client_closed":
-            failed = diverted or not 0 < status < 500
+            failed = diverted or not 0 < status < 500 or error_type not in NOT_THEIRS
             began_s = gateway.wall_s() - duration_s
             gateway.served.add(Outcome(self._drawn, self._unit, failed, began_s, duration_s))
         series = gateway.traffic.series(Labels(variant.name, variant.version, method, route, status, error_type))

@@ -18,7 +18,7 @@ from sidecar.proxy.forward import Forward
 from sidecar.proxy.gateway import Gateway
 from sidecar.proxy.replies import error_reply
 from sidecar.proxy.tunnel import End, as_transport, pair
-from sidecar.routing.table import points
+from sidecar.routing.table import Choice, points
 from sidecar.stats.traffic import Labels
 from sidecar.wire.body import CloseReader, Reader, reader_for
 from sidecar.wire.http1 import write_reply
@@ -351,10 +351,9 @@ class Downstream(asyncio.Protocol):
         gateway.tasks.start(self._join(gateway))
 
     async def _join(self, gateway: Gateway) -> None:
-        split, _ = points(gateway.fresh_id())
         near, far = self._ends("h2")
         try:
-            await gateway.pools[gateway.table.pick(split).name].dial(lambda: far)
+            await _dial(gateway, far)
         except UpstreamError as error:
             self._count(error)
             self.transport.abort()
@@ -373,3 +372,26 @@ class Downstream(asyncio.Protocol):
         pair(near, far)
         near.transport = self.transport
         return near, far
+
+
+async def _dial(gateway: Gateway, end: End) -> None:
+    """Connect with whom the split draws, or with another where that one cannot: none of its requests was read yet.
+
+    Raises:
+        UpstreamError: Nobody takes the connection.
+    """
+    split, sample = points(gateway.fresh_id())
+    drawn = gateway.table.pick(split)
+    other = gateway.table.instead(Choice(drawn, drawn.name, split << 32 | sample, sample, keyed=False))
+    able = [each for each in (drawn, other) if each is not None and each.available > 0] or [drawn]
+    for variant in able:
+        pool = gateway.pools[variant.name]
+        try:
+            await pool.dial(lambda: end)
+        except UpstreamError:
+            if pool.availability.failed("connect", gateway.now_s()):
+                gateway.redeal()
+            if variant is able[-1]:
+                raise
+        else:
+            return

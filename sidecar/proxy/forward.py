@@ -201,6 +201,7 @@ class Forward:
     def upgraded(self, head: ReplyHead, transport: asyncio.Transport, early: bytes, read_s: float) -> None:
         """Join the two connections: the request was the last HTTP on them."""
         self._connection, self._reply = None, head
+        self._pool.availability.succeeded()
         self._account.reply(head, read_s)
         extra = b"Connection: upgrade\r\nUpgrade: %b\r\n" % head.upgrade + self._our_lines(head)
         self._close("")
@@ -275,7 +276,9 @@ class Forward:
             return
         self._diverted = True
         self._account.divert(other)
-        self._pool = self._gateway.pools[other.name]
+        before, self._pool = self._pool, self._gateway.pools[other.name]
+        if not self._head.has_host:
+            data = data.replace(b"\r\n" + _host(before), b"\r\n" + _host(self._pool), 1)
         self._dial(data)
 
     def _dial(self, data: bytes) -> None:
@@ -309,7 +312,7 @@ class Forward:
         head = self._head
         extra = b""
         if not head.has_host:
-            extra += b"Host: %b\r\n" % self._pool.authority
+            extra += _host(self._pool)
         if head.upgrade:
             extra += b"Connection: upgrade\r\nUpgrade: %b\r\n" % head.upgrade
         if self._gateway.request_ids and not head.request_id:
@@ -365,6 +368,8 @@ class Forward:
 
     def _expired(self) -> None:
         self._timer = None
+        if self._connection is not None and self.sent and self._reply is None:
+            self._fails("error")
         self._leave_upstream()
         self._give_up(UpstreamError(504, "total_timeout", f"no reply within {self._gateway.timeouts.total_s:g} s"))
 
@@ -405,3 +410,8 @@ class Forward:
                 self._copy.send(self._account.original)
             else:
                 self._copy.drop()
+
+
+def _host(pool: Pool) -> bytes:
+    """The line that a request without one needs upstream."""
+    return b"Host: %b\r\n" % pool.authority

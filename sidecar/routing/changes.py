@@ -13,6 +13,9 @@ from sidecar.records import JSON
 from sidecar.routing.course import Course
 from sidecar.routing.rollout import Command, Plan, Progress, order, weights
 
+MOST_WEIGHT = 1e9
+"""That a variant may have, as `config.schema` says; two together may have more."""
+
 ROUNDING = 1e-9
 """Of a weight, as part of all: by so much a part of a sum of parts may be off."""
 
@@ -140,8 +143,7 @@ def rejected(course: Course, plan: Plan | None, variant: str, instead: str | Non
         if instead != plan.challenger:
             raise ConflictError(f"{told}, and {_owned(plan)}")
         return ordered(course, plan, "promote", change)
-    weight = routes.variants[variant].weight + routes.variants[instead].weight
-    after = routes.weighed({variant: 0.0, instead: weight})
+    after = routes.weighed({variant: 0.0, instead: _together(routes, variant, instead)})
     # What was before would bring it back.
     made = change._replace(what=f"{instead} instead of {variant}")
     return fitted(course.after(made, routes=after.document, earlier=None), plan)
@@ -182,8 +184,11 @@ def _shared(routes: Routes, variant: str, percent: float) -> dict[str, float]:
 
 
 def _weights(routes: Routes, plan: Plan, progress: Progress) -> dict[str, float]:
-    share = routes.variants[plan.champion].weight + routes.variants[plan.challenger].weight
-    return weights(plan, progress, share)
+    return weights(plan, progress, _together(routes, plan.champion, plan.challenger))
+
+
+def _together(routes: Routes, one: str, other: str) -> float:
+    return min(routes.variants[one].weight + routes.variants[other].weight, MOST_WEIGHT)
 
 
 def _part(document: JSON, plan: Plan) -> float:

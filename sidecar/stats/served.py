@@ -15,7 +15,7 @@ class Outcome(NamedTuple):
     Args:
         variant: That the split drew, whoever answered in the end.
         unit: 64-bit hash of whom the split goes by.
-        failed: The reply was none, or a 5xx, or another variant's.
+        failed: There was no reply, or not all of it; or it was a 5xx, or another variant's.
         time_s: Unix time at which it came.
         duration_s: Of the whole of it.
     """

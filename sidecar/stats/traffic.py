@@ -157,7 +157,7 @@ class Traffic:
         folded: Requests counted together for want of a series of their own.
         active: Requests in flight.
         tunnels: Tunnels opened, by protocol.
-        diverted: Requests that another variant served, by who should have and who did.
+        diverted: Requests that another variant served, by who should have and who did; counted when they are over.
         unkeyed: Requests that did not say whose they are, where the split wants to know.
     """
 
@@ -181,7 +181,6 @@ class Traffic:
 
     def divert(self, before: str, after: str) -> None:
         """Another variant is, instead of this one."""
-        self.diverted[before, after] += 1
         self.active_by_variant[before] -= 1
         self.active_by_variant[after] += 1
 

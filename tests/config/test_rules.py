@@ -4,18 +4,24 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from sidecar.config.rules import broken_rules
+from sidecar.config.rules import broken_rules, wanting_labels
 from sidecar.config.schema import (
     AlertRule,
     Alerts,
     Capture,
     Config,
+    Experiment,
     Limits,
     ListenerTls,
     Model,
     Part,
     Reference,
+    Rollout,
+    Shadow,
+    Split,
+    SplitRule,
     Statistics,
+    Sticky,
     UpstreamTls,
     Variant,
 )
@@ -25,6 +31,23 @@ GOOD = Config(upstream="http://model:8081")
 BINARY = Model(task="binary")
 MODEL = Variant(url="https://model:8443")
 NO_FILE = "/does/not/exist"
+TWO = Config(variants={"a": Variant(url="http://a"), "b": Variant(url="http://b")}, state="/tmp/not/yet/there")
+ROLLOUT = Rollout(champion="a", challenger="b")
+TRIAL = Experiment(name="t", champion="a")
+
+
+def split(**options: object) -> Config:
+    return replace(TWO, split=Split(**options))  # type: ignore[arg-type]  # its own
+
+
+def rollout(**options: object) -> Config:
+    return replace(TWO, rollout=replace(ROLLOUT, **options))
+
+
+def trial(**options: object) -> Config:
+    return replace(TWO, experiment=replace(TRIAL, **options))
+
+
 NOT_THERE = f"expected a file that can be read, got {NO_FILE}: No such file or directory"
 
 CASES: list[tuple[Config, list[str]]] = [
@@ -168,6 +191,89 @@ CASES: list[tuple[Config, list[str]]] = [
     (replace(GOOD, state="a\0b"), ["state: expected a folder to write in, got a\0b: embedded null byte"]),
 ]
 
+ROUTES: list[tuple[Config, list[str]]] = [
+    (TWO, []),
+    (split(sticky=Sticky(header="x")), []),
+    (split(sticky=Sticky(address=True)), []),
+    (split(sticky=Sticky(pointer="/user/id")), []),
+    (
+        split(sticky=Sticky()),
+        ["split.sticky: none of them; expected one of header, cookie, query, pointer, address"],
+    ),
+    (
+        split(sticky=Sticky(header="x", query="q", address=True)),
+        ["split.sticky: header, query, address; expected one of header, cookie, query, pointer, address"],
+    ),
+    (
+        split(sticky=Sticky(pointer="/users/*/id")),
+        ["split.sticky.pointer: /users/*/id names many values; expected one without *"],
+    ),
+    (split(fallback="b", rules=(SplitRule(variant="a"),)), []),
+    (
+        split(fallback="bb", rules=(SplitRule(variant="a"), SplitRule(variant="x"))),
+        [
+            "split.fallback: bb is no variant, expected one of a, b; did you mean b?",
+            "split.rules[1].variant: x is no variant, expected one of a, b",
+        ],
+    ),
+    (replace(TWO, shadow=Shadow(variant="x", ratio=1)), ["shadow.variant: x is no variant, expected one of a, b"]),
+    (
+        replace(GOOD, shadow=Shadow(variant="x", ratio=1)),
+        ["shadow.variant: x is no variant, expected one of the names of variants, which there are none of"],
+    ),
+    (trial(), []),
+    (trial(challengers=("b",)), []),
+    (
+        trial(champion="x", challengers=("b", "y")),
+        [
+            "experiment.champion: x is no variant, expected one of a, b",
+            "experiment.challengers[1]: y is no variant, expected one of a, b",
+        ],
+    ),
+    (trial(challengers=("b", "a")), ["experiment.challengers: a is the champion, expected others"]),
+    (trial(challengers=("b", "b")), ["experiment.challengers: one of them twice, expected each once"]),
+    (trial(measures=()), ["experiment.measures: none, expected at least one"]),
+    (
+        replace(trial(), variants={"a": Variant(url="http://a")}),
+        ["experiment.challengers: there is no other variant, expected at least one"],
+    ),
+    (
+        replace(trial(), variants={name: Variant(url=f"http://{name}") for name in "abcdefghijklmnopq"}),
+        ["experiment.challengers: 16 other variants, expected 15 of them by name"],
+    ),
+    (
+        trial(measures=(Part(kind="quality"),)),
+        ["model.task: missing; quality needs it, expected binary, multiclass or regression"],
+    ),
+    (replace(trial(measures=(Part(kind="quality"),)), model=BINARY), []),
+    (
+        replace(trial(measures=(Part(kind="outcome"),)), state=None),
+        ["state: missing; labels for outcome are kept there, expected a folder"],
+    ),
+    (rollout(), []),
+    (rollout(challenger="a"), ["rollout.challenger: a is the champion too, expected another variant"]),
+    (rollout(champion="x"), ["rollout.champion: x is no variant, expected one of a, b"]),
+    (rollout(steps=(5.0, 1.0)), ["rollout.steps: 5, 1; expected them ascending"]),
+    (rollout(steps=(5.0, 5.0)), ["rollout.steps: 5, 5; expected them ascending"]),
+    (
+        replace(rollout(), state=None),
+        ["state: missing; where a rollout stands is kept there, expected a folder"],
+    ),
+    (replace(rollout(), state=None, fleet=Part(kind="kubernetes")), []),
+    (
+        replace(rollout(), variants={**{n: replace(v, weight=0) for n, v in TWO.variants.items()}, "c": MODEL}),
+        ["variants: a and b have no weight that the rollout could deal; expected one above 0"],
+    ),
+    (replace(rollout(), variants={**TWO.variants, "a": Variant(url="http://a", weight=0)}), []),
+    (
+        replace(rollout(guardrails=(Part(kind="quality"),)), state=None, fleet=Part(kind="kubernetes")),
+        [
+            "model.task: missing; quality needs it, expected binary, multiclass or regression",
+            "state: missing; labels for quality are kept there, expected a folder",
+        ],
+    ),
+]
+
 BAD_LINK = "alerts.link: expected http://host or https://host, and no more behind it than a path"
 
 
@@ -209,7 +315,7 @@ def test_what_is_no_link_is_refused(link: str) -> None:
     assert [str(fault) for fault in broken_rules(replace(GOOD, alerts=Alerts(link=link)), [])] == [BAD_LINK]
 
 
-@pytest.mark.parametrize(("config", "messages"), CASES)
+@pytest.mark.parametrize(("config", "messages"), CASES + ROUTES)
 def test_what_must_hold_between_keys(config: Config, messages: list[str]) -> None:
     assert [str(fault) for fault in broken_rules(config, [])] == messages
 
@@ -217,6 +323,17 @@ def test_what_must_hold_between_keys(config: Config, messages: list[str]) -> Non
 @pytest.mark.parametrize("path", ["upstream", "variants", "variants.a", "variants.a.url"])
 def test_a_rule_is_silent_about_keys_with_faults_of_their_own(path: str) -> None:
     assert broken_rules(Config(), [Fault(path, "is odd")]) == []
+
+
+def test_what_wants_labels_is_named_monitors_first() -> None:
+    judged = (Part(kind="errors"), Part(kind="outcome"))
+    config = replace(
+        trial(measures=judged),
+        monitors=(Part(kind="data"), Part(kind="bias")),
+        rollout=rollout(guardrails=judged).rollout,
+    )
+    assert [part.kind for part in wanting_labels(config)] == ["bias", "outcome", "outcome"]
+    assert wanting_labels(TWO) == []
 
 
 def test_a_rule_speaks_about_keys_beside_a_faulty_one() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 
 import joblib
@@ -145,13 +146,13 @@ def servers(*versions: tuple[Path, str]) -> Iterator[list[Server]]:
 @contextmanager
 def mlserver(file: Path) -> Iterator[Callable[[], str]]:
     """MLServer with this model; what is given waits until it is ready, and returns its URL."""
+    if find_spec("mlserver") is None:
+        missing("mlserver")
     address = free_address()
     write_settings(file.parent, NAME, int(address.rpartition(":")[2]))
     script = "import sys; from mlserver.cli import main; sys.argv = ['mlserver', 'start', '.']; main()"
 
     def look() -> bool:
-        if process.process.poll() is not None and "No module named 'mlserver'" in process.said:
-            missing("mlserver")
         assert process.process.poll() is None, process.said
         with suppress(requests.ConnectionError):
             return requests.get(f"http://{address}{MODEL}/ready", timeout=PATIENCE_S).ok

@@ -7,17 +7,21 @@ from sidecar.experiments.bins import Bins
 from sidecar.experiments.comparing import Comparison, Means, Quantiles, comparison_of
 from sidecar.experiments.guardrails import Drift
 from sidecar.experiments.measures import Errors, Latency, Measure, Outcome, Quality
-from sidecar.stats.moments import Floats
+from sidecar.stats.moments import Counts, Floats
 
 VARIANTS = ("champion", "challenger")
 RELATIVE: Measure = Outcome(metric="a", better="higher")
+
+
+def now(values: Floats) -> Counts:
+    return np.zeros(len(values), dtype=np.int64)
 
 
 def fed(measure: Measure, champion: Floats, challenger: Floats) -> Comparison:
     rng = np.random.default_rng(1)
     comparison = comparison_of(measure.judged, VARIANTS)
     for variant, values in zip(VARIANTS, (champion, challenger), strict=True):
-        comparison.take(variant, rng.integers(0, 1 << 63, len(values), dtype=np.uint64), values)
+        comparison.take(variant, rng.integers(0, 1 << 63, len(values), dtype=np.uint64), values, now(values))
     return comparison
 
 
@@ -69,7 +73,7 @@ def test_quantiles_are_compared_by_their_ratio() -> None:
     assert told.champion == pytest.approx(np.quantile(champion, 0.9), rel=0.03)
     assert told.challenger == pytest.approx(np.quantile(challenger, 0.9), rel=0.03)
     assert 0.3 < told.low < 0.5 < told.high < 0.75
-    assert math.isnan(comparison.rows_to_go("challenger", 0.05))
+    assert comparison.rows_to_go("challenger", 0.05) == 0
 
 
 @pytest.mark.parametrize("measure", [Errors(), Latency(), Latency(quantile=0.5), Drift()], ids=repr)
@@ -82,6 +86,25 @@ def test_of_no_rows_nothing_is_known(measure: Measure) -> None:
     assert math.isnan(told.challenger)
 
 
+@pytest.mark.parametrize("measure", [Errors(), Latency(), Latency(quantile=0.5), Drift()], ids=repr)
+def test_nor_is_anything_plain_or_forecast(measure: Measure) -> None:
+    comparison = comparison_of(measure.judged, VARIANTS)
+
+    assert not comparison.surely_beyond("challenger", 0.5)
+    assert math.isnan(comparison.rows_to_go("challenger", 0.05))
+
+
+@pytest.mark.parametrize(
+    ("measure", "plain"),
+    [(Errors(), True), (Quality(), True), (Latency(quantile=0.5), True), (Latency(), False), (RELATIVE, False)],
+    ids=repr,
+)
+def test_of_few_rows_only_values_with_bounds_and_quantiles_are_told(measure: Measure, plain: bool) -> None:
+    comparison = fed(measure, np.tile([0.0, 0.001], 500), np.ones(40))
+
+    assert comparison.surely_beyond("challenger", 0.0005) is plain
+
+
 @pytest.mark.parametrize("measure", [Errors(), Latency(), Latency(quantile=0.5)], ids=repr)
 def test_a_state_goes_on_where_it_was(measure: Measure) -> None:
     rng = np.random.default_rng(4)
@@ -91,8 +114,8 @@ def test_a_state_goes_on_where_it_was(measure: Measure) -> None:
     other.restore(one.state())
     units, values = rng.integers(0, 1 << 63, 900, dtype=np.uint64), rng.random(900)
     for each in (one, other):
-        each.take("champion", units, values)
-        each.take("challenger", units, values)
+        each.take("champion", units, values, now(values) + 1)
+        each.take("challenger", units, values, now(values))
 
     assert other.compare("challenger", 0.05) == one.compare("challenger", 0.05)
 

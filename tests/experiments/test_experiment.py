@@ -1,75 +1,14 @@
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from sidecar.experiments.experiment import Experiment, Rows
-from sidecar.experiments.guardrails import Drift, Guardrail, Saturation
-from sidecar.experiments.measures import Cost, Errors, Latency, Metric, Outcome, Quality
-from sidecar.experiments.standing import Standing
+from sidecar.experiments.experiment import Experiment
+from sidecar.experiments.guardrails import Saturation
+from sidecar.experiments.measures import Cost, Errors, Latency, Quality
 from sidecar.stats.moments import Floats
-
-HALVES = {"champion": 50.0, "challenger": 50.0}
-VARIANTS = tuple(HALVES)
-PRICES = {"champion": 1.0, "challenger": 1.0}
-EVERY: tuple[Guardrail, ...] = (
-    Errors(),
-    Latency(),
-    Latency(quantile=0.9, margin_ratio=0.1),
-    Quality(),
-    Outcome(metric="click", better="higher"),
-    Metric(pointer="/score", better="lower"),
-    Cost(per_request=PRICES, per_second={"champion": 10.0, "challenger": 10.0}),
-    Drift(),
-    Saturation(in_flight=8),
-)
-
-
-def experiment(
-    *measures: Guardrail,
-    challengers: Sequence[str] = ("challenger",),
-    wrong: float = 0.05,
-    min_rows: int = 200,
-    name: str = "x",
-) -> Experiment:
-    return Experiment(name, "champion", challengers, measures, wrong=wrong, min_rows=min_rows)
-
-
-def begun(*measures: Guardrail, wrong: float = 0.05, min_rows: int = 200) -> Experiment:
-    made = experiment(*measures, wrong=wrong, min_rows=min_rows)
-    made.begin(HALVES, 0.0)
-    return made
-
-
-def rows(rng: np.random.Generator, variant: str, n: int, time_s: float = 1.0) -> Rows:
-    return Rows(variant, rng.integers(0, 1 << 63, n, dtype=np.uint64), np.full(n, time_s))
-
-
-def errors(made: Experiment, rng: np.random.Generator, shares: Sequence[float], n: int, time_s: float = 1.0) -> None:
-    for variant, share in zip(VARIANTS, shares, strict=True):
-        made.served(rows(rng, variant, n, time_s), rng.random(n) < share, np.full(n, 0.1))
-
-
-def everything(made: Experiment, rng: np.random.Generator, n: int, time_s: float = 1.0) -> None:
-    """The challenger fails more, is slower, wiser, less clicked, scores alike, costs more, and predicts otherwise."""
-    for variant, other in zip(VARIANTS, (0, 1), strict=True):
-        some = rows(rng, variant, n, time_s)
-        made.served(some, rng.random(n) < 0.02 + 0.05 * other, (1 + 0.5 * other) * rng.lognormal(-3, 0.3, n))
-        made.lost(some, (rng.random(n) < 0.3 - 0.15 * other).astype(np.float64))
-        made.outcomes(some, "click", (rng.random(n) < 0.5 - 0.2 * other).astype(np.float64))
-        made.outcomes(some, "something else", np.full(n, 100.0))
-        made.replied(some, [{"score": score} for score in rng.normal(1, 0.1, n).tolist()], np.full(n, 0.1))
-        made.predicted(some, rng.normal(2.0 * other, 1, n))
-
-
-def words(standing: Standing) -> dict[str, str]:
-    return {verdict.measure: verdict.word for verdict in standing.verdicts}
-
-
-def told(standing: Standing) -> str:
-    """NaN is not NaN."""
-    return repr(standing._replace(guards=()))
+from tests.experiments.rig import EVERY, HALVES, VARIANTS, begun, errors, everything, experiment, rows, told, words
 
 
 def test_each_measure_comes_to_its_verdict_and_each_guardrail_to_its_word() -> None:
@@ -122,7 +61,7 @@ def test_a_cost_by_replies_counts_what_they_say() -> None:
 
 def test_too_few_rows_are_no_verdict() -> None:
     made = begun(Errors())
-    errors(made, np.random.default_rng(3), (0.0, 1.0), 199)
+    errors(made, np.random.default_rng(3), (0.5, 0.5), 199)
     (verdict,) = made.look(2.0).verdicts
 
     assert (verdict.word, verdict.decided) == ("too_few", None)
@@ -188,33 +127,6 @@ def test_two_alike_are_seldom_told_apart_however_often_one_looks() -> None:
     assert wrong <= 8  # of 40 at 0.1
 
 
-def test_requests_from_before_the_weights_changed_are_left_out() -> None:
-    made, rng = begun(Errors()), np.random.default_rng(7)
-    errors(made, rng, (0.1, 0.1), 500, time_s=5.0)
-    made.begin({"champion": 10.0, "challenger": 90.0}, 10.0)
-    before = made.look(10.0)
-    errors(made, rng, (0.1, 0.9), 500, time_s=9.9)
-    after = made.look(10.0)
-
-    assert after.verdicts == before.verdicts
-    assert after.mismatch == before.mismatch
-    assert (before.late, after.late) == (0, 1000)
-    assert (after.since_s, after.epoch_s, after.rows["champion"]) == (0.0, 10.0, 500)
-
-
-def test_changed_weights_do_not_mix_hours() -> None:
-    made, rng = begun(Errors()), np.random.default_rng(8)
-    # In the second hour everybody errs, and the challenger has most of the traffic: pooled it would look far worse.
-    for shares, sizes, error, time_s in (((90, 10), (1800, 200), 0.05, 1.0), ((10, 90), (200, 1800), 0.5, 11.0)):
-        made.begin(dict(zip(VARIANTS, shares, strict=True)), time_s - 1)
-        for variant, n in zip(VARIANTS, sizes, strict=True):
-            made.served(rows(rng, variant, n, time_s), rng.random(n) < error, np.full(n, 0.1))
-    (verdict,) = made.look(12.0).verdicts
-
-    assert verdict.compared.low < 0 < verdict.compared.high
-    assert abs(verdict.compared.estimate) < 0.1
-
-
 def test_the_same_weights_again_change_nothing() -> None:
     made, rng = begun(Errors()), np.random.default_rng(9)
     errors(made, rng, (0.1, 0.2), 500)
@@ -262,9 +174,10 @@ def test_a_restart_in_the_middle_changes_nothing() -> None:
     everything(one, np.random.default_rng(14), 300, time_s=4.0)
     other = experiment(*EVERY)
     restored = other.restore(one.state())
-    other.begin({"champion": 20.0, "challenger": 80.0}, 5.0)
     for made in (one, other):
+        made.begin({"champion": 20.0, "challenger": 80.0}, 5.0)
         everything(made, np.random.default_rng(15), 700, time_s=6.0)
+        everything(made, np.random.default_rng(16), 700, time_s=0.0)
 
     assert restored
     assert told(other.look(7.0)) == told(one.look(7.0))
@@ -285,6 +198,7 @@ def test_a_restart_before_anything_happened_changes_nothing() -> None:
         lambda: experiment(Errors(), Latency()),
         lambda: experiment(Latency(quantile=0.5)),
         lambda: experiment(Errors(), challengers=("other",)),
+        lambda: experiment(Quality()),
     ],
 )
 def test_a_state_of_other_settings_is_left(make: Callable[[], Experiment]) -> None:
@@ -346,7 +260,10 @@ def test_values_that_are_none_are_counted_and_spoil_nothing(bad: float) -> None:
             made.predicted(some, hostile)
     standing = made.look(2.0)
 
-    assert {"quality", "latency.mean", "cost"} <= {each.measure for each in standing.verdicts if each.omitted >= 100}
+    omitted = {each.measure for each in standing.verdicts if each.omitted >= 100}
+    # An error beyond all bounds is one.
+    assert {"latency.mean", "cost", *(["quality"] if not bad > 0 else [])} <= omitted
+    assert ("quality" in omitted) is not (bad > 0)
     assert all(np.isfinite(each.compared.estimate) for each in standing.verdicts)
 
 

@@ -6,7 +6,7 @@ import pytest
 from sidecar.experiments.pairs import SCALES, SHARES, compared, reach
 from sidecar.experiments.totals import BUCKETS, Totals
 from sidecar.stats.moments import Counts, Flags, Floats
-from tests.bench.verdicts import Running
+from tests.bench.arms import Running
 
 
 def totals(*epochs: tuple[list[int], list[float]], most: float = math.nan) -> Totals:

@@ -5,71 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sidecar.experiments.durations import BOUNDS, CELLS, GROUPS, STEP, Durations
 from sidecar.experiments.pairs import reach
-from sidecar.experiments.quantiles import BOUNDS, CELLS, GROUPS, STATE, STEP, Durations, losses, ratio_of_quantiles
-from sidecar.experiments.totals import EPOCHS
-from sidecar.stats.keeping import put_back, taken
+from sidecar.experiments.quantiles import Sides, losses, ratio_of_quantiles, rows_to_go, surely_beyond
 from sidecar.stats.moments import Floats
-
-
-def durations(*epochs: Floats | list[float], seed: int = 1) -> Durations:
-    out, rng = Durations(), np.random.default_rng(seed)
-    for index, values in enumerate(epochs):
-        if index:
-            out.begin()
-        out.take(rng.integers(0, 1 << 63, len(values), dtype=np.uint64), np.asarray(values))
-    return out
-
-
-def lognormal(rows: int, factor: float = 1.0, seed: int = 1) -> Floats:
-    out: Floats = 0.05 * factor * np.exp(0.5 * np.random.default_rng(seed).standard_normal(rows))
-    return out
-
-
-def test_a_duration_is_counted_below_the_bound_that_it_does_not_exceed() -> None:
-    told = durations([BOUNDS[7], BOUNDS[7] * 1.0001, 0.0, 1e6])
-
-    assert np.flatnonzero(told.counts[0]).tolist() == [0, 7, 8, CELLS - 1]
-    assert told.groups.sum(axis=0).tolist() == told.counts[0].tolist()
-    assert (told.rows, told.omitted) == (4, 0)
-
-
-def test_bounds_reach_from_ten_microseconds_to_ten_minutes_in_steps_of_one_percent() -> None:
-    assert BOUNDS[0] == pytest.approx(1e-5)
-    assert BOUNDS[-2] < 600 <= BOUNDS[-1]
-    np.testing.assert_allclose(BOUNDS[1:] / BOUNDS[:-1], STEP)
-
-
-def test_what_is_no_duration_is_omitted_and_counted() -> None:
-    told = durations([-1.0, math.inf, -math.inf, math.nan, 1.0])
-
-    assert (told.rows, told.omitted) == (1, 3)
-
-
-def test_the_quantile_is_within_half_a_step() -> None:
-    values = lognormal(10_000)
-    told = durations(values)
-
-    for share in (0.01, 0.5, 0.99):
-        expected = np.quantile(values, share, method="inverted_cdf")
-        assert told.quantile(share) == pytest.approx(expected, rel=0.006)
-    assert math.isnan(Durations().quantile(0.5))
-
-
-def test_the_oldest_of_too_many_epochs_become_one() -> None:
-    told = durations(*([1.0] for _ in range(EPOCHS + 2)))
-
-    assert told.epoch == EPOCHS - 1
-    assert told.counts.sum(axis=1).tolist() == [3, *[1] * (EPOCHS - 1)]
-
-
-def test_a_saved_state_goes_on_as_if_nothing_had_happened() -> None:
-    before, after = durations(lognormal(50), lognormal(50)), Durations()
-
-    put_back(after, STATE, "", taken(before, STATE, ""))
-
-    assert all(np.array_equal(getattr(before, name), getattr(after, name)) for name in STATE)
-    assert after.rows == 100
+from tests.experiments.rig import durations, lognormal
 
 
 def test_a_loss_is_the_divergence_of_the_counts_by_hand() -> None:
@@ -218,11 +158,6 @@ def test_variants_of_different_epochs_are_refused() -> None:
         ratio_of_quantiles(Durations(), durations([], []), 0.5, wrong=0.05)
 
 
-def test_as_many_values_as_units_are_demanded() -> None:
-    with pytest.raises(ValueError, match=r"shapes \(2,\) and \(3,\)"):
-        Durations().take(np.zeros(2, dtype=np.uint64), np.zeros(3))
-
-
 def test_ratios_that_differ_between_epochs_leave_an_interval_around_their_mean() -> None:
     champion = durations(lognormal(9000), lognormal(9000, seed=2))
     challenger = durations(lognormal(9000, seed=3), lognormal(9000, 1.5, seed=4))
@@ -232,9 +167,126 @@ def test_ratios_that_differ_between_epochs_leave_an_interval_around_their_mean()
     assert 1 < told.low < told.estimate < told.high < 1.5
 
 
-def test_groups_of_one_size_are_worth_their_number() -> None:
-    told = Durations()
-    told.take(np.repeat(np.arange(4, dtype=np.uint64), 10), np.repeat([0.1, 0.1, 0.3, 0.3], 10))
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 2**32),
+    st.sampled_from([0.1, 0.5, 0.9, 0.99]),
+    st.lists(st.tuples(st.integers(1, 400), st.integers(1, 400)), min_size=1, max_size=3),
+)
+def test_what_is_lost_is_that_of_the_best_pair_of_cells(seed: int, share: float, sizes: list[tuple[int, int]]) -> None:
+    rng = np.random.default_rng(seed)
+    cells = int(rng.integers(3, 40))
+    old, new = (rng.integers(0, 9, (len(sizes), cells)) * (rng.random((len(sizes), cells)) < 0.6) for _ in range(2))
+    old[:, 1] += 1
+    new[:, 1] += 1
+    sides = Sides.of(share, (old, new), (1.0, 0.5))
+    last = cells - 1
 
-    # Of each group all or none are below, 5 on average: 4 * 25 * 4 / 3 over 40 / 4.
-    assert told.crowding(0.5) == pytest.approx(40 / 3)
+    expected = np.zeros(2 * last)
+    for x, y in zip(losses(np.float64(1.0) * old, share), losses(np.float64(0.5) * new, share), strict=True):
+        least = np.full(2 * last, math.inf)
+        for i in range(cells):
+            for j in range(cells):
+                low = -math.inf if i == last or j == 0 else j - i - 1
+                high = math.inf if i == 0 or j == last else j - i + 1
+                for d in range(1 - cells, last):
+                    if low < d + 1 and high > d:
+                        least[d + last] = min(least[d + last], x[i] + y[j])
+        expected += least
+
+    most = sides.at_most() + 3.0
+    told = sides.losses(math.inf)
+    pruned = sides.losses(most)
+    np.testing.assert_allclose(told, expected, atol=1e-9)
+    # What is left out loses more.
+    np.testing.assert_allclose(
+        np.where(expected <= most, pruned, 0), np.where(expected <= most, expected, 0), atol=1e-9
+    )
+    assert (pruned[expected > most + 1e-9] > most).all()
+    assert expected.min() <= sides.at_most() + 1e-9
+
+
+def test_the_forecast_comes_true() -> None:
+    champion, challenger = lognormal(2000), lognormal(2000, 1.05, seed=2)
+    variants = durations(champion), durations(challenger)
+    told = rows_to_go(*variants, 0.5, margin=0.01, wrong=0.05)
+    early, late = (round(1 + told * off / 4000) for off in (0.5, 1.5))
+    lows = [
+        ratio_of_quantiles(
+            durations(np.tile(champion, n)), durations(np.tile(challenger, n), seed=2), 0.5, wrong=0.05
+        ).low
+        for n in (early, late)
+    ]
+
+    assert 4000 < told < 100_000
+    assert lows[0] <= 1 < lows[1]
+
+
+def test_what_is_known_needs_no_rows_and_what_is_nearer_to_an_end_more() -> None:
+    champion = durations(lognormal(600))
+    near, far = (durations(lognormal(600, factor, seed=2)) for factor in (1.0, 2.0))
+    told = [rows_to_go(champion, near, 0.5, margin=margin, wrong=0.05) for margin in (0.5, 0.1, 0.05, 0.0)]
+
+    assert rows_to_go(champion, far, 0.5, margin=0.05, wrong=0.05) == 0
+    assert 0 == told[0] < told[1] < told[2] == told[3] < math.inf
+
+
+def test_equal_durations_are_not_told_apart_by_any_rows_and_by_few_from_a_margin() -> None:
+    variants = durations([0.2] * 300), durations([0.2] * 300)
+
+    assert rows_to_go(*variants, 0.5, margin=0.0, wrong=0.05) == math.inf
+    assert rows_to_go(*variants, 0.5, margin=0.05, wrong=0.05) == 0
+
+
+def test_a_high_quantile_of_few_rows_has_a_forecast() -> None:
+    variants = durations(lognormal(300)), durations(lognormal(300, seed=2))
+
+    assert ratio_of_quantiles(*variants, 0.99, wrong=0.05).high == math.inf
+    assert 1000 < rows_to_go(*variants, 0.99, margin=0.25, wrong=0.05) < 1e6
+
+
+def test_before_there_is_an_estimate_there_is_no_forecast() -> None:
+    assert math.isnan(rows_to_go(Durations(), durations([1.0]), 0.5, margin=0.1, wrong=0.05))
+
+
+def stalled(rows: int, users: int = 1000) -> Durations:
+    made = Durations()
+    made.take(np.random.default_rng(3).integers(0, users, rows, dtype=np.uint64), np.full(rows, 5.0))
+    return made
+
+
+def test_few_rows_that_are_all_slow_are_enough() -> None:
+    champion = durations(lognormal(2000))
+
+    told = [surely_beyond(champion, stalled(rows), 0.99, margin=0.25, wrong=0.0005) for rows in (1, 2, 5, 20)]
+
+    assert told == [False, False, True, True]
+    assert not surely_beyond(champion, durations(lognormal(20, seed=4)), 0.99, margin=0.25, wrong=0.0005)
+
+
+def test_the_rows_of_one_slow_user_are_not() -> None:
+    assert not surely_beyond(durations(lognormal(2000)), stalled(200, users=1), 0.99, margin=0.25, wrong=0.0005)
+
+
+def test_a_champion_of_few_rows_may_have_a_quantile_as_high() -> None:
+    assert not surely_beyond(durations(lognormal(50)), stalled(50), 0.99, margin=0.25, wrong=0.0005)
+    assert not surely_beyond(Durations(), stalled(50), 0.99, margin=0.25, wrong=0.0005)
+    assert not surely_beyond(durations(lognormal(2000)), Durations(), 0.99, margin=0.25, wrong=0.0005)
+
+
+def test_slower_by_less_than_the_margin_is_not_beyond_it() -> None:
+    champion, challenger = durations([0.2] * 2000), durations([0.24] * 150)
+
+    assert surely_beyond(champion, challenger, 0.5, margin=0.1, wrong=0.0005)
+    assert not surely_beyond(champion, challenger, 0.5, margin=0.25, wrong=0.0005)
+
+
+def test_alike_few_rows_are_rarely_told_to_be_beyond() -> None:
+    rng, told = np.random.default_rng(7), 0
+    for _ in range(40):
+        variants = Durations(), Durations()
+        for _ in range(10):
+            for each, rows in zip(variants, (100, 10), strict=True):
+                each.take(rng.integers(0, 1 << 63, rows, dtype=np.uint64), rng.exponential(size=rows))
+            told += surely_beyond(*variants, 0.5, margin=0.0, wrong=0.05)
+    assert told == 0

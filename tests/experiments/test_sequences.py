@@ -10,7 +10,7 @@ from sidecar.experiments.pairs import compared
 from sidecar.experiments.sequences import Interval, contrast, ratio, rows_to_go
 from sidecar.experiments.totals import Totals
 from sidecar.stats.moments import Floats
-from tests.bench.verdicts import Case, bernoulli, lognormal, misses, strangers
+from tests.bench.arms import Case, bernoulli, lognormal, misses, strangers
 
 
 def totals(values: Floats | list[float], *, most: float = math.nan, seed: int = 1) -> Totals:

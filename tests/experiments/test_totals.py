@@ -78,6 +78,31 @@ def test_an_epoch_has_its_own_rows() -> None:
     assert totals.mean == 2.5
 
 
+def test_late_rows_are_added_where_they_belong() -> None:
+    units, values = rows(np.random.default_rng(3), 90)
+    epochs = np.repeat(np.arange(3), 30)
+    late, prompt = Totals(), Totals()
+    late.take(units[:1], values[:1])
+    for epoch in range(3):
+        if epoch:
+            prompt.begin()
+            late.begin()
+        prompt.take(units[epochs == epoch], values[epochs == epoch])
+    mixed = 1 + np.random.default_rng(4).permutation(89)
+    late.take(units[mixed], values[mixed], epochs[mixed])
+
+    np.testing.assert_array_equal(late.counts, prompt.counts)
+    np.testing.assert_allclose(late.sums, prompt.sums, atol=1e-12)
+
+
+@pytest.mark.parametrize("epochs", [[0, 2], [-1, 0], [0]])
+def test_an_epoch_that_has_not_begun_is_refused(epochs: list[int]) -> None:
+    totals = Totals()
+    totals.begin()
+    with pytest.raises(ValueError, match="expected those of 2 and none but 0 to 1"):
+        totals.take(np.zeros(2, dtype=np.uint64), np.zeros(2), np.array(epochs))
+
+
 def test_the_oldest_of_too_many_epochs_become_one() -> None:
     totals = Totals()
 

@@ -57,6 +57,25 @@ def test_too_few_rows_of_either_are_no_verdict_whatever_the_interval(champion: i
     assert guard_of(told, judged(), 200) == "missing"
 
 
+def test_what_few_rows_make_plain_is_a_breach_and_no_verdict() -> None:
+    told = compared(-2.0, 5.0, 10_000, 20)
+
+    assert word_of(told, judged(), 200) == "too_few"
+    assert guard_of(told, judged(), 200, plain=True) == "breach"
+    # Of enough rows the interval says it.
+    assert guard_of(told, judged(), 20, plain=True) == "unknown"
+
+
+def test_a_breach_tells_its_interval_or_its_few_rows() -> None:
+    sure, plain = compared(1.5, 5.0, 10_000, 20), compared(-2.0, 5.0, 10_000, 20)
+
+    assert sentence_of(sure, judged(), "b", "breach") == "b errs in 0.019 of requests against 0.012: breach, +1.5 to +5"
+    assert (
+        sentence_of(plain, judged(), "b", "breach")
+        == "b errs in 0.019 of requests against 0.012: breach, as 20 rows make plain"
+    )
+
+
 def test_without_a_margin_nothing_is_equivalent_and_any_sure_difference_counts() -> None:
     assert word_of(compared(0.0, 0.0), judged(margin=0.0), 200) == "undecided"
     assert word_of(compared(1e-9, 1e-8), judged(margin=0.0), 200) == "worse"

@@ -8,10 +8,13 @@ from sidecar.instruments import (
     attribution_metrics,
     bias_metrics,
     capture_metrics,
+    experiment_metrics,
     export_metrics,
     info_metrics,
     label_metrics,
     quality_metrics,
+    routing_metrics,
+    shadow_metrics,
     sink_metrics,
     traffic_metrics,
     watch_metrics,
@@ -36,6 +39,8 @@ from tests.instruments.rig import (
     summary_of,
     traffic_of,
 )
+from tests.instruments.test_experiments import standing
+from tests.instruments.test_routing import ARMS, Sent
 
 
 def every_metric() -> list[Metric]:
@@ -51,6 +56,9 @@ def every_metric() -> list[Metric]:
         *quality_metrics(grading(labelled(300)), max_series=100),
         *bias_metrics(comparing(labelled(300)), max_series=100),
         *attribution_metrics(attributing(), {"made": 3, "failed": 1}),
+        *routing_metrics(ARMS, {}, {}, traffic_of((OK, 0.1))),
+        *shadow_metrics(Sent(1, 1)),
+        *experiment_metrics({"rollout": standing(100)}, 1, 5.0),
         *alert_metrics([alert()], [way]),
         *window_metrics(windows, max_series=100),
         *info_metrics("1.2.3"),

@@ -9,7 +9,7 @@ import asyncio
 import inspect
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -46,6 +46,9 @@ WELL = partial(Availability, Settings(errors=0, connect_failures=0))
 LOCALHOST = "127.0.0.1"
 NOTHING = Sampling(ratio=0.0, all_errors=False)
 EVERYTHING = Sampling(ratio=1.0)
+
+CHAMPION, SPARE = Variant("v0", version="3"), Variant("v1", version="4", weight=0.0)
+"""Of these two the split draws the first, always; the second is there to fall back to."""
 
 GET = b"GET /ping HTTP/1.1\r\nHost: m\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -229,18 +232,30 @@ def narrow_upstreams(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def gateway_to(
-    upstream_port: int,
+    upstreams: Mapping[str, Upstream],
+    variants: Sequence[Variant],
     *,
+    split: Mapping[str, Any] | None = None,
     timeouts: Timeouts | None = None,
     idle_limit: int = 16,
     **changes: Any,  # noqa: ANN401  (each field has its own type)
 ) -> Gateway:
-    """A gateway with one variant, `v0`, behind this port; byte-exact and unsampled unless told otherwise."""
+    """A gateway to these upstreams; byte-exact and unsampled unless told otherwise.
+
+    Args:
+        upstreams: By variant name.
+        split: Options of the routing table.
+        changes: Fields of the gateway.
+    """
     timeouts = timeouts or Timeouts(pool_idle_s=PATIENCE_S)
+    pools = {
+        name: Pool(LOCALHOST, upstream.port, timeouts=timeouts, idle_limit=idle_limit, availability=WELL())
+        for name, upstream in upstreams.items()
+    }
     gateway = Gateway(
-        table=RoutingTable((Variant("v0", version="3"),)),
+        table=RoutingTable(variants, **(split or {})),
         templates=Templates(),
-        pools={"v0": Pool(LOCALHOST, upstream_port, timeouts=timeouts, idle_limit=idle_limit, availability=WELL())},
+        pools=pools,
         signs={},
         redeal=lambda: None,
         timeouts=timeouts,
@@ -262,13 +277,17 @@ def gateway_to(
 
 @dataclass
 class Rig:
-    """A listener, the upstream behind it, and the clients in front."""
+    """A listener, the upstreams behind it, and the clients in front."""
 
     gateway: Gateway
     listener: Listener
-    upstream: Upstream
+    upstreams: Mapping[str, Upstream]
     port: int = 0
     clients: list[Peer] = field(default_factory=list)
+
+    @property
+    def upstream(self) -> Upstream:
+        return self.upstreams["v0"]
 
     @property
     def pool(self) -> Pool:
@@ -284,11 +303,11 @@ class Rig:
         await asyncio.get_running_loop().sock_connect(connection, (LOCALHOST, self.port))
         return peer
 
-    async def asks(self, request: bytes = GET) -> tuple[Peer, Peer]:
+    async def asks(self, request: bytes = GET, variant: str = "v0") -> tuple[Peer, Peer]:
         """A new client that has sent this, and the new connection on which the upstream has read a head."""
         client = await self.client()
         await client.send(request)
-        upstream = await self.upstream.accept()
+        upstream = await self.upstreams[variant].accept()
         await upstream.head()
         return client, upstream
 
@@ -315,14 +334,19 @@ class Rig:
 
 
 @asynccontextmanager
-async def sidecar(*, upstream: Upstream | None = None, **changes: Any) -> AsyncIterator[Rig]:  # noqa: ANN401  (as above)
-    """A running listener; `changes` are the gateway's fields. Proves at the end that nothing is left."""
+async def sidecar(
+    *,
+    upstream: Upstream | None = None,
+    variants: Sequence[Variant] = (CHAMPION,),
+    **changes: Any,  # noqa: ANN401  (as above)
+) -> AsyncIterator[Rig]:
+    """A running listener; `changes` are what `gateway_to` takes. Proves at the end that nothing is left."""
     loop = asyncio.get_running_loop()
     unhandled: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, context: unhandled.append(context))
-    upstream = upstream or Upstream()
-    gateway = gateway_to(upstream.port, **changes)
-    rig = Rig(gateway, Listener(gateway), upstream)
+    upstreams = {variant.name: Upstream() for variant in variants[1:]} | {"v0": upstream or Upstream()}
+    gateway = gateway_to(upstreams, variants, **changes)
+    rig = Rig(gateway, Listener(gateway), upstreams)
     bound = socket.create_server((LOCALHOST, 0))
     await rig.listener.open(bound)
     rig.port = bound.getsockname()[1]
@@ -339,7 +363,8 @@ async def _take_down(rig: Rig) -> None:
     for client in rig.clients:
         client.close()
     await _goes(lambda: not rig.gateway.traffic.active)
-    rig.upstream.close()
+    for upstream in rig.upstreams.values():
+        upstream.close()
     await _goes(lambda: not rig.listener.connections)
     left = len(rig.listener.connections)
     await rig.listener.drain(0.0)
@@ -362,7 +387,7 @@ def _nothing_is_left(rig: Rig) -> None:
     assert rig.gateway.tap.held_bytes == 0
     assert rig.gateway.traffic.active == 0
     assert set(rig.gateway.traffic.active_by_variant.values()) <= {0}
-    assert rig.pool.idle == 0
+    assert {pool.idle for pool in rig.gateway.pools.values()} == {0}
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 

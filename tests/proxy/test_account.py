@@ -2,10 +2,13 @@
 
 import pytest
 
-from sidecar.proxy.gateway import Sampling
+from sidecar.proxy.account import Account
+from sidecar.proxy.gateway import Gateway, Sampling
 from sidecar.proxy.tap import HEAD_BYTES, PIECE_BYTES, Tap
-from sidecar.routing.table import points
-from tests.proxy.rig import EVERYTHING, GET, NOTHING, OK, Rig, on_both_loops, sidecar, until
+from sidecar.routing.table import Choice, Variant, points
+from sidecar.stats.served import Served
+from sidecar.wire.http1 import parse_reply, parse_request
+from tests.proxy.rig import EVERYTHING, GET, NOTHING, OK, Rig, gateway_to, on_both_loops, sidecar, until
 
 POST = b"POST /v2/models/m/infer?x=1 HTTP/1.1\r\nHost: m\r\nX-Request-Id: mine\r\nContent-Length: 4\r\n\r\nbody"
 ERRORS = Sampling(ratio=0.0, all_errors=True)
@@ -139,3 +142,87 @@ async def test_a_request_without_an_id_is_kept_under_ours() -> None:
         await ask(rig, GET, OK)
 
         assert [exchange.request_id for exchange in rig.exchanges()] == ["id-1"]
+
+
+A, B = Variant("a", version="1"), Variant("b", version="2")
+DRAWN = Choice(A, "a", 7, 0, keyed=True)
+
+
+def account_of(choice: Choice) -> tuple[Gateway, Account]:
+    gateway = gateway_to({}, (A, B), sampling=EVERYTHING, served=Served())
+    gateway.traffic.enter()
+    head = parse_request(b"GET /ping HTTP/1.1\r\nHost: m\r\n")
+    return gateway, Account(gateway, head, 0.0, b"r", choice)
+
+
+WHOSE = {
+    "drawn": (DRAWN, [], 7, {}),
+    "drawn, and diverted": (DRAWN, [B], 0, {("a", "b"): 1}),
+    "drawn, and away when it was": (DRAWN._replace(variant=B), [], 0, {("a", "b"): 1}),
+    "away, and whose replacement failed": (DRAWN._replace(variant=B), [A], 7, {}),
+    "apart from the split": (DRAWN._replace(drawn=""), [], 0, {}),
+    "apart from the split, and diverted": (DRAWN._replace(drawn=""), [B], 0, {("a", "b"): 1}),
+}
+
+
+@pytest.mark.parametrize(("choice", "others", "unit", "diverted"), WHOSE.values(), ids=WHOSE.keys())
+def test_a_unit_counts_for_whom_the_split_drew_and_for_nobody_else(
+    choice: Choice, others: list[Variant], unit: int, diverted: dict[tuple[str, str], int]
+) -> None:
+    gateway, account = account_of(choice)
+    for other in others:
+        account.divert(other)
+    original = account.original
+    account.close("", whole=True)
+    exchange = gateway.tap.take()
+    assert exchange is not None
+
+    assert (original.unit, exchange.unit) == (unit, unit)
+    assert gateway.traffic.diverted == diverted
+    assert (gateway.traffic.active, set(gateway.traffic.active_by_variant.values())) == (0, {0})
+
+
+ENDS = {
+    "a reply": (200, "", False),
+    "a refusal": (404, "", False),
+    "a server error": (500, "", True),
+    "an error of ours": (502, "reset", True),
+    "no reply": (0, "connect_failed", True),
+    "a cut reply": (200, "reset", True),
+    "a reply that did not come in all the time": (200, "total_timeout", True),
+    "a client that sends nonsense": (400, "bad_request", False),
+    "a client that sends nonsense within its reply": (200, "bad_request", False),
+    "a client that sends nothing": (408, "body_timeout", False),
+}
+
+
+@pytest.mark.parametrize(("status", "error_type", "failed"), ENDS.values(), ids=ENDS.keys())
+def test_an_outcome_fails_with_its_variant(status: int, error_type: str, failed: bool) -> None:
+    gateway, account = account_of(DRAWN)
+    if status:
+        account.reply(parse_reply(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n" % status, to_head=False), 0.0)
+    account.close(error_type, whole=True)
+    assert gateway.served is not None
+    ((variant, unit, found, began_s, duration_s),) = gateway.served.take()
+
+    assert (variant, unit, found) == ("a", 7, failed)
+    assert began_s == 1e9 - duration_s
+
+
+@pytest.mark.parametrize(("choice", "error_type"), [(DRAWN, "client_closed"), (DRAWN._replace(drawn=""), "")])
+def test_who_went_away_or_was_not_drawn_is_no_outcome(choice: Choice, error_type: str) -> None:
+    gateway, account = account_of(choice)
+    account.close(error_type, whole=True)
+    assert gateway.served is not None
+
+    assert gateway.served.take() == []
+
+
+def test_a_diverted_outcome_is_a_failure_of_whom_the_split_drew() -> None:
+    gateway, account = account_of(DRAWN)
+    account.divert(B)
+    account.reply(parse_reply(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n", to_head=False), 0.0)
+    account.close("", whole=True)
+    assert gateway.served is not None
+
+    assert [(each.variant, each.failed) for each in gateway.served.take()] == [("a", True)]

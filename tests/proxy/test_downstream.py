@@ -1,12 +1,16 @@
 """What is refused, limited, timed out; and many requests on one connection."""
 
 import json
+import socket
+from pathlib import Path
 
 import pytest
 
 from sidecar.proxy import downstream
 from sidecar.proxy.downstream import READ_AHEAD_BYTES
 from sidecar.proxy.limits import Limits, Timeouts
+from sidecar.proxy.listener import Listener
+from sidecar.routing.sticky import Address
 from tests.proxy.rig import (
     GET,
     OK,
@@ -368,3 +372,41 @@ async def test_what_comes_between_a_reply_and_the_next_request_does_not_join_two
             await upstream.expect(request)
             await upstream.send(OK)
         await client.expect(OK + OK)
+
+
+@on_both_loops
+async def test_a_clients_address_is_without_its_port() -> None:
+    async with sidecar() as rig:
+        for place in ("127.0.0.1", "127.0.0.2"):
+            client = Peer(socket.socket())
+            rig.clients.append(client)
+            client.socket.setblocking(True)
+            client.socket.bind((place, 0))
+            client.socket.connect(("127.0.0.1", rig.port))
+        await until(lambda: len(rig.listener.connections) == 2)
+
+        assert {each.address for each in rig.listener.connections} == {b"127.0.0.1", b"127.0.0.2"}
+
+
+@on_both_loops
+async def test_a_client_of_a_unix_socket_has_no_address_and_is_served(tmp_path: Path) -> None:
+    async with sidecar(split={"sticky": Address()}) as rig:
+        unix = Listener(rig.gateway)
+        bound = socket.socket(socket.AF_UNIX)
+        bound.bind(str(tmp_path / "s"))
+        await unix.open(bound)
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(str(tmp_path / "s"))
+        client = Peer(connection)
+        rig.clients.append(client)
+        await client.send(GET)
+        upstream = await rig.upstream.accept()
+        await upstream.expect(GET)
+        await upstream.send(OK)
+        await client.expect(OK)
+        (there,) = unix.connections
+
+        assert there.address == b""
+        assert rig.gateway.traffic.unkeyed == 1
+        client.close()
+        await unix.drain(1.0)

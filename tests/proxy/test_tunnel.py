@@ -1,14 +1,19 @@
 """Connections that stop being HTTP/1: upgrades, and HTTP/2 from the first byte."""
 
+from dataclasses import replace
+
 import pytest
 
 from sidecar.proxy import downstream
 from sidecar.proxy.limits import Timeouts
+from sidecar.routing.availability import Availability, Settings
 from tests.proxy.rig import (
+    CHAMPION,
     GET,
     LONGER_S,
     OK,
     SHORT_S,
+    SPARE,
     Peer,
     Rig,
     on_both_loops,
@@ -268,6 +273,53 @@ async def test_http_2_without_an_upstream_is_closed() -> None:
             await client.gone()
 
         assert rig.errors() == [(502, "connect_failed")]
+
+
+@on_both_loops
+async def test_http_2_goes_to_another_variant_where_the_drawn_one_refuses() -> None:
+    redealt: list[bool] = []
+    async with sidecar(
+        variants=(CHAMPION, SPARE), split={"fallback": "v1"}, redeal=lambda: redealt.append(True)
+    ) as rig:
+        availability = rig.pool.availability = Availability(Settings(connect_failures=1))
+        with reserved_port() as deaf:
+            rig.pool.port = deaf.getsockname()[1]
+            client = await rig.client()
+            await client.send(PREFACE)
+            spare = await rig.upstreams["v1"].accept()
+            await spare.expect(PREFACE)
+            await spare.send(b"settings")
+            await client.expect(b"settings")
+
+        assert (availability.ejections, redealt) == (1, [True])
+        assert rig.errors() == []
+
+
+@on_both_loops
+async def test_http_2_does_not_go_to_a_variant_that_is_away() -> None:
+    away = replace(CHAMPION, available=0.0)
+    async with sidecar(variants=(away, SPARE), split={"fallback": "v1"}) as rig:
+        client = await rig.client()
+        await client.send(PREFACE)
+        spare = await rig.upstreams["v1"].accept()
+        await spare.expect(PREFACE)
+
+        assert rig.upstream.untouched()
+
+
+@on_both_loops
+async def test_http_2_that_all_refuse_is_closed_and_counted_once() -> None:
+    async with sidecar(variants=(CHAMPION, SPARE), split={"fallback": "v1"}) as rig:
+        with reserved_port() as deaf:
+            for pool in rig.gateway.pools.values():
+                pool.port = deaf.getsockname()[1]
+            client = await rig.client()
+            await client.send(PREFACE)
+            await client.gone()
+
+        assert rig.errors() == [(502, "connect_failed")]
+        ((_, series),) = rig.series().items()
+        assert sum(series.duration_s.counts) == 1
 
 
 @on_both_loops

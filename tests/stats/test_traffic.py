@@ -166,6 +166,18 @@ def test_requests_in_flight_are_counted_by_variant() -> None:
     assert (traffic.active, dict(traffic.active_by_variant)) == (2, {"a": 1, "b": 1})
 
 
+def test_a_request_in_flight_moves_with_who_serves_it() -> None:
+    traffic = Traffic(max_series=1)
+    traffic.enter()
+    assert (traffic.active, dict(traffic.active_by_variant)) == (1, {})
+    traffic.serve("a")
+    traffic.divert("a", "b")
+    assert (traffic.active, dict(traffic.active_by_variant)) == (1, {"a": 0, "b": 1})
+    traffic.leave("b")
+
+    assert (traffic.active, dict(traffic.active_by_variant)) == (0, {"a": 0, "b": 0})
+
+
 def test_series_may_be_added_while_all_are_read() -> None:
     traffic = Traffic(max_series=10)
     traffic.series(labels_of(1))

@@ -1,0 +1,193 @@
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from msgspec.structs import replace
+
+from sidecar import upstreams as module
+from sidecar.config.schema import Config, Ejection, Experiment, Health, Limits, Shadow, UpstreamTls, Variant
+from sidecar.proxy.gateway import Gateway
+from sidecar.proxy.tap import Tap
+from sidecar.stats.traffic import Traffic
+from sidecar.tasks import Tasks
+from sidecar.upstreams import Means, Upstreams
+from tests.proxy.rig import OK, Upstream
+from tests.steering_rig import until
+
+QUICK = Health(interval_s=0.001, timeout_s=5.0, unhealthy_after=1, healthy_after=1)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "UNREADY_S", 0.001)
+    monkeypatch.setattr(module, "RETURN_S", 0.001)
+
+
+class Park:
+    """Upstreams, and the gateways that they put."""
+
+    def __init__(self, config: Config) -> None:
+        self.now_s = 100.0
+        self.tasks = Tasks()
+        means = Means(
+            Traffic(max_series=10), Tap(buffer_bytes=0), self.tasks, lambda: b"r", lambda: self.now_s, lambda: 1e9
+        )
+        self.upstreams = Upstreams(config, means)
+        self.gateways: list[Gateway] = []
+        self.upstreams.put = self.gateways.append
+
+    def share(self, name: str) -> tuple[float, float]:
+        """A variant's weight, and the part of it that it is dealt."""
+        (found,) = (each for each in self.upstreams.gateway.table.variants if each.name == name)
+        return found.weight, found.available
+
+
+@asynccontextmanager
+async def park(config: Config) -> AsyncIterator[Park]:
+    made = Park(config)
+    try:
+        yield made
+    finally:
+        await made.upstreams.close()
+        await made.tasks.close()
+
+
+def two(**changes: object) -> Config:
+    variants = {"a": Variant(url="http://127.0.0.1:1", weight=90), "b": Variant(url="http://127.0.0.1:2", weight=10)}
+    return replace(Config(variants=variants), **changes)
+
+
+def weighed(config: Config, weight: float) -> Config:
+    return replace(config, variants={**config.variants, "b": replace(config.variants["b"], weight=weight)})
+
+
+def run(config: Config, scenario: Callable[[Park], Awaitable[None]]) -> None:
+    async def within() -> None:
+        async with park(config) as here:
+            await scenario(here)
+
+    asyncio.run(within())
+
+
+def test_what_is_prepared_is_in_force_when_it_is_put() -> None:
+    async def scenario(here: Park) -> None:
+        put = here.upstreams.prepare(weighed(two(), 30))
+        assert here.share("b") == (10, 1.0)
+        assert here.gateways == []
+        put()
+        assert here.share("b") == (30, 1.0)
+        assert here.gateways == [here.upstreams.gateway]
+
+    run(two(), scenario)
+
+
+def test_connections_go_on_where_only_weights_change() -> None:
+    async def scenario(here: Park) -> None:
+        before = dict(here.upstreams.gateway.pools)
+        here.upstreams.prepare(weighed(two(), 30))()
+        assert here.upstreams.gateway.pools == before
+        moved = weighed(two(), 30)
+        moved = replace(moved, variants={**moved.variants, "b": Variant(url="http://127.0.0.1:3")})
+        here.upstreams.prepare(moved)()
+        assert here.upstreams.gateway.pools["a"] is before["a"]
+        assert here.upstreams.gateway.pools["b"] is not before["b"]
+        here.upstreams.prepare(replace(moved, limits=Limits(in_flight=7)))()
+        assert here.upstreams.gateway.pools["a"] is not before["a"]
+
+    run(two(), scenario)
+
+
+def test_what_is_known_of_a_variant_goes_on_unless_it_is_elsewhere() -> None:
+    config = two(ejection=Ejection(errors=1))
+
+    async def scenario(here: Park) -> None:
+        here.upstreams.gateway.pools["b"].availability.failed("error", here.now_s)
+        assert here.upstreams.states()["b"] == ("ejected", 0.0)
+        here.upstreams.prepare(weighed(config, 30))()
+        assert here.share("b") == (30, 0.0)
+        assert here.upstreams.ejections == {"a": 0, "b": 1}
+        elsewhere = {**config.variants, "b": Variant(url="http://127.0.0.1:3")}
+        here.upstreams.prepare(replace(config, variants=elsewhere))()
+        assert here.share("b") == (1, 1.0)
+
+    run(config, scenario)
+
+
+def test_a_file_that_cannot_be_used_changes_nothing() -> None:
+    async def scenario(here: Park) -> None:
+        before = here.upstreams.gateway
+        secure = Variant(url="https://127.0.0.1:3", tls=UpstreamTls(ca="/does/not/exist"))
+        with pytest.raises(OSError, match="No such file"):
+            here.upstreams.prepare(two(variants={"a": secure}))
+        assert here.upstreams.gateway is before
+
+    run(two(), scenario)
+
+
+def test_outcomes_are_noted_where_somebody_weighs_them() -> None:
+    async def scenario(here: Park) -> None:
+        assert here.upstreams.gateway.served is None
+        here.upstreams.prepare(two(experiment=Experiment(name="t", champion="a")))()
+        assert here.upstreams.gateway.served is here.upstreams.served
+
+    run(two(), scenario)
+
+
+@pytest.mark.parametrize(("ratio", "copied"), [(0.0, False), (0.5, True)])
+def test_copies_are_sampled_where_there_is_a_shadow(ratio: float, copied: bool) -> None:
+    async def scenario(here: Park) -> None:
+        gateway = here.upstreams.gateway
+        assert (gateway.shadow is not None) == copied
+        assert gateway.sampling.ratio == max(ratio, 0.1)
+        here.upstreams.prepare(two())()
+        assert here.upstreams.gateway.shadow is None
+
+    run(two(shadow=Shadow(variant="b", ratio=ratio)), scenario)
+
+
+async def _serve(upstream: Upstream, replies: list[bytes]) -> None:
+    """Answer each connection's requests with the last of these."""
+    with suppress(OSError, AssertionError):
+        while True:
+            peer = await upstream.accept()
+            with suppress(AssertionError):
+                while await peer.head():
+                    await peer.send(replies[-1])
+
+
+@pytest.mark.parametrize("path", [None, "/health"])
+def test_health_is_seen_over_real_connections(path: str | None) -> None:
+    async def scenario() -> None:
+        upstream, replies = Upstream(), [OK]
+        config = Config(upstream=f"http://127.0.0.1:{upstream.port}", health=replace(QUICK, path=path))
+        async with park(config) as here:
+            serving = here.tasks.start(_serve(upstream, replies))
+            watching = here.tasks.start(here.upstreams.watch())
+            await until(lambda: here.upstreams.answering)
+            if path is not None:
+                replies.append(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")
+                await until(lambda: not here.upstreams.answering)
+                replies.append(OK)
+                await until(lambda: here.upstreams.answering)
+            upstream.close()
+            serving.cancel()
+            watching.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_who_comes_back_is_dealt_its_part_bit_by_bit() -> None:
+    config = two(ejection=Ejection(errors=1, eject_s=10, return_s=10))
+
+    async def scenario(here: Park) -> None:
+        here.tasks.start(here.upstreams._return())
+        here.upstreams.gateway.pools["b"].availability.failed("error", here.now_s)
+        here.upstreams.redeal()
+        assert here.share("b") == (10, 0.0)
+        here.now_s += 15
+        await until(lambda: 0 < here.share("b")[1] < 1)
+        here.now_s += 15
+        await until(lambda: here.share("b") == (10, 1.0))
+
+    run(config, scenario)
