@@ -135,6 +135,7 @@ class App:
         self._store = monitoring.store(config.state) if config.state else None
         self._graders = monitoring.graders(config)
         self._attributing = monitoring.attributing(config.monitors)
+        monitoring.weighing(config, 0.0)
         self._token = serving.admin_token(config.admin_token, config.admin_token_file)
         self._metrics, self._logs = otlp_settings(os.environ), otlp_logs_settings(os.environ)
         self._listener = Listener(self._upstreams.gateway)
@@ -177,12 +178,17 @@ class App:
         watching = self._monitor.watching if self._monitor is not None else None
         explaining = watching.explaining if watching is not None else None
         variants = serving.variants_of(config.upstream, config.variants)
-        explained = monitoring.explained(explaining.monitor.options.url, variants) if explaining is not None else {}
+        others = _places(config) != _places(self._config)
+        explained = {}
+        if others and explaining is not None:
+            explained = monitoring.explained(explaining.monitor.options.url, variants)
+        if others and self._monitor is not None:
+            monitoring.weighing(config, 0.0)  # a variant may lack what a measure needs of it
 
         def reroute() -> None:
             put()
             self._config = config
-            if explaining is not None:
+            if others and explaining is not None:
                 explaining.upstreams = explained
             if self._monitor is not None:
                 self._monitor.places = monitoring.places(config.tls, variants)
@@ -384,7 +390,7 @@ class App:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end, number)
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._tasks.start(self._reload()))
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._tasks.start(self._reload_once()))
 
     def _end(self, number: int) -> None:
         if self._stop.is_set():
@@ -397,11 +403,11 @@ class App:
         while True:
             await asyncio.sleep(WATCH_S)
             now = fingerprints(self._files)
-            if now != seen:
+            if now != seen and await self._reload():
                 seen = now
-                await self._reload()
 
-    async def _reload(self) -> None:
+    async def _reload(self) -> bool:
+        """Go over to the configuration as it is now; False where that may be possible later."""
         try:
             # One at a time: of two, the one that read the older file could end last.
             async with self._reloading:
@@ -414,8 +420,18 @@ class App:
                 if self._monitor is not None:
                     await self._compare_with(reference, self._monitor.watching)
         except (SidecarError, OSError) as error:
+            if str(error) != self._refusal:
+                told = "; ".join(str(error).splitlines())
+                log.error("configuration refused, the earlier one stays: %s", told)  # noqa: TRY400  (the trace says nothing)
             self._refusal = str(error)
-            log.error("configuration refused, the earlier one stays: %s", "; ".join(self._refusal.splitlines()))  # noqa: TRY400  (the trace says nothing)
+            return isinstance(error, ConfigError)
+        except Exception as error:
+            log.exception("a fault while reloading, the earlier configuration stays")
+            self._refusal = f"a fault of the sidecar: {error}"
+        return True
+
+    async def _reload_once(self) -> None:
+        await self._reload()
 
     async def _compare_with(self, reference: "Reference | None", watching: "Watching") -> None:
         """Go over to the reference in its folder, if that has changed."""
@@ -464,6 +480,11 @@ def load_monitoring() -> None:
     """Import what serving does not need: numpy, aiohttp and what builds on them."""
     for name in ("sidecar.admin.server", "sidecar.alerts.store", "sidecar.monitor", "sidecar.payload"):
         import_module(name)
+
+
+def _places(config: Config) -> object:
+    """Where the variants are."""
+    return config.upstream, [(name, each.url, each.tls) for name, each in config.variants.items()]
 
 
 def _untold(event: "Event") -> None:

@@ -197,16 +197,27 @@ class Steering:
         Args:
             judged: None where there is no rollout.
         """
+        self.heed(judged)
         async with self._turn:
             for _ in range(TRIES):
                 if judged is not None and self.plan is not None:
                     after = self._looked(self.plan, self.course, judged)
                     if after is not self.course:
-                        self._enforce(after)
-                        if after.progress.phase == "rolled_back":
-                            self._urgent = partial(self._back, after.progress)
+                        self._follow_through(after)
                 if await self._kept_now():
                     break
+
+    def heed(self, judged: Judged | None) -> None:
+        """Go back at once where a guardrail is breached: whoever keeps courses may not answer for a while."""
+        if judged is not None and self.plan is not None:
+            after = self._looked(self.plan, self.course, judged)
+            if after is not self.course and after.progress.phase == "rolled_back":
+                self._follow_through(after)
+
+    def _follow_through(self, after: Course) -> None:
+        self._enforce(after)
+        if after.progress.phase == "rolled_back":
+            self._urgent = partial(self._back, after.progress)
 
     async def reject(self, variant: str, instead: str | None, version: str, *, why: str) -> None:
         """Take the traffic from a variant whose version was rejected. Raises as `order`.
@@ -280,6 +291,7 @@ class Steering:
         late = self._keeping.fleet is not None and earlier not in {"", last} and own in course.declared
         if own not in {last, earlier} and not late:
             return self._declared(course)
+        with_routes(self._config, parse_routes(course.routes))
         fitted = changes.fitted(course, self.plan)
         return course if fitted == course else fitted.after(self._change(CONFIGURATION, "rollout", ""))
 
@@ -299,18 +311,24 @@ class Steering:
 
     async def _ask(self, make: Callable[[Course], Course], revision: int | None, *, urgent: bool = False) -> Course:
         """Change the course as somebody wants it, or nothing."""
-        async with self._turn:
-            if revision is not None and revision != self.course.revision:
-                raise ConflictError(f"revision {self.course.revision} is in force, expected {revision}: look again")
-            if not urgent:
-                await self._take(make(self.course))
-                return self.course
+        if urgent:
+            # At once: whoever has the turn may wait for an answer of the fleet's place.
+            self._expect(revision)
             self._enforce(make(self.course))
             self._urgent = make
+        async with self._turn:
+            if not urgent:
+                self._expect(revision)
+                await self._take(make(self.course))
+                return self.course
             for _ in range(TRIES):
                 if await self._kept_now():
                     break
             return self.course
+
+    def _expect(self, revision: int | None) -> None:
+        if revision is not None and revision != self.course.revision:
+            raise ConflictError(f"revision {self.course.revision} is in force, expected {revision}: look again")
 
     async def _first(self, work: Callable[[], Awaitable[None]]) -> None:
         """Try to be first of the fleet."""
@@ -321,10 +339,20 @@ class Steering:
 
     async def _take(self, after: Course) -> None:
         """Keep another course and put it in force, all of it or nothing. Raises as `_keep`, ConfigError and OSError."""
-        put = self._prepare(with_routes(self._config, parse_routes(after.routes)))
+        put, before = self._prepare(with_routes(self._config, parse_routes(after.routes))), self.course
+        if after is before:
+            # What could not be kept before is no reason to refuse what changes nothing of it.
+            put()
+            for _ in range(TRIES):
+                if await self._kept_now():
+                    break
+            return
         await self._keep(after)
-        self.course = after
+        overtaken, self.course = self.course is not before, after
         put()
+        if overtaken:
+            # Somebody has gone back meanwhile.
+            self._enforce(self._again(after))
 
     def _enforce(self, after: Course) -> None:
         """Put a course in force that is not kept yet, or by somebody else: all of it or nothing."""
@@ -351,13 +379,15 @@ class Steering:
             ConflictError: Another of the fleet was first; that is in force now.
             DeliveryError: It could not be kept.
         """
+        before = self.course
         try:
             await self._keeping.keep(course.revision, course.change, encode(course))
         except ConflictError:
             if (kept := await self._keeping.read()) is not None:
                 self._follow(kept)
             raise
-        self._urgent = None
+        if self.course is before:
+            self._urgent = None
 
     # The fleet
 

@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 LOOK_S = 1.0
 """Between two looks."""
 
+PATIENCE_S = 1.0
+"""For which a look waits until a step of the rollout is kept."""
+
 TOLD_S = 3600.0
 """For which a rollback is told: it is over when it happens, but somebody is to know."""
 
@@ -92,6 +95,7 @@ class Trials:
         # Of the rollout's challenger: when its step began, and its rows by then; its rows at the last look, if known.
         self._step: tuple[float, int] = (0.0, 0)
         self._rows: int | None = 0
+        self._steering: asyncio.Task[None] | None = None
         self._tasks = Tasks()
 
     def start(self) -> None:
@@ -163,8 +167,18 @@ class Trials:
             await self._weigh(self.weighing)
         if self._wanted(self.steering.effective) == self._subject:
             self.judged = self._judge(self.standings.get(ROLLOUT))
-            await self.steering.look(self.judged)
+            await self._steer(self.judged)
             self._note_step(self._rows or 0)
+
+    async def _steer(self, judged: Judged | None) -> None:
+        """Tell the rollout; while what it did before is still being kept, a breach takes effect all the same."""
+        if self._steering is None or self._steering.done():
+            self._steering = self._tasks.start(self.steering.look(judged))
+        else:
+            self.steering.heed(judged)
+        done, _ = await asyncio.wait({self._steering}, timeout=PATIENCE_S)
+        for each in done:
+            each.result()
 
     async def _weigh(self, weighing: Weighing) -> None:
         outcomes = self._sources.served.take()
@@ -201,9 +215,9 @@ class Trials:
 
     async def _every(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_S)
             with self._pipeline.surviving:
                 await self.look()
+            await asyncio.sleep(LOOK_S)
 
     def _judge(self, standing: Standing | None) -> Judged | None:
         """What the rollout is told; None where there is none."""

@@ -1,12 +1,16 @@
 """The upstreams as they serve: their connections, how much each can take, and the gateway made of all that."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+import msgspec
+
 from sidecar.build import serving as build
+from sidecar.config.fingerprints import fingerprints
 from sidecar.config.schema import Config, Health, UpstreamTls
+from sidecar.config.schema import Variant as VariantConfig
 from sidecar.proxy.gateway import Gateway, Sampling
 from sidecar.proxy.limits import Limits, Timeouts
 from sidecar.proxy.pool import Pool
@@ -53,6 +57,18 @@ class Place(NamedTuple):
     idle_limit: int
 
 
+class Made(NamedTuple):
+    """Connections as they were made.
+
+    Args:
+        seen: Fingerprints of the files of their TLS.
+    """
+
+    place: Place
+    seen: Sequence[object]
+    pool: Pool
+
+
 class Upstreams:
     """Makes gateways, and keeps an eye on who can serve.
 
@@ -80,14 +96,15 @@ class Upstreams:
         self._means = means
         self._config = config
         self._availabilities: dict[str, Availability] = {}
-        self._places: dict[str, Place] = {}
-        self._pools: dict[str, Pool] = {}
+        self._made: dict[str, Made] = {}
         self._shadow: Shadow | None = None
         self.gateway: Gateway
         self.prepare(config)()
 
     def prepare(self, config: Config) -> Callable[[], None]:
         """Make what a configuration needs, and give what puts it in force. Connections go on where all stays.
+
+        Where all but weights stays they go on too if a file is gone meanwhile: the way back needs no certificate.
 
         Raises:
             OSError: A file of it cannot be used.
@@ -96,23 +113,28 @@ class Upstreams:
         limits, timeouts = build.request_limits(config.limits, config.split), build.request_timeouts(config.timeouts)
         places = {name: Place(each.url, each.tls, timeouts, limits.in_flight) for name, each in variants.items()}
         same = (config.health, config.ejection) == (self._config.health, self._config.ejection)
-        availabilities, pools = {}, {}
+        lightly = bool(self._made) and _but_weights(config) == _but_weights(self._config)
+        availabilities, made = {}, {}
         for name, variant in variants.items():
-            known = same and name in self._places and self._places[name].url == variant.url
+            before = self._made.get(name) if same else None
+            known = before is not None and before.place.url == variant.url
             availability = self._availabilities[name] if known else build.availability(config.health, config.ejection)
             availabilities[name] = availability
-            kept = known and self._places[name] == places[name] and not variant.tls
-            pools[name] = self._pools[name] if kept else build.pool(variant, timeouts, limits, availability)
-        shadow = self._copying(config, timeouts, limits)
+            seen = fingerprints(_files(variant))
+            if before is not None and before.place == places[name] and (lightly or before.seen == seen):
+                made[name] = before
+            else:
+                made[name] = Made(places[name], seen, build.pool(variant, timeouts, limits, availability))
+        shadow = self._shadow if lightly else self._copying(config, timeouts, limits)
 
         def put() -> None:
-            gone = [pool for name, pool in self._pools.items() if pools.get(name) is not pool]
+            gone = [each.pool for name, each in self._made.items() if name not in made or made[name] is not each]
             earlier, self._shadow = self._shadow, shadow
-            self._config, self._places, self._availabilities, self._pools = config, places, availabilities, pools
+            self._config, self._availabilities, self._made = config, availabilities, made
             self._enforce(self._gateway(config, limits, timeouts))
             for pool in gone:
                 pool.close()
-            if earlier is not None:
+            if earlier is not None and earlier is not shadow:
                 self._means.tasks.start(earlier.close())
 
         return put
@@ -185,7 +207,7 @@ class Upstreams:
         return Gateway(
             table=self._table(),
             templates=Templates(config.routes),
-            pools=self._pools,
+            pools={name: each.pool for name, each in self._made.items()},
             signs=build.signs(config.variants) if config.headers.variant else {},
             redeal=self.redeal,
             timeouts=timeouts,
@@ -226,7 +248,22 @@ async def _look(pool: Pool, health: Health) -> bool:
     """Whether an upstream is well."""
     if health.path is not None:
         return await probe(pool, health.path, health.timeout_s)
-    return await pool.answers()
+    try:
+        async with asyncio.timeout(health.timeout_s):
+            return await pool.answers()
+    except TimeoutError:
+        return False
+
+
+def _files(variant: VariantConfig) -> list[str]:
+    tls = variant.tls
+    return [each for each in (tls.ca, tls.cert, tls.key) if each is not None] if tls is not None else []
+
+
+def _but_weights(config: Config) -> Config:
+    """All of it but who gets how much."""
+    variants = {name: msgspec.structs.replace(each, weight=1.0) for name, each in config.variants.items()}
+    return msgspec.structs.replace(config, variants=variants)
 
 
 def _nowhere(gateway: Gateway) -> None:

@@ -6,12 +6,14 @@ import pytest
 from msgspec.structs import replace
 
 from sidecar import upstreams as module
-from sidecar.config.schema import Config, Ejection, Experiment, Health, Limits, Shadow, UpstreamTls, Variant
+from sidecar.config.schema import Config, Ejection, Experiment, Health, Limits, Shadow, Split, UpstreamTls, Variant
+from sidecar.proxy.copying import Original
 from sidecar.proxy.gateway import Gateway
 from sidecar.proxy.tap import Tap
 from sidecar.stats.traffic import Traffic
 from sidecar.tasks import Tasks
 from sidecar.upstreams import Means, Upstreams
+from sidecar.wire.http1 import parse_request
 from tests.proxy.rig import OK, Upstream
 from tests.steering_rig import until
 
@@ -191,3 +193,139 @@ def test_who_comes_back_is_dealt_its_part_bit_by_bit() -> None:
         await until(lambda: here.share("b") == (10, 1.0))
 
     run(config, scenario)
+
+
+@pytest.mark.parametrize("elsewhere", [{}, {"b": Variant(url="http://127.0.0.1:1")}])
+def test_connections_that_are_not_needed_any_more_are_closed(elsewhere: dict[str, Variant]) -> None:
+    async def scenario() -> None:
+        first, second = Upstream(), Upstream()
+        config = two(variants={name: at(each) for name, each in (("a", first), ("b", second))})
+        async with park(config) as here:
+            pools = here.upstreams.gateway.pools
+            for pool in pools.values():
+                pool.put(await pool.connect())
+            kept, gone = await first.accept(), await second.accept()
+            changed = {"a": replace(config.variants["a"], weight=7), **elsewhere}
+            here.upstreams.prepare(replace(config, variants=changed))()
+            await gone.gone()
+            assert here.upstreams.gateway.pools["a"] is pools["a"]
+            assert (pools["a"].idle, pools["b"].idle) == (1, 0)
+            # What was on its way goes on, and closes when it is done.
+            late = await pools["b"].connect()
+            pools["b"].put(late)
+            assert pools["b"].idle == 0
+            pools["a"].close()
+            await kept.gone()
+            first.close()
+            second.close()
+
+    asyncio.run(scenario())
+
+
+def at(upstream: Upstream) -> Variant:
+    return Variant(url=f"http://127.0.0.1:{upstream.port}")
+
+
+def test_another_shadow_ends_the_copies_of_the_one_before() -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        config = two(variants={"a": at(upstream), "b": at(upstream)}, shadow=Shadow(variant="b", ratio=0.5))
+        async with park(config) as here:
+            before = here.upstreams.gateway.shadow
+            assert before is not None
+            copy = before.begin(parse_request(b"GET / HTTP/1.1\r\nHost: m\r\n"), b"r")
+            assert copy is not None
+            copy.send(Original("", 0, sampled=False, sample_ratio=1.0, keep_errors=False, max_body_bytes=0))
+            peer = await upstream.accept()
+            await peer.head()
+            assert here.upstreams.shadowed.in_flight == 1
+            here.upstreams.prepare(replace(config, shadow=Shadow(variant="b", ratio=0.2)))()
+            await peer.gone()
+            await until(lambda: here.upstreams.shadowed.in_flight == 0)
+            assert here.upstreams.shadowed.failed == {"stopping": 1}
+            assert here.upstreams.gateway.shadow not in {before, None}
+            upstream.close()
+
+    asyncio.run(scenario())
+
+
+def test_other_limits_forget_what_was_known() -> None:
+    config = two(ejection=Ejection(errors=1))
+
+    async def scenario(here: Park) -> None:
+        here.upstreams.gateway.pools["b"].availability.failed("error", here.now_s)
+        here.upstreams.prepare(replace(config, ejection=Ejection(errors=9)))()
+        assert here.upstreams.states()["b"] == ("taking", 1.0)
+        assert here.upstreams.gateway.pools["b"].availability.failed("error", here.now_s) is False
+
+    run(config, scenario)
+
+
+def test_the_last_one_is_never_given_up() -> None:
+    async def scenario(here: Park) -> None:
+        gateway = here.upstreams.gateway
+        for name, parts in (("a", (0.0, 1.0)), ("b", (1.0, 1.0))):
+            gateway.pools[name].availability.failed("error", here.now_s)
+            gateway.redeal()
+            assert (here.share("a")[1], here.share("b")[1]) == parts
+        assert {state for state, _ in here.upstreams.states().values()} == {"ejected"}
+        assert here.upstreams.ejections == {"a": 1, "b": 1}
+
+    run(two(ejection=Ejection(errors=1)), scenario)
+
+
+def test_the_first_to_come_back_takes_it_all_from_who_is_still_away() -> None:
+    config = two(ejection=Ejection(errors=1, eject_s=10, return_s=0))
+
+    async def scenario(here: Park) -> None:
+        pools = here.upstreams.gateway.pools
+        pools["a"].availability.failed("error", here.now_s)
+        here.now_s += 5
+        pools["b"].availability.failed("error", here.now_s)
+        here.upstreams.redeal()
+        assert (here.share("a"), here.share("b")) == ((90, 1.0), (10, 1.0))
+        here.tasks.start(here.upstreams._return())
+        here.now_s += 6
+        await until(lambda: (here.share("a"), here.share("b")) == ((90, 1.0), (10, 0.0)))
+        here.now_s += 6
+        await until(lambda: here.share("b") == (10, 1.0))
+
+    run(config, scenario)
+
+
+@pytest.mark.parametrize(("fallback", "answering"), [(None, False), ("b", True)])
+def test_a_fallback_that_is_well_answers_for_all(fallback: str | None, answering: bool) -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        variants = {"a": Variant(url="http://127.0.0.1:1"), "b": replace(at(upstream), weight=0.0)}
+        async with park(two(variants=variants, split=Split(fallback=fallback), health=QUICK)) as here:
+            here.tasks.start(here.upstreams.watch())
+            await until(lambda: here.upstreams.states()["a"][0] == "unhealthy")
+            assert here.upstreams.answering is answering
+            assert here.share("a") == (1.0, 0.0 if fallback else 1.0)
+            upstream.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_answer_of_who_is_gone_meanwhile_says_nothing() -> None:
+    async def scenario() -> None:
+        before, after = Upstream(), Upstream()
+        looked = replace(QUICK, path="/health")
+        config = Config(upstream=f"http://127.0.0.1:{before.port}", health=looked)
+        async with park(config) as here:
+            here.tasks.start(here.upstreams.watch())
+            peer = await before.accept()
+            await peer.head()
+            here.upstreams.prepare(replace(config, upstream=f"http://127.0.0.1:{after.port}"))()
+            peer.close()
+            before.close()
+            fresh = await after.accept()
+            assert here.upstreams.states() == {"default": ("taking", 1.0)}
+            assert not here.upstreams.answering
+            await fresh.head()
+            await fresh.send(OK)
+            await until(lambda: here.upstreams.answering)
+            after.close()
+
+    asyncio.run(scenario())

@@ -164,6 +164,8 @@ def weighing(config: schema.Config, begun_s: float) -> "Weighing | None":
     Raises:
         ConfigError: A measure cannot be used so.
     """
+    if config.experiment is None and config.rollout is None:
+        return None
     from sidecar.experiments import GUARDRAILS
     from sidecar.experiments.experiment import Experiment
     from sidecar.monitors.weighing import Weighing

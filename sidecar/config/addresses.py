@@ -8,7 +8,7 @@ from typing import Literal
 UNIX_PATH_BYTES = 107
 """What `sun_path` holds on Linux, without its final NUL (unix(7))."""
 
-_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
+_NAME = re.compile(r"(?=.{1,253}\Z)(?!.*[^.]{64})[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
 _LISTEN = "expected host:port, [v6]:port or unix:/path"
 _UPSTREAM = "expected http://host:port, https://host:port or unix:/path"
 

@@ -11,7 +11,7 @@ part is for what few rows make plain (`few`): a breach below `min_rows`. The res
 `totals`.
 
 Memory: 8 KiB for a mean, of each variant and time of constant weights (32 at most), ten times as much for `drift`;
-what `quantiles` says for a quantile; 300 KB for users.
+what `durations` says for a quantile; 300 KB for users.
 """
 
 import math
@@ -90,7 +90,7 @@ class Experiment:
         challengers: At most 15.
         measures: At most 16, each name once.
         wrong: Probability of any wrong verdict, see above.
-        min_rows: Of either variant, without which there is no verdict.
+        min_rows: Of either variant, without which there is no verdict, and no word of a guardrail but a plain breach.
 
     Raises:
         ConfigError: A measure is there twice, or a price is missing; paths begin with `measures[0]`.

@@ -120,6 +120,8 @@ class Pool:
             raise UpstreamError(502, "tls_failed", f"TLS with the upstream failed: {error.reason}") from error
         except OSError as error:
             raise UpstreamError(502, "connect_failed", f"no connection to the upstream: {reason(error)}") from error
+        except UnicodeError as error:  # what resolvers raise of a name that cannot be one
+            raise UpstreamError(502, "connect_failed", "no connection to the upstream: its name is not known") from error
         self.opened += 1
         return protocol
 

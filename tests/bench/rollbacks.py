@@ -170,7 +170,8 @@ def _slower(share: float, split: float, rows: int) -> float:
             m, n = counts.sum(axis=2)
             with np.errstate(divide="ignore", invalid="ignore"):
                 told = losses(counts, share).sum(axis=0).min(axis=1) - np.log(m * n) / 2 - 2 * math.log(2)
-            out |= (told >= -math.log(FEW * WRONG)) & (np.minimum(m, n) < MIN_ROWS)
+            fewer = np.minimum(m, n)
+            out |= (told >= -math.log(FEW * WRONG)) & (fewer > 0) & (fewer < MIN_ROWS)
     return float(out.mean())
 
 

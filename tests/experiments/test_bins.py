@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from sidecar.experiments.bins import BINS, EDGE_ROWS, Bins, edges_of
+from sidecar.experiments.few import surely_beyond
 from sidecar.experiments.guardrails import Drift
 from sidecar.experiments.sequences import contrast
 from sidecar.experiments.totals import EPOCHS, Totals
@@ -22,9 +23,9 @@ def now(values: Sized) -> Counts:
     return np.zeros(len(values), dtype=np.int64)
 
 
-def fed(champion: Floats, challenger: Floats, seed: int = 1) -> Bins:
+def fed(champion: Floats, challenger: Floats, seed: int = 1, margin: float = 0.1) -> Bins:
     rng = np.random.default_rng(seed)
-    bins = Bins(Drift().judged, VARIANTS)
+    bins = Bins(Drift(margin=margin).judged, VARIANTS)
     for variant, values in zip(VARIANTS, (champion, challenger), strict=True):
         bins.take(variant, people(rng, len(values)), values, now(values))
     return bins
@@ -156,6 +157,7 @@ def test_edges_that_are_learnt_late_leave_each_row_its_epoch(epochs: int) -> Non
     bins.take("champion", people(rng, 100), rng.normal(size=100), np.zeros(100, dtype=np.int64))
 
     state = bins.state()
+    Bins(Drift().judged, VARIANTS).restore(state)
     counts = {name: sum(state[f"{place}/{name}.counts"].sum(axis=1) for place in range(BINS)) for name in VARIANTS}
     expected = np.zeros(last + 1, dtype=np.int64)
     expected[last] += 400
@@ -193,6 +195,27 @@ def test_few_predictions_that_are_all_elsewhere_are_enough(number: float, rows: 
     same, elsewhere = champion[:rows], np.full(rows, number)
 
     assert [fed(champion, each).surely_beyond("challenger", 0.001) for each in (same, elsewhere)] == [False, True]
+
+
+def test_a_bin_that_few_predictions_leave_for_several_others_is_enough() -> None:
+    champion, challenger = np.tile([0.0, 1.0], 2000), np.repeat([-1.0, 0.5, 1.0, 2.0], [20, 20, 100, 20])
+    told = fed(champion, challenger, margin=0.2)
+
+    assert told.surely_beyond("challenger", 0.001)
+    assert max(np.diff(np.searchsorted(np.sort(challenger), [-1, 0, 0.6, 1, 1.1, 3])) / 160 - [0, 0.5, 0, 0.5, 0]) < 0.2
+
+
+def test_what_is_plain_is_shared_by_both_directions_of_all_bins() -> None:
+    champion = np.tile([0.0, 1.0], 2000)
+    ones = Totals(most=1.0), Totals(most=1.0)
+    bins, rng = fed(champion, np.full(30, 1.0)), np.random.default_rng(1)
+    for totals, values, first in zip(ones, (champion, np.full(30, 1.0)), (EDGE_ROWS, 0), strict=True):
+        totals.take(people(rng, len(values))[first:], values[first:])
+    budgets = np.geomspace(1e-6, 0.5, 400).tolist()
+    alone = next(wrong for wrong in budgets if surely_beyond(*ones, 0.1, wrong=wrong))
+
+    assert not bins.surely_beyond("challenger", 9.5 * alone)
+    assert bins.surely_beyond("challenger", 10 * alone)
 
 
 def test_without_edges_or_rows_nothing_is_plain() -> None:

@@ -7,6 +7,7 @@ from sidecar.experiments.bins import Bins
 from sidecar.experiments.comparing import Comparison, Means, Quantiles, comparison_of
 from sidecar.experiments.guardrails import Drift
 from sidecar.experiments.measures import Errors, Latency, Measure, Outcome, Quality
+from sidecar.experiments.verdicts import Judged
 from sidecar.stats.moments import Counts, Floats
 
 VARIANTS = ("champion", "challenger")
@@ -103,6 +104,14 @@ def test_of_few_rows_only_values_with_bounds_and_quantiles_are_told(measure: Mea
     comparison = fed(measure, np.tile([0.0, 0.001], 500), np.ones(40))
 
     assert comparison.surely_beyond("challenger", 0.0005) is plain
+
+
+def test_of_few_rows_nothing_is_plain_of_what_had_better_be_high() -> None:
+    means = Means(Judged("x", 0.01, "", "", better="higher", most=1.0), VARIANTS)
+    for variant, values in zip(VARIANTS, (np.zeros(500), np.ones(40)), strict=True):
+        means.take(variant, np.arange(len(values), dtype=np.uint64), values, now(values))
+
+    assert not means.surely_beyond("challenger", 0.5)
 
 
 @pytest.mark.parametrize("measure", [Errors(), Latency(), Latency(quantile=0.5)], ids=repr)

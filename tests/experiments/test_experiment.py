@@ -234,12 +234,14 @@ def test_a_damaged_state_is_left() -> None:
     assert told(made.look(2.0)) == before
 
 
-def test_a_state_of_another_layout_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    made, other = begun(Errors()), begun(Errors())
-    errors(made, np.random.default_rng(22), (0.1, 0.2), 500)
+@pytest.mark.parametrize(("what", "then"), [("users._STATE", ("keys", "seen")), ("experiment.LAYOUT", 1)])
+def test_a_state_of_another_layout_is_left(what: str, then: object, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("sidecar.experiments.users._STATE", ("keys", "seen"))
+        patch.setattr(f"sidecar.experiments.{what}", then)
+        made = begun(Errors())
+        errors(made, np.random.default_rng(22), (0.1, 0.2), 500)
         state = made.state()
+    other = begun(Errors())
 
     assert not other.restore(state)
     assert other.look(1.0).rows == {"champion": 0, "challenger": 0}

@@ -7,7 +7,11 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.special import betaln
 
+from sidecar.experiments.experiment import Rows
 from sidecar.experiments.few import divergence, least_nats, penalty, surely_beyond, worth
+from sidecar.experiments.measures import Errors
+from sidecar.experiments.sequences import contrast
+from sidecar.experiments.standing import Standing
 from sidecar.experiments.totals import BUCKETS, Totals
 from tests.bench.arms import Running
 from tests.bench.rollbacks import nats
@@ -144,6 +148,30 @@ def test_a_challenger_that_fails_always_and_slowly_is_a_breach_after_twenty_rows
     }
     assert failing.guards[0].sentence.endswith("% of requests against 0 %: breach, as 20 rows make plain")
     assert slower.words("challenger")["latency.p99"] == "breach"
+
+
+def test_few_rows_have_a_tenth_of_the_budget_and_the_interval_the_rest() -> None:
+    champion, challenger = failing(0, 400), failing(2, 2, seed=2)
+    enough = next(
+        wrong for wrong in np.geomspace(1e-4, 0.5, 200) if surely_beyond(champion, challenger, 0.01, wrong=wrong)
+    )
+    told = [always_failing(float(enough) * times, 2) for times in (9.5, 10.1)]
+
+    assert [standing.words("challenger")["errors"] for standing in told] == ["missing", "breach"]
+    interval = contrast(champion, failing(40, 40, seed=2), wrong=0.05 * 0.9)
+    assert always_failing(0.05, 40).verdicts[0].compared[:3] == interval[:3]
+
+
+def always_failing(wrong: float, number: int) -> Standing:
+    """Of the same rows as those of `failing`."""
+    made = experiment(Errors(margin=0.01), wrong=wrong)
+    made.begin({"champion": 99.0, "challenger": 1.0}, 0.0)
+    for variant, seed, failed, n in (("champion", 1, 0, 400), ("challenger", 2, number, number)):
+        rng = np.random.default_rng(seed)
+        rng.permutation(n)
+        some = Rows(variant, rng.integers(0, 1 << 62, n, dtype=np.uint64), np.ones(n))
+        made.served(some, np.full(n, failed > 0), np.ones(n))
+    return made.look(1.0)
 
 
 def test_the_simulation_judges_as_it_does() -> None:

@@ -264,8 +264,9 @@ def test_few_rows_that_are_all_slow_are_enough() -> None:
     assert not surely_beyond(champion, durations(lognormal(20, seed=4)), 0.99, margin=0.25, wrong=0.0005)
 
 
-def test_the_rows_of_one_slow_user_are_not() -> None:
-    assert not surely_beyond(durations(lognormal(2000)), stalled(200, users=1), 0.99, margin=0.25, wrong=0.0005)
+@pytest.mark.parametrize("users", [1, 2, 3])
+def test_the_rows_of_so_few_slow_users_are_not(users: int) -> None:
+    assert not surely_beyond(durations(lognormal(2000)), stalled(200, users), 0.99, margin=0.25, wrong=0.0005)
 
 
 def test_a_champion_of_few_rows_may_have_a_quantile_as_high() -> None:

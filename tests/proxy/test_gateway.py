@@ -220,8 +220,7 @@ async def test_with_nobody_to_fall_back_to_the_error_is_the_answer(changes: dict
 async def test_http_1_0_without_a_host_names_whom_it_comes_to() -> None:
     async with fallible() as rig:
         with refusing(rig, "v0"):
-            port = rig.pool.port
-            trap = b"X-Host: 127.0.0.1:%d\r\n" % (port or 0)
+            trap = b"X-Host: %b\r\n" % rig.pool.authority
             client = await rig.client()
             await client.send(b"GET / HTTP/1.0\r\n" + trap + b"\r\n")
             spare = await rig.upstreams["v1"].accept()
@@ -371,25 +370,29 @@ async def test_a_fallback_that_fails_too_ends_it_with_one_reply(
 # Whom the split drew has failed, and is told so
 
 TELLING = {
-    "a refused connection": ("refuses", 1),
-    "a reset": ("reset", 1),
-    "a server error": ("error", 1),
-    "an answer": ("answer", 0),
-    "a client that goes": ("leave", 0),
-    "no reply in all the time there is": ("wait", 1),
+    "a refused connection": (POST, "refuses", 1),
+    "a reset": (POST, "reset", 1),
+    "a reset where another may try": (GET, "reset", 1),
+    "a server error": (POST, "error", 1),
+    "an answer": (POST, "answer", 0),
+    "a client that goes": (POST, "leave", 0),
+    "no reply in all the time there is": (POST, "wait", 1),
+    "no request in all the time there is": (POST[:-1], "wait", 0),
 }
 
 
-@pytest.mark.parametrize(("way", "ejections"), TELLING.values(), ids=TELLING.keys())
+@pytest.mark.parametrize(("request_", "way", "ejections"), TELLING.values(), ids=TELLING.keys())
 @on_both_loops
-async def test_a_variant_that_fails_is_ejected_and_the_traffic_dealt_anew(way: str, ejections: int) -> None:
+async def test_a_variant_that_fails_is_ejected_and_the_traffic_dealt_anew(
+    request_: bytes, way: str, ejections: int
+) -> None:
     redealt: list[float] = []
     timeouts = Timeouts(total_s=LONGER_S) if way == "wait" else None
     async with sidecar(redeal=lambda: redealt.append(1.0), timeouts=timeouts) as rig:
         availability = rig.pool.availability = Availability(Settings(errors=1, connect_failures=1))
         with refusing(rig, *(["v0"] if way == "refuses" else [])):
             client = await rig.client()
-            await client.send(POST)
+            await client.send(request_)
             if way != "refuses":
                 upstream = await rig.upstream.accept()
                 await upstream.head()
