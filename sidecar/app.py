@@ -284,7 +284,9 @@ class App:
         watching.trials = Trials(
             pipeline,
             self._steering,
-            Sources(self._upstreams.served, self._traffic, self._upstreams.states, wall_s),
+            Sources(
+                self._upstreams.served, self._traffic, self._upstreams.states, lambda: self._upstreams.well, wall_s
+            ),
             truth=watching.truth,
             make=monitoring.weighing,
             read=alerting.read,
@@ -379,6 +381,9 @@ class App:
             Decoding(DECODERS, format=payload.format, features=payload.features, prediction=payload.prediction),
             deliveries or monitoring.sinks(capture.sinks, config.endpoint, capture.buffer_bytes),
         )
+
+    def _well(self) -> set[str]:
+        return self._upstreams.well
 
     def _not_ready(self) -> list[str]:
         reasons = ["stopping"] if self._listener.draining else []

@@ -168,6 +168,7 @@ class Cataloguing:
                 if stuck[variant] != self._stuck.get(variant):
                     log.warning("%s serves on: %s", variant, error)
         self._stuck = stuck
+        self._steering.rejected = {name for name, each in self.versions.items() if each.approval == "rejected"}
 
     async def _report(self) -> None:
         """Note what is measured beside what was measured in training."""

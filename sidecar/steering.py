@@ -10,7 +10,7 @@ those that run; what was declared before and then replaced is left there.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -70,6 +70,7 @@ class Steering:
     Attributes:
         course: In force.
         plan: Of the rollout, if there is to be one.
+        rejected: Variants whose version must not serve, as the catalogue has it; nobody gives them traffic.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Steering:
     ) -> None:
         self.journal = journal
         self.plan = plan_of(config)
+        self.rejected: Collection[str] = ()
         self._config = config
         self._prepare = prepare
         self._wall_s = wall_s
@@ -162,6 +164,8 @@ class Steering:
         """Give a variant this part of the traffic; the others share the rest as they do now. Raises as `order`."""
 
         def make(course: Course) -> Course:
+            if percent > 0:
+                self._allow(course, name)
             change = self._change(by, f"weight of {name}: {percent:g} %", why)
             return changes.weighed(course, self.plan, name, percent, change)
 
@@ -178,6 +182,8 @@ class Steering:
 
         def make(course: Course) -> Course:
             plan = self.plan
+            if command in {"start", "resume", "promote"}:
+                self._allow(course, name or (plan.challenger if plan else ""))
             if plan is not None and (name is None or variant_of(parse_routes(course.routes), name) == plan.challenger):
                 return changes.ordered(course, plan, command, self._change(by, command, why))
             if plan is None and command == "promote" and name is not None:
@@ -237,7 +243,8 @@ class Steering:
         now_s, version = self._wall_s(), version_of(course, plan)
         progress = advance(plan, course.progress, Seen(now_s, version, judged.rows, judged.words, judged.ready))
         rollout = self._config.rollout
-        if progress.phase == "waiting" and rollout is not None and rollout.start == "auto" and judged.ready:
+        starts = rollout is not None and rollout.start == "auto" and plan.challenger not in self.rejected
+        if progress.phase == "waiting" and starts and judged.ready:
             progress = order(progress, "start", version=version, now_s=now_s, by="rollout")
         return course if progress is course.progress else changes.moved(course, plan, progress, now_s)
 
@@ -325,6 +332,12 @@ class Steering:
                 if await self._kept_now():
                     break
             return self.course
+
+    def _allow(self, course: Course, name: str) -> None:
+        routes = parse_routes(course.routes)
+        if name and (variant := variant_of(routes, name)) in self.rejected:
+            version = routes.variants[variant].version
+            raise ConflictError(f"version {version} of {variant} was rejected; expected another one, or its approval")
 
     def _expect(self, revision: int | None) -> None:
         if revision is not None and revision != self.course.revision:

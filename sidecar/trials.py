@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from math import nan
 
@@ -44,11 +44,12 @@ STEP = "rollout_step"
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What the request path counts, how the upstreams are, and what time it is: Unix time."""
+    """What the request path counts, how the upstreams are, which answer, and what time it is: Unix time."""
 
     served: Served
     traffic: Traffic
     states: Callable[[], Mapping[str, tuple[State, float]]]
+    well: Callable[[], Collection[str]]
     wall_s: Callable[[], float]
 
 
@@ -231,7 +232,9 @@ class Trials:
         words: dict[str, Word] = {"anything": "missing"}
         if standing is not None:
             words = {each.measure: each.word for each in standing.guards}
-        return Judged(rows - self._step[1], words, available >= 1.0)
+        # A server that has not answered yet has not failed either, and one beside a dead champion proves nothing.
+        both = {plan.champion, plan.challenger} <= set(self._sources.well())
+        return Judged(rows - self._step[1], words, both and available >= 1.0)
 
     def _note_step(self, rows: int) -> None:
         since_s = self.steering.course.progress.since_s

@@ -1,6 +1,7 @@
 """The upstreams as they serve: their connections, how much each can take, and the gateway made of all that."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -23,6 +24,8 @@ from sidecar.routing.templates import Templates
 from sidecar.stats.served import Served
 from sidecar.stats.traffic import Traffic
 from sidecar.tasks import Tasks
+
+log = logging.getLogger(__name__)
 
 UNREADY_S = 0.5
 """Between two looks at the upstreams' health while none is well."""
@@ -80,6 +83,7 @@ class Upstreams:
         gateway: In force.
         put: Called with every other gateway that is to be in force.
         answering: Somebody who has a part of the traffic is well.
+        well: Those that answered when they were last looked at.
         served: Where outcomes go while an experiment or a rollout weighs them.
         shadowed: What became of copies.
 
@@ -90,6 +94,7 @@ class Upstreams:
 
     def __init__(self, config: Config, means: Means) -> None:
         self.answering = False
+        self.well: set[str] = set()
         self.served = Served()
         self.shadowed = Counts()
         self.put: Callable[[Gateway], None] = _nowhere
@@ -98,6 +103,7 @@ class Upstreams:
         self._availabilities: dict[str, Availability] = {}
         self._made: dict[str, Made] = {}
         self._shadow: Shadow | None = None
+        self._told: dict[str, State] = {}
         self.gateway: Gateway
         self.prepare(config)()
 
@@ -141,6 +147,12 @@ class Upstreams:
 
     def redeal(self) -> None:
         """Deal the traffic anew: somebody can serve again, or cannot any more."""
+        now = {name: state for name, (state, _) in self.states().items()}
+        for name, state in now.items():
+            if state != self._told.get(name, "taking"):
+                level = logging.WARNING if state in {"ejected", "unhealthy"} else logging.INFO
+                log.log(level, "%s is %s", name, state.replace("_", " "))
+        self._told = now
         self._enforce(replace(self.gateway, table=self._table()))
 
     def states(self) -> dict[str, tuple[State, float]]:
@@ -174,7 +186,10 @@ class Upstreams:
         changed = [self._availabilities[name].probed(ok, now_s) for name, ok in answers.items()]
         table = self.gateway.table
         serving = {each.name for each in table.variants if each.weight > 0 or each.name == table.fallback}
-        self.answering = any(ok for name, ok in answers.items() if name in serving)
+        self.well = {name for name, ok in answers.items() if ok}
+        before, self.answering = self.answering, not self.well.isdisjoint(serving)
+        if before and not self.answering:
+            log.error("no upstream answers")
         if any(changed):
             self.redeal()
 

@@ -179,7 +179,7 @@ def test_where_there_is_nothing_to_return_to_it_is_told_once_and_the_traffic_sta
         await here.look()
         here.decide("4", "rejected")
         await here.look()
-        await here.site.weigh("4", 20)
+        await here.site.weigh("3", 80)
         for _ in range(2):
             await here.look()
         assert here.site.challenger == 20
@@ -207,7 +207,7 @@ def test_what_cannot_be_put_in_force_is_told_and_the_next_look_goes_on() -> None
         await here.look()
         assert "no such certificate" in here.cataloguing.findings[0].sentence
         here.site.unusable = False
-        await here.site.weigh("4", 30)
+        await here.site.weigh("3", 70)
         await here.look()
         assert here.site.challenger == 0
 

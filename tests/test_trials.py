@@ -1,7 +1,7 @@
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -45,6 +45,7 @@ class Bench:
     site: Site
     saved: dict[str, bytes] = field(default_factory=dict)
     states: dict[str, tuple[State, float]] = field(default_factory=dict)
+    well: Collection[str] = ("champion", "challenger")
     unmade: bool = False
     served: Served = field(default_factory=Served)
     queue: Waiting = field(default_factory=Waiting)
@@ -55,7 +56,9 @@ class Bench:
         self.pipeline = Pipeline(
             self.queue, parts, make_window=make_window, now_s=lambda: self.site.now_s, wall_s=lambda: self.site.now_s
         )
-        sources = Sources(self.served, Traffic(max_series=10), lambda: self.states, lambda: self.site.now_s)
+        sources = Sources(
+            self.served, Traffic(max_series=10), lambda: self.states, lambda: self.well, lambda: self.site.now_s
+        )
         self.trials = Trials(self.pipeline, self.site.steering, sources, truth=None, make=self.make, read=self.read)
 
     def make(self, config: Config, begun_s: float) -> Weighing | None:
@@ -149,6 +152,19 @@ def test_a_rollback_by_somebody_is_told_in_their_words() -> None:
             await here.site.roll_back()
             (finding,) = here.trials.findings
             assert [(each.name, each.sentence) for each in finding.carriers] == [("ann", "too slow")]
+
+    asyncio.run(scenario())
+
+
+def test_nothing_begins_before_both_servers_have_answered() -> None:
+    async def scenario() -> None:
+        async with bench() as here:
+            here.well = ("champion",)
+            await here.look()
+            assert here.phase == "waiting"
+            here.well = ("champion", "challenger")
+            await here.look()
+            assert here.phase == "stepping"
 
     asyncio.run(scenario())
 

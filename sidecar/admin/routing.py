@@ -95,18 +95,24 @@ class Routing:
     async def weigh(self, request: web.Request) -> web.Response:
         """Give a variant a part of the traffic."""
         asked = await body(request, _Weight)
-        name, part, revision = asked.variant, asked.percent, asked.revision
-        return await self._changed(
-            asked.by, asked.why, lambda by, why: self._steering.weigh(name, part, revision=revision, by=by, why=why)
-        )
+        matched = _expected(request)
+        name, part, revision = asked.variant, asked.percent, asked.revision if matched is None else matched
+
+        async def change(by: str, why: str) -> Course:
+            return await self._steering.weigh(name, part, revision=revision, by=by, why=why)
+
+        return await self._changed(asked.by, asked.why, change, matched)
 
     async def order(self, request: web.Request) -> web.Response:
         """Have the rollout do something, or a variant promoted, or the last change undone."""
         asked = await body(request, _Order)
-        command, name, revision = asked.order, asked.variant, asked.revision
-        return await self._changed(
-            asked.by, asked.why, lambda by, why: self._steering.order(command, name, revision=revision, by=by, why=why)
-        )
+        matched = _expected(request)
+        command, name, revision = asked.order, asked.variant, asked.revision if matched is None else matched
+
+        async def change(by: str, why: str) -> Course:
+            return await self._steering.order(command, name, revision=revision, by=by, why=why)
+
+        return await self._changed(asked.by, asked.why, change, matched)
 
     async def changes(self, request: web.Request) -> web.Response:
         """Who has changed what, the latest first."""

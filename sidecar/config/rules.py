@@ -59,6 +59,26 @@ def _split(config: Config) -> Iterator[Fault]:
         yield Fault("split.sticky.pointer", f"{sticky.pointer} names many values; expected one without *")
 
 
+def _matches(config: Config) -> Iterator[Fault]:
+    """That a rule means some requests: a value without its field would be that of all, and take them from the split."""
+    for place, rule in enumerate(config.split.rules):
+        if rule.value != "*" and rule.header is None:
+            yield Fault(f"split.rules[{place}].header", "missing; expected the field whose value this is")
+
+
+def _captured(config: Config) -> Iterator[Fault]:
+    """That what is judged by captures has some."""
+    weighed = {
+        "experiment.measures": config.experiment.measures if config.experiment else (),
+        "rollout.guardrails": config.rollout.guardrails if config.rollout else (),
+    }
+    for path, parts in weighed.items():
+        for place, part in enumerate(parts):
+            wants = part.kind in {"quality", "outcome", "metric", "drift"} or "pointer" in part.options
+            if wants and config.capture.sample_ratio == 0:
+                yield Fault(f"{path}[{place}]", "judged by captures, and capture.sample_ratio is 0; expected some")
+
+
 def _named(config: Config) -> Iterator[Fault]:
     """That every variant that is spoken of is there."""
     named = {"split.fallback": config.split.fallback}
@@ -279,6 +299,8 @@ RULES: Sequence[tuple[tuple[str, ...], Rule]] = (
     (("variants",), _weights),
     (("variants",), _upstream_tls),
     (("split",), _split),
+    (("split",), _matches),
+    (("experiment", "rollout", "capture"), _captured),
     (("variants", "split", "shadow", "experiment", "rollout"), _named),
     (("variants", "experiment"), _experiment),
     (("variants", "rollout", "state"), _rollout),

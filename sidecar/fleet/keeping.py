@@ -78,6 +78,8 @@ class Keeping:
             if document != self._noted:
                 await asyncio.to_thread(self.journal.add, revision, change, document)
                 self._noted = document
+                told = f": {change.why}" if change.why else ""
+                log.info("revision %d by %s: %s%s", revision, change.who, change.what, told)
         except DeliveryError as error:
             if self.fleet is None:
                 raise

@@ -58,6 +58,7 @@ class Account:
         "_sampled",
         "_sent_s",
         "_started_s",
+        "_takes_part",
         "_unit",
         "first_byte_s",
         "overhead_s",
@@ -73,8 +74,10 @@ class Account:
         self._request_id = request_id
         variant, self._drawn, unit, sample, _ = choice
         self.variant = variant
-        self._unit = unit if self._drawn else 0
         self._meant = self._drawn or variant.name
+        # Who was not asked, being away, has not failed: such a request is no part of an experiment.
+        self._takes_part = self._drawn != "" and variant.name == self._drawn
+        self._unit = unit if self._takes_part else 0
         self._reply: ReplyHead | None = None
         self._request_bytes = self._reply_bytes = 0
         self._sent_s = self.first_byte_s = self.overhead_s = 0.0
@@ -156,7 +159,7 @@ class Account:
         diverted = variant.name != self._meant
         if diverted:
             gateway.traffic.diverted[self._meant, variant.name] += 1
-        if gateway.served is not None and self._drawn and error_type != "client_closed":
+        if gateway.served is not None and self._takes_part and error_type != "client_closed":
             failed = diverted or not 0 < status < 500 or error_type not in NOT_THEIRS
             began_s = gateway.wall_s() - duration_s
             gateway.served.add(Outcome(self._drawn, self._unit, failed, began_s, duration_s))

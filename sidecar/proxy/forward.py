@@ -4,7 +4,7 @@ What happens to a request, in order: given an id, counted in flight, thrown to a
 returned, counted, handed to the tap and to a shadow. Nothing here waits; what must wait (a new connection) is a task.
 
 A request goes to a second variant where nothing can have happened twice: none of it was sent, or its method is
-idempotent and its reply has not begun.
+idempotent, it has no body, and its reply has not begun.
 """
 
 import asyncio
@@ -171,9 +171,7 @@ class Forward:
     def reply_begins(self, head: ReplyHead, payload: bytes, reader: Reader, read_s: float) -> None:
         """Pass on the reply's head and the first of its body."""
         self._reply = head
-        if head.status < 500:
-            self._pool.availability.succeeded()
-        else:
+        if head.status >= 500:
             self._fails("error")
         self._account.reply(head, read_s)
         self._let_go(reader)
@@ -363,6 +361,8 @@ class Forward:
             self._connection = None
 
     def _finish(self) -> None:
+        if self._reply is not None and self._reply.status < 500:
+            self._pool.availability.succeeded()
         self._close("")
         self._client.finished(keep_alive=self._keep_alive)
 

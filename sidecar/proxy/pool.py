@@ -121,7 +121,8 @@ class Pool:
         except OSError as error:
             raise UpstreamError(502, "connect_failed", f"no connection to the upstream: {reason(error)}") from error
         except UnicodeError as error:  # what resolvers raise of a name that cannot be one
-            raise UpstreamError(502, "connect_failed", "no connection to the upstream: its name is not known") from error
+            message = "no connection to the upstream: its name is not known"
+            raise UpstreamError(502, "connect_failed", message) from error
         self.opened += 1
         return protocol
 

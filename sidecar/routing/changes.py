@@ -3,6 +3,8 @@
 With a rollout, the weights of its champion and challenger are its own, whoever changes what.
 """
 
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from math import isclose
 
@@ -12,9 +14,13 @@ from sidecar.errors import ConfigError, ConflictError, Fault, UnknownError
 from sidecar.records import JSON
 from sidecar.routing.course import Course
 from sidecar.routing.rollout import Command, Plan, Progress, order, weights
+from sidecar.texts import shown
 
 MOST_WEIGHT = 1e9
 """That a variant may have, as `config.schema` says; two together may have more."""
+
+DIFFERENCES, SHOWN = 5, 80
+"""That are told of one change, and characters of a value."""
 
 ROUNDING = 1e-9
 """Of a weight, as part of all: by so much a part of a sum of parts may be off."""
@@ -29,6 +35,7 @@ def declared(before: Course | None, plan: Plan | None, routes: Routes, change: C
     if before is None:
         return fitted(Course(revision, [routes.fingerprint], routes.document, change), plan)
     known = before.declaring(routes.fingerprint)
+    change = change._replace(what=difference(before.routes, routes.document))
     return fitted(before.after(change, declared=known, routes=routes.document, earlier=before.routes), plan)
 
 
@@ -53,6 +60,9 @@ def replaced(course: Course, plan: Plan | None, routes: Routes, change: Change) 
     Raises:
         ConflictError: Their weights are neither those in force nor those that the rollout gives.
     """
+    if routes.document == course.routes:
+        return course
+    change = change._replace(what=difference(course.routes, routes.document))
     after = fitted(course.after(change, routes=routes.document, earlier=course.routes), plan)
     if plan is not None:
         told, *possible = (_part(each, plan) for each in (routes.document, course.routes, after.routes))
@@ -76,16 +86,14 @@ def weighed(course: Course, plan: Plan | None, name: str, percent: float, change
     variant = variant_of(routes, name)
     if plan is not None and variant in {plan.champion, plan.challenger}:
         raise ConflictError(_owned(plan))
-    told = _shared(routes, variant, percent)
-    return course.after(change, routes=routes.weighed(told).document, earlier=course.routes)
+    return _weighed(course, routes, _shared(routes, variant, percent), change)
 
 
 def promoted(course: Course, name: str, change: Change) -> Course:
     """A variant with all of the traffic. Raises UnknownError where there is no such one."""
     routes = parse_routes(course.routes)
     variant = variant_of(routes, name)
-    told = {each: 100.0 * (each == variant) for each in routes.variants}
-    return course.after(change, routes=routes.weighed(told).document, earlier=course.routes)
+    return _weighed(course, routes, {each: 100.0 * (each == variant) for each in routes.variants}, change)
 
 
 def returned(course: Course, change: Change) -> Course:
@@ -177,10 +185,56 @@ def _shared(routes: Routes, variant: str, percent: float) -> dict[str, float]:
         raise ConfigError(Fault("percent", f"expected a number from 0 to 100, got {percent:g}"))
     others = {name: each.weight for name, each in routes.variants.items() if name != variant}
     total = sum(others.values())
+    if not total and len(others) == 1:
+        return {**dict.fromkeys(others, 100 - percent), variant: percent}
     if percent < 100 and not total:
         raise ConflictError(f"no other variant has a weight above 0, so {variant} has all of the traffic")
     rest = {name: (100 - percent) * (weight / total) if total else 0.0 for name, weight in others.items()}
     return {**rest, variant: percent}
+
+
+def difference(before: JSON, after: JSON) -> str:
+    """What has changed of routes, for people: `variants.b.weight 10 → 20`.
+
+    Example:
+        >>> difference({"variants": {"a": {"weight": 1}, "b": {}}}, {"variants": {"a": {"weight": 2}}})
+        'routes: variants.a.weight 1 → 2, without variants.b'
+    """
+    told = list(_differences("", before, after))
+    more = f", and {len(told) - DIFFERENCES} more" if len(told) > DIFFERENCES else ""
+    return f"routes: {', '.join(told[:DIFFERENCES])}{more}" if told else "routes: as they were"
+
+
+def _differences(path: str, before: JSON, after: JSON) -> Iterator[str]:
+    if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
+        yield f"{path} {_shown(before)} → {_shown(after)}"
+        return
+    for name in dict.fromkeys((*before, *after)):
+        inner = f"{path}.{name}" if path else str(name)
+        if name not in after:
+            yield f"without {inner}"
+        elif name not in before:
+            yield f"{inner} {_shown(after[name])}"
+        elif before[name] != after[name]:
+            yield from _differences(inner, before[name], after[name])
+
+
+def _shown(value: JSON) -> str:
+    return shown(value if isinstance(value, str) else json.dumps(value), SHOWN)
+
+
+def _weighed(course: Course, routes: Routes, weights: dict[str, float], change: Change) -> Course:
+    """The course with these weights; the same where they are so already."""
+    after = routes.weighed(weights)
+    now, then = _percents(routes), _percents(after)
+    if all(isclose(now[name], then[name], abs_tol=ROUNDING) for name in now):
+        return course
+    return course.after(change, routes=after.document, earlier=course.routes)
+
+
+def _percents(routes: Routes) -> dict[str, float]:
+    total = sum(each.weight for each in routes.variants.values()) or 1.0
+    return {name: each.weight / total for name, each in routes.variants.items()}
 
 
 def _weights(routes: Routes, plan: Plan, progress: Progress) -> dict[str, float]:

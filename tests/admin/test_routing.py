@@ -139,6 +139,12 @@ def test_a_rollout_that_waits_to_be_started_awaits_nothing() -> None:
     assert (told["phase"], told["step"], told["percent"], told["awaited"]) == ("waiting", -1, 0.0, "")
 
 
+CHANGED = (
+    "routes: variants.champion.url http://a:1 → http://c:1, variants.champion.version 3 → 5, "
+    "without variants.champion.weight, without variants.challenger"
+)
+
+
 def test_other_routes_are_put_in_force() -> None:
     sidecar = Sidecar()
 
@@ -150,7 +156,7 @@ def test_other_routes_are_put_in_force() -> None:
     told = got(sidecar, CHANGES)
     assert faults(CHANGES, told) == []
     assert told.json()["changes"] == [
-        {"revision": 2, "time": sidecar.wall_s(), "who": "ann", "what": "routes", "why": "a new one, at last"}
+        {"revision": 2, "time": sidecar.wall_s(), "who": "ann", "what": CHANGED, "why": "a new one, at last"}
     ]
 
 

@@ -152,7 +152,10 @@ def test_what_was_shown_is_edited_and_put_back(sidecar: Served, tmp_path: Path, 
 
     assert ask(sidecar, "routes", "--put", str(file), "--by", "ada & co", "--why", "a=b?") == 0
     assert capsys.readouterr().out == "revision 2: champion 75 %, challenger 25 %\n"
-    assert (sidecar.weights["challenger"], sidecar.change[1:]) == (30.0, ("ada & co", "routes", "a=b?"))
+    assert (sidecar.weights["challenger"], sidecar.change[1:]) == (
+        30.0,
+        ("ada & co", "routes: variants.challenger.weight 10 → 30.0", "a=b?"),
+    )
 
     assert ask(sidecar, "routes", "--put", str(file)) == 1  # somebody else was first
     assert capsys.readouterr() == ("", "revision 2 is in force, not the one of If-Match: look again\n")

@@ -159,7 +159,7 @@ WHOSE = {
     "drawn": (DRAWN, [], 7, {}),
     "drawn, and diverted": (DRAWN, [B], 0, {("a", "b"): 1}),
     "drawn, and away when it was": (DRAWN._replace(variant=B), [], 0, {("a", "b"): 1}),
-    "away, and whose replacement failed": (DRAWN._replace(variant=B), [A], 7, {}),
+    "away, and whose replacement failed": (DRAWN._replace(variant=B), [A], 0, {}),
     "apart from the split": (DRAWN._replace(drawn=""), [], 0, {}),
     "apart from the split, and diverted": (DRAWN._replace(drawn=""), [B], 0, {("a", "b"): 1}),
 }
