@@ -320,7 +320,7 @@ class Labelled:
     predictions: Table
     labels: Table
     groups: Table
-    units: "Units | None" = None
+    units: "Units | None" = field(default=None, kw_only=True)
 
 
 Severity = Literal["info", "warning", "critical"]
