@@ -35,6 +35,15 @@ PATIENCE_S = 1.0
 TOLD_S = 3600.0
 """For which a rollback is told: it is over when it happens, but somebody is to know."""
 
+REQUESTS = ""
+"""Under which name a challenger's requests are counted, beside its rows by measure."""
+
+Rows = dict[str, int]
+"""Of the challenger, by what they are rows of."""
+
+Step = tuple[float, Rows]
+"""When a step of the rollout began, and the rows by then."""
+
 EXPERIMENT, ROLLOUT = "experiment", "rollout"
 """What variants are weighed for."""
 
@@ -94,8 +103,8 @@ class Trials:
         self._subject: object = None
         self._wall_s = sources.wall_s
         # Of the rollout's challenger: when its step began, and its rows by then; its rows at the last look, if known.
-        self._step: tuple[float, int] = (0.0, 0)
-        self._rows: int | None = 0
+        self._step: Step = (0.0, {})
+        self._rows: Rows | None = {}
         self._steering: asyncio.Task[None] | None = None
         self._tasks = Tasks()
 
@@ -116,8 +125,8 @@ class Trials:
             weighing = self._make(config, self.steering.course.begun_s)
         except ConfigError as error:
             log.error("variants cannot be weighed: %s", error)  # noqa: TRY400  (the trace says nothing)
-        rows: int | None = 0
-        step = (self.steering.course.progress.since_s, 0)
+        rows: Rows | None = {}
+        step: Step = (self.steering.course.progress.since_s, {})
         for name, experiment in weighing.experiments.items() if weighing is not None else ():
             if await self._restored(name, experiment) and name == ROLLOUT:
                 step, rows = await self._reached()
@@ -135,7 +144,7 @@ class Trials:
         saved = await (self._read(name) if running is None else self._pipeline.between(running.state))
         return saved is not None and await asyncio.to_thread(experiment.restore, saved)
 
-    async def _reached(self) -> tuple[tuple[float, int], int | None]:
+    async def _reached(self) -> tuple[Step, Rows | None]:
         """How far the rollout that goes on is within its step; see `_step`."""
         if self._running(ROLLOUT) is not None:
             return self._step, self._rows
@@ -169,7 +178,7 @@ class Trials:
         if self._wanted(self.steering.effective) == self._subject:
             self.judged = self._judge(self.standings.get(ROLLOUT))
             await self._steer(self.judged)
-            self._note_step(self._rows or 0)
+            self._note_step(self._rows or {})
 
     async def _steer(self, judged: Judged | None) -> None:
         """Tell the rollout; while what it did before is still being kept, a breach takes effect all the same."""
@@ -225,18 +234,24 @@ class Trials:
         plan = self.steering.plan
         if plan is None:
             return None
-        rows = standing.rows.get(plan.challenger, 0) if standing is not None else 0
+        rows = _rows(standing, plan.challenger)
         self._note_step(rows if self._rows is None else self._rows)
         self._rows = rows
+        fresh = {name: count - self._step[1].get(name, 0) for name, count in rows.items()}
         _, available = self._sources.states().get(plan.challenger, ("taking", 1.0))
         words: dict[str, Word] = {"anything": "missing"}
         if standing is not None:
             words = {each.measure: each.word for each in standing.guards}
+        # Labels may take longer than a step: who has seen none since it began has not judged it.
+        few = [
+            name for name, word in words.items() if word != "breach" and fresh.get(name, plan.min_rows) < plan.min_rows
+        ]
+        words.update(dict.fromkeys(few, "missing"))
         # A server that has not answered yet has not failed either, and one beside a dead champion proves nothing.
         both = {plan.champion, plan.challenger} <= set(self._sources.well())
-        return Judged(rows - self._step[1], words, both and available >= 1.0)
+        return Judged(fresh[REQUESTS], words, both and available >= 1.0)
 
-    def _note_step(self, rows: int) -> None:
+    def _note_step(self, rows: Rows) -> None:
         since_s = self.steering.course.progress.since_s
         if self._step[0] != since_s:
             self._step = (since_s, rows)
@@ -290,9 +305,19 @@ def _carrier(name: str, share: float, sentence: str) -> Carrier:
     return Carrier(name, share, statistic=nan, threshold=nan, sentence=sentence)
 
 
-def _place(saved: bytes | None) -> tuple[float, int]:
+def _rows(standing: Standing | None, challenger: str) -> Rows:
+    """What there is of the challenger: its requests, and rows by measure."""
+    if standing is None:
+        return {REQUESTS: 0}
+    judged = {
+        each.measure: each.compared.challenger_rows for each in standing.verdicts if each.challenger == challenger
+    }
+    return {REQUESTS: standing.rows.get(challenger, 0), **judged}
+
+
+def _place(saved: bytes | None) -> Step:
     """When the step began, and with how many rows; nothing where that was not saved so."""
     try:
-        return msgspec.json.decode(saved or b"", type=tuple[float, int])
+        return msgspec.json.decode(saved or b"", type=tuple[float, dict[str, int]])
     except msgspec.MsgspecError:
-        return 0.0, 0
+        return 0.0, {}

@@ -22,6 +22,7 @@ from sidecar.routing.availability import State
 from sidecar.stats.served import Outcome, Served
 from sidecar.stats.traffic import Traffic
 from sidecar.trials import STEP, TOLD_S, Sources, Trials
+from tests.monitors.test_weighing import joined
 from tests.steering_rig import PLAIN, ROLLED, ROLLOUT, Site, document, until
 from tests.test_pipeline import Waiting, exchange, make_window
 
@@ -79,6 +80,18 @@ class Bench:
             for each in failed:
                 unit = int(self._rng.integers(1, 1 << 63))
                 self.served.add(Outcome(name, unit, bool(each), self.site.now_s - late_s, 0.1))
+
+    def clicked(self, rows: int, asked_s: float) -> None:
+        """Outcomes of so many requests of each variant."""
+        assert self.trials.weighing is not None
+        for name in ("champion", "challenger"):
+            units = self._rng.integers(1, 1 << 63, size=rows)
+            self.trials.weighing.join(
+                [
+                    joined(name, index % 2, metric="click", unit=int(unit), time_s=asked_s)
+                    for index, unit in enumerate(units)
+                ]
+            )
 
     async def look(self, after_s: float = 1.0) -> None:
         self.site.now_s += after_s
@@ -226,6 +239,29 @@ def test_each_step_wants_rows_of_its_own() -> None:
     asyncio.run(scenario())
 
 
+def test_each_step_wants_values_of_its_own_for_every_guardrail_however_late_they_come() -> None:
+    clicks = Part(kind="outcome", options={"metric": "click", "better": "higher"})
+    guarded = replace(GUARDED, rollout=replace(ROLLOUT, guardrails=(ERRORS, clicks)), state="/tmp")
+
+    async def scenario() -> None:
+        async with bench(guarded) as here:
+            await here.look()
+            await here.tried(400, after_s=20)
+            assert here.challenger == 5
+            here.clicked(200, asked_s=here.site.now_s)
+            await here.tried(400, after_s=20)
+            assert here.challenger == 50
+            for _ in range(3):
+                await here.tried(400, after_s=20)
+                assert here.challenger == 50
+            # Of requests of the step before, too.
+            here.clicked(200, asked_s=here.site.now_s - 70)
+            await here.tried(1)
+            assert here.challenger == 100
+
+    asyncio.run(scenario())
+
+
 def test_another_version_forgets_the_breach_of_the_one_before() -> None:
     async def scenario() -> None:
         async with bench() as here:
@@ -288,7 +324,7 @@ def test_what_was_saved_of_another_step_or_damaged_begins_the_step_anew() -> Non
             await here.look()
             await here.tried(30)
             await here.save()
-            for odd in (b"", b"?", b"[1.0,3]", b'["a"]'):
+            for odd in (b"", b"?", b'[1.0,{"":3}]', b'["a"]'):
                 again = Bench(here.site, {**here.saved, STEP: odd})
                 await again.look(0)
                 assert again.trials.judged is not None
