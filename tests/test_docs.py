@@ -37,9 +37,7 @@ def test_every_metric_is_in_the_readme(name: str) -> None:
 def test_the_readmes_configurations_are_accepted(tmp_path: Path, example: str) -> None:
     file = tmp_path / "sidecar.yaml"
     file.write_text(example, encoding="utf-8")
-    arms = "{champion: {url: 'http://127.0.0.1:8081'}, challenger: {url: 'http://127.0.0.1:8082'}}"
-    compared = "champion:" in example
-    flags = {} if "variants:" in example else {"variants": arms} if compared else {"upstream": "http://127.0.0.1:8081"}
+    flags = {} if "variants:" in example else {"upstream": "http://127.0.0.1:8081"}
 
     Source(path=str(file), flags=flags).load(FAMILIES)
 
