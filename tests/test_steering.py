@@ -693,7 +693,7 @@ def test_a_rollback_takes_effect_though_the_fleet_cannot_be_told_and_is_told_lat
             await until(lambda: two.challenger == 5)
             setattr(place, trouble, True)
             with pytest.raises(DeliveryError):
-                await one.put(document(95, 5))
+                await one.put(document(95, 5, version="5"))
             await one.roll_back()
             assert (one.challenger, two.challenger) == (0, 5)
             assert one.steering.unkept
