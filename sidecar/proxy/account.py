@@ -75,8 +75,8 @@ class Account:
         variant, self._drawn, unit, sample, _ = choice
         self.variant = variant
         self._meant = self._drawn or variant.name
-        # Who was not asked, being away, has not failed: such a request is no part of an experiment.
-        self._takes_part = self._drawn != "" and variant.name == self._drawn
+        # Whoever is away fails its requests; who is coming back is spared some, which are no part of an experiment.
+        self._takes_part = self._drawn != "" and (variant.name == self._drawn or _is_away(gateway, self._drawn))
         self._unit = unit if self._takes_part else 0
         self._reply: ReplyHead | None = None
         self._request_bytes = self._reply_bytes = 0
@@ -197,3 +197,9 @@ class Account:
                 0 if diverted else self._unit,
             )
             gateway.tap.offer(exchange, request.size_bytes + reply.size_bytes)
+
+
+def _is_away(gateway: Gateway, variant: str) -> bool:
+    """Whether a variant takes no requests at all now."""
+    pool = gateway.pools.get(variant)
+    return pool is not None and pool.availability.available(gateway.now_s()) == 0.0
