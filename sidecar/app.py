@@ -41,12 +41,15 @@ if TYPE_CHECKING:
     from aiohttp.web import AppRunner
 
     from sidecar.admin.view import View
+    from sidecar.alerts.alerting import Alerting
+    from sidecar.cataloguing import Cataloguing
     from sidecar.explaining import Explaining
     from sidecar.monitor import Monitor
     from sidecar.pipeline import Parts, Pipeline
     from sidecar.records import Event
     from sidecar.reference.folder import Reference
     from sidecar.sinks.delivery import Delivery
+    from sidecar.trials import Trials
     from sidecar.truth import Truth
     from sidecar.watching import Watching
 
@@ -253,10 +256,7 @@ class App:
         """
         from sidecar.alerts.alerting import Alerting
         from sidecar.alerts.delivery import Deliveries
-        from sidecar.cataloguing import Cataloguing
-        from sidecar.instruments.live import live_measures
         from sidecar.pipeline import Pipeline
-        from sidecar.trials import Sources, Trials
         from sidecar.watching import Watching
 
         pipeline = Pipeline(
@@ -281,24 +281,30 @@ class App:
         watching = Watching(pipeline, alerting, data=data, folder=folder, wall_s=wall_s, tell=tell)
         watching.truth = self._truth(pipeline, config)
         watching.explaining = self._explaining(pipeline, config)
-        watching.trials = Trials(
-            pipeline,
-            self._steering,
-            Sources(
-                self._upstreams.served, self._traffic, self._upstreams.states, lambda: self._upstreams.well, wall_s
-            ),
-            truth=watching.truth,
-            make=monitoring.weighing,
-            read=alerting.read,
-        )
-        watching.cataloguing = Cataloguing(
+        watching.trials = self._trials(pipeline, alerting, watching.truth)
+        watching.cataloguing = self._cataloguing(config, watching.truth)
+        return watching
+
+    def _trials(self, pipeline: "Pipeline", alerting: "Alerting", truth: "Truth | None") -> "Trials":
+        """What looks at experiments and the rollout."""
+        from sidecar.trials import Sources, Trials
+
+        upstreams = self._upstreams
+        sources = Sources(upstreams.served, self._traffic, upstreams.states, lambda: upstreams.well, wall_s)
+        return Trials(pipeline, self._steering, sources, truth=truth, make=monitoring.weighing, read=alerting.read)
+
+    def _cataloguing(self, config: Config, truth: "Truth | None") -> "Cataloguing":
+        """What keeps the catalogue in step."""
+        from sidecar.cataloguing import Cataloguing
+        from sidecar.instruments.live import live_measures
+
+        return Cataloguing(
             monitoring.catalog(config.catalog, config.state),
             config.endpoint,
             self._steering,
-            live=partial(live_measures, self._traffic, watching.truth.grading if watching.truth else None),
+            live=partial(live_measures, self._traffic, truth.grading if truth else None),
             wall_s=wall_s,
         )
-        return watching
 
     def _truth(self, pipeline: "Pipeline", config: Config) -> "Truth | None":
         """What joins labels, where a monitor wants them."""

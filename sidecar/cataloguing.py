@@ -154,6 +154,7 @@ class Cataloguing:
     async def _reject(self) -> None:
         """Take the traffic from every version that was rejected, to the latest one that was approved."""
         stuck = {}
+        self._steering.rejected = {name for name, each in self.versions.items() if each.approval == "rejected"}
         weights = {name: variant.weight for name, variant in self._steering.routes.variants.items()}
         approved = [variant for variant, version in self.versions.items() if version.approval == "approved"]
         latest = max(approved, key=lambda variant: self.versions[variant].number, default=None)
@@ -168,7 +169,6 @@ class Cataloguing:
                 if stuck[variant] != self._stuck.get(variant):
                     log.warning("%s serves on: %s", variant, error)
         self._stuck = stuck
-        self._steering.rejected = {name for name, each in self.versions.items() if each.approval == "rejected"}
 
     async def _report(self) -> None:
         """Note what is measured beside what was measured in training."""

@@ -222,6 +222,7 @@ class Trials:
         await self._tasks.close()
         with self._pipeline.surviving:
             await self.look()
+        await self._tasks.close()
 
     async def _every(self) -> None:
         while True:

@@ -1,6 +1,5 @@
 """The admin side of a sidecar elsewhere, as commands ask it."""
 
-import socket
 from collections.abc import Mapping
 from contextlib import closing
 from functools import wraps
@@ -12,6 +11,7 @@ import msgspec
 
 from sidecar.catalog.documents import decode, encode
 from sidecar.cli.asking import ADMIN, Work, token, token_option
+from sidecar.cli.unix import UnixConnection
 from sidecar.config.addresses import UnixAddress, UpstreamAddress, parse_upstream
 from sidecar.errors import ConfigError, ConflictError, DeliveryError, Fault, UnknownError
 from sidecar.texts import shown
@@ -97,22 +97,9 @@ class Admin:
     def _connection(self) -> HTTPConnection:
         address = self._address.address
         if isinstance(address, UnixAddress):
-            return _UnixConnection(address.path, self._timeout_s)
+            return UnixConnection(address.path, self._timeout_s)
         kind = HTTPSConnection if self._address.scheme == "https" else HTTPConnection
         return kind(address.host, address.port, timeout=self._timeout_s)
-
-
-class _UnixConnection(HTTPConnection):
-    """To a socket in the file system."""
-
-    def __init__(self, path: str, timeout_s: float) -> None:
-        super().__init__("localhost", timeout=timeout_s)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
 
 
 class _Wrong(msgspec.Struct):

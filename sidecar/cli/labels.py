@@ -7,7 +7,6 @@ so whatever is in doubt is sent again.
 import os
 import re
 import signal
-import socket
 import sys
 import time
 from collections import Counter
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
+from sidecar.cli.unix import UnixConnection
 from sidecar.config.addresses import UnixAddress, UpstreamAddress, parse_upstream
 from sidecar.datasets.labels import Columns, Entry, files_of, from_files, from_pipe
 from sidecar.errors import ConfigError, DeliveryError, Fault, PayloadError
@@ -265,22 +265,9 @@ class Sidecar:
     def _connection(self) -> HTTPConnection:
         address = self._address.address
         if isinstance(address, UnixAddress):
-            return _UnixConnection(address.path)
+            return UnixConnection(address.path, TIMEOUT_S)
         kind = HTTPSConnection if self._address.scheme == "https" else HTTPConnection
         return kind(address.host, address.port, timeout=TIMEOUT_S)
-
-
-class _UnixConnection(HTTPConnection):
-    """To a socket in the file system."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_S)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(TIMEOUT_S)
-        self.sock.connect(self._path)
 
 
 def _answer(data: bytes) -> Mapping[str, JSON]:

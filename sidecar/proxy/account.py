@@ -165,13 +165,19 @@ class Account:
             gateway.served.add(Outcome(self._drawn, self._unit, failed, began_s, duration_s))
         series = gateway.traffic.series(Labels(variant.name, variant.version, method, route, status, error_type))
         series.add(duration_s, self.first_byte_s, self.overhead_s, self._request_bytes, self._reply_bytes)
-        request, reply = self._kept_request, self._kept_reply
+        request, failed = self._kept_request, not 200 <= status < 300
         if request is None:
             return
-        failed = not 200 <= status < 300
-        if not self._sampled and not failed:
+        if self._sampled or failed:
+            self._hand_over(request, route, error_type, duration_s, whole=whole)
+        else:
             request.release()
-        elif request.lost or (reply is not None and reply.lost):
+
+    def _hand_over(self, request: Held, route: str, error_type: str, duration_s: float, *, whole: bool) -> None:
+        """Give the exchange to the tap, unless a part of it found no room there."""
+        gateway, head, variant, reply = self._gateway, self._head, self.variant, self._kept_reply
+        status = self._reply.status if self._reply is not None else 0
+        if request.lost or (reply is not None and reply.lost):
             gateway.tap.drop()
             request.release()
             if reply is not None:
@@ -193,8 +199,8 @@ class Account:
                 duration_s,
                 self.first_byte_s,
                 self.overhead_s,
-                1.0 if failed and gateway.sampling.all_errors else gateway.sampling.ratio,
-                0 if diverted else self._unit,
+                1.0 if not 200 <= status < 300 and gateway.sampling.all_errors else gateway.sampling.ratio,
+                self._unit if variant.name == self._meant else 0,
             )
             gateway.tap.offer(exchange, request.size_bytes + reply.size_bytes)
 

@@ -106,6 +106,7 @@ class Forward:
 
     _account: Account
     _choice: Choice
+    _early: bytearray
     _pool: Pool
 
     def __init__(self, client: Client, gateway: Gateway, head: RequestHead, started_s: float) -> None:
@@ -120,7 +121,7 @@ class Forward:
         self._reply: ReplyHead | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._chosen = self._chunked = self._diverted = self._keep_alive = self._over = self.sent = False
-        self._early = self._retry = self._unsent = b""
+        self._retry = self._unsent = b""
         self.to_head = head.method == b"HEAD"
         self.wants_upgrade = bool(head.upgrade)
 
@@ -131,12 +132,17 @@ class Forward:
         total_s = self._gateway.timeouts.total_s
         if total_s < inf:
             self._timer = asyncio.get_running_loop().call_later(total_s, self._expired)
-        self._go_to(payload, reader)
+        if self._gateway.table.needs_body:
+            self._early = bytearray(payload)
+            self._gather(reader)
+        else:
+            self._go_to(payload, reader, None)
 
     def go_on(self, payload: bytes, reader: Reader) -> None:
         """Send more of the body."""
         if not self._chosen:
-            self._go_to(self._early + payload, reader)
+            self._early += payload
+            self._gather(reader)
             return
         self.sent = reader.done
         data = self._frame_request(payload, reader)
@@ -223,16 +229,22 @@ class Forward:
 
     # Between them
 
-    def _go_to(self, payload: bytes, reader: Reader) -> None:
-        """Choose who is to serve, once all is there that this depends on, and send what has come."""
+    def _gather(self, reader: Reader) -> None:
+        """Hold the body back until it is whole, unless it is too long for that, or waits for us."""
+        fits = len(self._early) <= self._gateway.limits.early_bytes
+        if fits and not reader.done and not _EXPECT.search(self._head.lines):
+            return
+        payload, self._early = bytes(self._early), bytearray()
+        self._go_to(payload, reader, payload if fits and reader.done else None)
+
+    def _go_to(self, payload: bytes, reader: Reader, whole: bytes | None) -> None:
+        """Choose who is to serve, and send what has come.
+
+        Args:
+            whole: The request's body, where the choice goes by it and it is there.
+        """
         gateway, head = self._gateway, self._head
-        table, whole = gateway.table, None
-        if table.needs_body and len(payload) <= gateway.limits.early_bytes:
-            if reader.done:
-                whole = payload
-            elif not _EXPECT.search(head.lines):
-                self._early = payload
-                return
+        table = gateway.table
         address = self._client.address if table.needs_address else b""
         choice = self._choice = table.choose(head, self._request_id, address=address, body=whole)
         if table.sticky is not None and not choice.keyed:
@@ -242,7 +254,7 @@ class Forward:
         shadow = gateway.shadow
         if shadow is not None and shadow.takes(choice):
             self._copy = shadow.begin(head, self._request_id)
-        self._chosen, self._early = True, b""
+        self._chosen = True
         self._start(payload, reader)
 
     def _start(self, payload: bytes, reader: Reader) -> None:
