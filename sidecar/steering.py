@@ -20,8 +20,8 @@ from sidecar.config.routes import Routes, merged, parse_routes, routes_of, with_
 from sidecar.config.schema import Config
 from sidecar.entries import Change
 from sidecar.errors import ConfigError, ConflictError, DeliveryError, UnknownError
-from sidecar.fleet.journal import Journal
-from sidecar.fleet.keeping import Keeping
+from sidecar.journal import Journal
+from sidecar.keeping import Keeping
 from sidecar.ports import Fleet, Kept
 from sidecar.records import JSON
 from sidecar.routing import changes

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from sidecar.config.schema import Config, Rollout, Variant
 from sidecar.errors import ConflictError, DeliveryError
-from sidecar.fleet.journal import Journal
+from sidecar.journal import Journal
 from sidecar.ports import Kept
 from sidecar.records import JSON
 from sidecar.routing.rollout import Word

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from sidecar import steering
 from sidecar.config.schema import Config, Experiment, Shadow, Variant
 from sidecar.errors import ConfigError, ConflictError, DeliveryError, SidecarError, UnknownError
-from sidecar.fleet.journal import Journal
+from sidecar.journal import Journal
 from sidecar.ports import Kept
 from sidecar.routing.course import decode, encode
 from sidecar.routing.rollout import Command, percent

@@ -7,8 +7,8 @@ from typing import NamedTuple, Protocol, TypeVar
 from sidecar.alerts.alerting import Alerting
 from sidecar.config.routes import Routes
 from sidecar.experiments.standing import Standing
-from sidecar.fleet.journal import Journal
 from sidecar.instruments import CaptureCounts, Outlet
+from sidecar.journal import Journal
 from sidecar.monitors.attribution import Attributing
 from sidecar.monitors.bias import Comparing
 from sidecar.monitors.data import Following

@@ -14,7 +14,7 @@ from msgspec.structs import asdict
 from sidecar.config import schema
 from sidecar.config.addresses import Address, SocketAddress, parse_upstream
 from sidecar.errors import ConfigError, Fault
-from sidecar.fleet.journal import Journal
+from sidecar.journal import Journal
 from sidecar.proxy.limits import Limits, Timeouts
 from sidecar.proxy.pool import Pool
 from sidecar.proxy.shadow import Bounds

@@ -28,8 +28,8 @@ from sidecar.config.schema import Config, Shadow, Variant
 from sidecar.exchange import Exchange
 from sidecar.experiments.standing import Standing
 from sidecar.explaining import Explaining
-from sidecar.fleet.journal import Journal
 from sidecar.instruments import CaptureCounts
+from sidecar.journal import Journal
 from sidecar.monitors.attribution import Attribution
 from sidecar.monitors.bias import Comparing
 from sidecar.monitors.data import Data, Following, WindowSize

@@ -5,7 +5,7 @@ import logging
 
 from sidecar.entries import Change
 from sidecar.errors import ConflictError, DeliveryError
-from sidecar.fleet.journal import Journal
+from sidecar.journal import Journal
 from sidecar.ports import Fleet, Kept
 
 log = logging.getLogger(__name__)

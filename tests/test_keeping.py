@@ -4,7 +4,7 @@ import pytest
 
 from sidecar.entries import Change
 from sidecar.errors import ConflictError, DeliveryError
-from sidecar.fleet.keeping import Keeping
+from sidecar.keeping import Keeping
 from tests.steering_rig import Full, Place
 
 CHANGE = Change(1.0, "ann", "routes", "")

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from sidecar import journal as module
 from sidecar.entries import Change
 from sidecar.errors import ConfigError, DeliveryError
-from sidecar.fleet import journal as module
-from sidecar.fleet.journal import CHANGES, DOCUMENTS, FILE, Journal
+from sidecar.journal import CHANGES, DOCUMENTS, FILE, Journal
 
 
 def change(number: int) -> Change:
