@@ -290,7 +290,7 @@ class App:
         from sidecar.trials import Sources, Trials
 
         upstreams = self._upstreams
-        sources = Sources(upstreams.served, self._traffic, upstreams.states, lambda: upstreams.well, wall_s)
+        sources = Sources(upstreams.served, self._traffic, lambda: upstreams.states, lambda: upstreams.well, wall_s)
         return Trials(pipeline, self._steering, sources, truth=truth, make=monitoring.weighing, read=alerting.read)
 
     def _cataloguing(self, config: Config, truth: "Truth | None") -> "Cataloguing":

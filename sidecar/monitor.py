@@ -38,8 +38,9 @@ class Arms(Protocol):
         """How often each variant was ejected."""
         ...
 
+    @property
     def states(self) -> Mapping[str, tuple[State, float]]:
-        """How each variant is, and the part of its traffic that it may take."""
+        """How each variant was when the traffic was last dealt, and the part of its traffic that it may take since."""
         ...
 
 
@@ -153,7 +154,7 @@ class Monitor:
         if upstreams is None or trials is None:
             return []
         steering = trials.steering
-        available = {name: part for name, (_, part) in upstreams.states().items()}
+        available = {name: part for name, (_, part) in upstreams.states.items()}
         dropped = upstreams.served.dropped + (trials.weighing.dropped if trials.weighing else 0)
         share = percent(steering.plan, steering.course.progress) if steering.plan else None
         return [

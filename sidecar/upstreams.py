@@ -38,7 +38,7 @@ class Means(NamedTuple):
     """What lasts for the life of the process.
 
     Args:
-        chance: Makes a request id.
+        fresh_id: Makes a request id.
         now_s: A clock that does not go back.
         wall_s: Unix time.
     """
@@ -46,7 +46,7 @@ class Means(NamedTuple):
     traffic: Traffic
     tap: Tap
     tasks: Tasks
-    chance: Callable[[], bytes]
+    fresh_id: Callable[[], bytes]
     now_s: Callable[[], float]
     wall_s: Callable[[], float]
 
@@ -103,7 +103,7 @@ class Upstreams:
         self._availabilities: dict[str, Availability] = {}
         self._made: dict[str, Made] = {}
         self._shadow: Shadow | None = None
-        self._told: dict[str, State] = {}
+        self._states: Mapping[str, tuple[State, float]] = {}
         self.gateway: Gateway
         self.prepare(config)()
 
@@ -147,18 +147,12 @@ class Upstreams:
 
     def redeal(self) -> None:
         """Deal the traffic anew: somebody can serve again, or cannot any more."""
-        now = {name: state for name, (state, _) in self.states().items()}
-        for name, state in now.items():
-            if state != self._told.get(name, "taking"):
-                level = logging.WARNING if state in {"ejected", "unhealthy"} else logging.INFO
-                log.log(level, "%s is %s", name, state.replace("_", " "))
-        self._told = now
         self._enforce(replace(self.gateway, table=self._table()))
 
-    def states(self) -> dict[str, tuple[State, float]]:
-        """How each variant is, and the part of its traffic that it may take."""
-        now_s = self._means.now_s()
-        return {name: (each.state(now_s), each.available(now_s)) for name, each in self._availabilities.items()}
+    @property
+    def states(self) -> Mapping[str, tuple[State, float]]:
+        """How each variant was when the traffic was last dealt, and the part of its traffic that it may take since."""
+        return self._states
 
     @property
     def ejections(self) -> Mapping[str, int]:
@@ -198,7 +192,7 @@ class Upstreams:
             await asyncio.sleep(RETURN_S)
             dealt = [variant.available for variant in self.gateway.table.variants]
             # Where nobody can serve, all are dealt to as if they could: of that the table does not tell.
-            if min(*dealt, *(part for _, part in self.states().values())) < 1:
+            if min(*dealt, *(part for _, part in self._states.values())) < 1:
                 self.redeal()
 
     def _copying(self, config: Config, timeouts: Timeouts, limits: Limits) -> Shadow | None:
@@ -240,7 +234,7 @@ class Upstreams:
             tasks=means.tasks,
             shadow=self._shadow,
             served=self.served if config.experiment or config.rollout else None,
-            fresh_id=means.chance,
+            fresh_id=means.fresh_id,
             now_s=means.now_s,
             wall_s=means.wall_s,
         )
@@ -250,9 +244,18 @@ class Upstreams:
         variants = build.variants_of(config.upstream, config.variants)
         weights = {name: variant.weight for name, variant in variants.items()}
         fallback = config.split.fallback
-        parts = shares(self._availabilities, weights, self._means.now_s(), fallback=fallback)
+        now_s = self._means.now_s()
+        self._tell({name: (each.state(now_s), each.available(now_s)) for name, each in self._availabilities.items()})
+        parts = shares(self._availabilities, weights, now_s, fallback=fallback)
         salt = config.experiment.name if config.experiment else ""
         return build.table(variants, config.split, salt, parts)
+
+    def _tell(self, states: Mapping[str, tuple[State, float]]) -> None:
+        for name, (state, _) in states.items():
+            if state != self._states.get(name, ("taking", 1.0))[0]:
+                level = logging.WARNING if state in {"ejected", "unhealthy"} else logging.INFO
+                log.log(level, "%s is %s", name, state.replace("_", " "))
+        self._states = states
 
     def _enforce(self, gateway: Gateway) -> None:
         self.gateway = gateway

@@ -105,8 +105,8 @@ def test_what_is_known_of_a_variant_goes_on_unless_it_is_elsewhere() -> None:
 
     async def scenario(here: Park) -> None:
         here.upstreams.gateway.pools["b"].availability.failed("error", here.now_s)
-        assert here.upstreams.states()["b"] == ("ejected", 0.0)
         here.upstreams.prepare(weighed(config, 30))()
+        assert here.upstreams.states["b"] == ("ejected", 0.0)
         assert here.share("b") == (30, 0.0)
         assert here.upstreams.ejections == {"a": 0, "b": 1}
         elsewhere = {**config.variants, "b": Variant(url="http://127.0.0.1:3")}
@@ -255,7 +255,7 @@ def test_other_limits_forget_what_was_known() -> None:
     async def scenario(here: Park) -> None:
         here.upstreams.gateway.pools["b"].availability.failed("error", here.now_s)
         here.upstreams.prepare(replace(config, ejection=Ejection(errors=9)))()
-        assert here.upstreams.states()["b"] == ("taking", 1.0)
+        assert here.upstreams.states["b"] == ("taking", 1.0)
         assert here.upstreams.gateway.pools["b"].availability.failed("error", here.now_s) is False
 
     run(config, scenario)
@@ -268,7 +268,7 @@ def test_the_last_one_is_never_given_up() -> None:
             gateway.pools[name].availability.failed("error", here.now_s)
             gateway.redeal()
             assert (here.share("a")[1], here.share("b")[1]) == parts
-        assert {state for state, _ in here.upstreams.states().values()} == {"ejected"}
+        assert {state for state, _ in here.upstreams.states.values()} == {"ejected"}
         assert here.upstreams.ejections == {"a": 1, "b": 1}
 
     run(two(ejection=Ejection(errors=1)), scenario)
@@ -288,7 +288,9 @@ def test_the_first_to_come_back_takes_it_all_from_who_is_still_away() -> None:
         here.now_s += 6
         await until(lambda: (here.share("a"), here.share("b")) == ((90, 1.0), (10, 0.0)))
         here.now_s += 6
-        await until(lambda: here.share("b") == (10, 1.0))
+        assert here.upstreams.states["b"] == ("ejected", 0.0), "nothing is dealt to it before the next look"
+        await until(lambda: here.upstreams.states["b"] == ("taking", 1.0))
+        assert here.share("b") == (10, 1.0)
 
     run(config, scenario)
 
@@ -300,7 +302,7 @@ def test_a_fallback_that_is_well_answers_for_all(fallback: str | None, answering
         variants = {"a": Variant(url="http://127.0.0.1:1"), "b": replace(at(upstream), weight=0.0)}
         async with park(two(variants=variants, split=Split(fallback=fallback), health=QUICK)) as here:
             here.tasks.start(here.upstreams.watch())
-            await until(lambda: here.upstreams.states()["a"][0] == "unhealthy")
+            await until(lambda: here.upstreams.states["a"][0] == "unhealthy")
             assert here.upstreams.answering is answering
             assert here.share("a") == (1.0, 0.0 if fallback else 1.0)
             upstream.close()
@@ -321,7 +323,7 @@ def test_an_answer_of_who_is_gone_meanwhile_says_nothing() -> None:
             peer.close()
             before.close()
             fresh = await after.accept()
-            assert here.upstreams.states() == {"default": ("taking", 1.0)}
+            assert here.upstreams.states == {"default": ("taking", 1.0)}
             assert not here.upstreams.answering
             await fresh.head()
             await fresh.send(OK)

@@ -154,7 +154,7 @@ class Routing:
 def routing(view: View) -> JSON:
     """Who serves whom, how those are, and how far the rollout is."""
     steering, course = view.steering, view.steering.course
-    states = view.upstreams.states()
+    states = view.upstreams.states
     return {
         "revision": course.revision,
         "routes": steering.routes.document,
@@ -172,7 +172,7 @@ def routing(view: View) -> JSON:
 def _shares(steering: Steering, upstreams: Upstreams) -> dict[str, float]:
     """Percent of the traffic, by weight; where there are no variants, the one upstream has all."""
     weights = {name: each.weight for name, each in steering.routes.variants.items()}
-    weights = weights or dict.fromkeys(upstreams.states(), 1.0)
+    weights = weights or dict.fromkeys(upstreams.states, 1.0)
     total = sum(weights.values()) or 1.0
     return {name: 100 * weight / total for name, weight in weights.items()}
 

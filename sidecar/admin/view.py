@@ -278,8 +278,9 @@ class Upstreams(Protocol):
         """What became of copies."""
         ...
 
+    @property
     def states(self) -> Mapping[str, tuple[State, float]]:
-        """How each variant is, and the part of its traffic that it may take."""
+        """How each variant was when the traffic was last dealt, and the part of its traffic that it may take since."""
         ...
 
 

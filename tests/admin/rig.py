@@ -174,6 +174,7 @@ class Upstreams:
     ejections: dict[str, int] = field(default_factory=dict)
     shadowed: Counts = field(default_factory=Counts)
 
+    @property
     def states(self) -> dict[str, tuple[State, float]]:
         return self.known
 
