@@ -1,7 +1,7 @@
 """Copies of requests for a shadow: a variant whose replies nobody gets.
 
 A copy gathers references to the body of its original as that passes, and goes out when the original is over: the two
-never compete. It has a task, connections and a bound of bytes of its own; what there is no room for is shed and
+never compete. It has connections and a bound of bytes of its own; what there is no room for is shed and
 counted. The original waits for nothing here, and nothing here is raised into it.
 """
 
@@ -10,12 +10,10 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from time import perf_counter
 
-from sidecar.errors import UpstreamError
 from sidecar.exchange import Exchange, Message
-from sidecar.proxy.copying import Asked, Copy, Original
+from sidecar.proxy.asking import Asked
+from sidecar.proxy.copying import Copy, Original
 from sidecar.proxy.pool import Pool
 from sidecar.proxy.tap import HEAD_BYTES, Held, Tap
 from sidecar.routing.table import POINTS, Choice, Variant
@@ -87,6 +85,7 @@ class Shadow:
         self._tap = tap
         self._wall_s = wall_s
         self._tasks = Tasks()
+        self._asked: set[Asked] = set()
         self._closed = False
         self.held_bytes = 0
 
@@ -109,6 +108,11 @@ class Shadow:
     async def close(self) -> None:
         """Send no more, and leave what is on its way."""
         self._closed = True
+        for asked in self._asked:
+            self.counts.failed["stopping"] += 1
+            asked.leave()
+            self._forget(asked)
+        self._asked.clear()
         await self._tasks.close()
         self._pool.close()
 
@@ -133,9 +137,11 @@ class Shadow:
             return
         self.counts.sent += 1
         self.counts.in_flight += 1
-        task = self._tasks.start(self._send(copy, original))
-        # Not at the task's own end: one that is cancelled before its first step has none.
-        task.add_done_callback(partial(self._ended, copy))
+        asked = Asked(copy, original, self._tap, self._ended)
+        self._asked.add(asked)
+        # A turn of the loop later: originals come first.
+        loop = asyncio.get_running_loop()
+        loop.call_soon(asked.begin, self._pool, self._tasks, self._bounds.timeout_s)
 
     def _refusal(self) -> str:
         """Why no copy can be sent now."""
@@ -159,51 +165,19 @@ class Shadow:
         copy.size_bytes = 0
         copy.pieces.clear()
 
-    def _ended(self, copy: Copy, task: asyncio.Task[None]) -> None:
-        self._release(copy)
-        self.counts.in_flight -= 1
-        if task.cancelled():
-            self.counts.failed["stopping"] += 1
-
-    # The task of one copy
-
-    async def _send(self, copy: Copy, original: Original) -> None:
-        asked = Asked(copy, original, self._tap)
+    def _ended(self, asked: Asked) -> None:
+        self._asked.discard(asked)
+        if asked.error is not None:
+            self.counts.failed[asked.error.error_type] += 1
         try:
-            error = asked.error = await self._outcome(asked)
-            if error is not None:
-                self.counts.failed[error.error_type] += 1
-            if original.keeps(asked.status):
+            if asked.original.keeps(asked.status):
                 self._offer(asked)
         finally:
-            asked.leave()
+            self._forget(asked)
 
-    async def _outcome(self, asked: Asked) -> UpstreamError | None:
-        """What went wrong, if anything did."""
-        try:
-            async with asyncio.timeout(self._bounds.timeout_s):
-                return await self._ask(asked)
-        except TimeoutError:
-            return UpstreamError(504, "total_timeout", f"no whole reply within {self._bounds.timeout_s:g} s")
-        except UpstreamError as error:
-            return error
-
-    async def _ask(self, asked: Asked) -> UpstreamError | None:
-        """Send the copy, and wait for the end of its reply."""
-        connection = asked.connection = self._pool.take() or await self._pool.connect()
-        blocks = asked.copy.blocks(self._pool.authority)
-        asked.sent_s = perf_counter()
-        connection.send(asked, next(blocks))
-        for block in blocks:
-            # A turn of the loop for each: originals come first.
-            await asyncio.sleep(0)
-            await asked.writable.wait()
-            if asked.over.done():
-                return asked.over.result()
-            connection.send_more(block)
-        asked.sent = True
-        connection.send_more(b"")  # which has it wait for the reply
-        return await asked.over
+    def _forget(self, asked: Asked) -> None:
+        self._release(asked.copy)
+        self.counts.in_flight -= 1
 
     def _offer(self, asked: Asked) -> None:
         """Hand the exchange to the tap."""

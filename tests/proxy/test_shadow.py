@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from sidecar.exchange import Exchange
-from sidecar.proxy.copying import REPLY_LIMIT_BYTES, Original
+from sidecar.proxy.asking import REPLY_LIMIT_BYTES
+from sidecar.proxy.copying import Original
 from sidecar.proxy.gateway import Sampling
 from sidecar.proxy.limits import Timeouts
 from sidecar.proxy.pool import Pool
