@@ -22,7 +22,7 @@ from sidecar.proxy.upstream import Connection
 from sidecar.routing.availability import Failure
 from sidecar.routing.table import Choice
 from sidecar.wire.body import Reader, write_chunk, write_last_chunk
-from sidecar.wire.http1 import write_reply, write_request
+from sidecar.wire.http1 import unsigned, write_reply, write_request
 from sidecar.wire.message import CHUNKED, ReplyHead, RequestHead
 
 _EXPECT = re.compile(rb"(?:^|\n)expect:", re.IGNORECASE)
@@ -176,7 +176,7 @@ class Forward:
 
     def reply_begins(self, head: ReplyHead, payload: bytes, reader: Reader, read_s: float) -> None:
         """Pass on the reply's head and the first of its body."""
-        self._reply = head
+        head = self._reply = self._ours(head)
         if head.status >= 500:
             self._fails("error")
         self._account.reply(head, read_s)
@@ -204,6 +204,7 @@ class Forward:
 
     def upgraded(self, head: ReplyHead, transport: asyncio.Transport, early: bytes, read_s: float) -> None:
         """Join the two connections: the request was the last HTTP on them."""
+        head = self._ours(head)
         self._connection, self._reply = None, head
         self._pool.availability.succeeded()
         self._account.reply(head, read_s)
@@ -265,13 +266,21 @@ class Forward:
             data += self._frame_request(payload, reader)
         elif head.method in IDEMPOTENT and reader.done:
             self._retry = data
-        connection = self._connection = self._pool.take()
+        self._pass_on(data)
+
+    def _pass_on(self, data: bytes) -> None:
+        """Send what has come so far, over a new connection where none is idle."""
+        connection = self._pool.take()
         if connection is None:
             self._account.waits()
             self._dial(data)
         else:
-            connection.send(self, data)
-            self._account.sent()
+            self._send(connection, data)
+
+    def _send(self, connection: Connection, data: bytes) -> None:
+        self._connection = connection
+        connection.send(self, data)
+        self._account.sent()
 
     def _fails(self, kind: Failure) -> None:
         """The variant did not do what it should."""
@@ -289,7 +298,7 @@ class Forward:
         before, self._pool = self._pool, self._gateway.pools[other.name]
         if not self._head.has_host:
             data = data.replace(b"\r\n" + _host(before), b"\r\n" + _host(self._pool), 1)
-        self._dial(data)
+        self._pass_on(data)
 
     def _dial(self, data: bytes) -> None:
         self._unsent = data
@@ -305,18 +314,20 @@ class Forward:
             if not self._over:
                 # What came meanwhile is with what is unsent; nobody has seen any of it.
                 data, self._unsent = self._unsent, b""
+                self._read_on()
                 self._divert(data, error)
             return
         if self._over:
             self._pool.put(connection)
             return
-        self._connection = connection
         data, self._unsent = self._unsent, b""
+        self._read_on()
+        self._send(connection, data)
+
+    def _read_on(self) -> None:
+        """Have more of the body come. Before sending: that may find the upstream full, and pause the client again."""
         if not self.sent:
-            # Before sending: that may find the upstream full, and pause the client again.
             self._client.pause(reading=True)
-        connection.send(self, data)
-        self._account.sent()
 
     def _request_extra(self) -> bytes:
         head = self._head
@@ -338,6 +349,10 @@ class Forward:
         elif not self._head.minor:
             extra += b"Connection: keep-alive\r\n"
         return extra
+
+    def _ours(self, head: ReplyHead) -> ReplyHead:
+        """The reply without a signature further back: another sidecar may split there."""
+        return unsigned(head) if head.signed and self._gateway.signs else head
 
     def _our_lines(self, head: ReplyHead) -> bytes:
         lines = b""

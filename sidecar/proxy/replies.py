@@ -43,5 +43,6 @@ def error_reply(error: ReplyError, request_id: bytes, *, minor: int, keep_alive:
         keep_alive=keep_alive,
         upgrade=b"",
         has_request_id=False,
+        signed=False,
     )
     return head, body

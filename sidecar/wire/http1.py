@@ -14,6 +14,7 @@ requests, and does not tell one limit from another. It and h11 are what the test
 
 import re
 from collections.abc import Container, Iterable, Sequence
+from dataclasses import replace
 
 from sidecar.wire.message import CHUNKED, UNTIL_CLOSE, ReplyHead, RequestHead
 
@@ -122,6 +123,7 @@ def parse_reply(head: bytes, *, to_head: bool = False) -> ReplyHead:
         keep_alive,
         known.get(b"upgrade", b"") if status == 101 else b"",
         b"x-request-id" in known,
+        b"\nx-sidecar-v" in head.lower(),
     )
 
 
@@ -151,6 +153,11 @@ def write_request(head: RequestHead, extra: bytes = b"") -> bytes:
 def write_reply(head: ReplyHead, extra: bytes = b"") -> bytes:
     """The head to send downstream: always HTTP/1.1, the end-to-end lines, then `extra` ones, each with its CRLF."""
     return b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (head.status, head.reason, head.passing, extra)
+
+
+def unsigned(head: ReplyHead) -> ReplyHead:
+    """The reply without what it says of its variant and version."""
+    return replace(head, passing=_without(head.passing, (b"x-sidecar-variant", b"x-sidecar-version")), signed=False)
 
 
 def _known_fields(head: bytes) -> dict[bytes, bytes]:

@@ -55,6 +55,7 @@ class ReplyHead:
         keep_alive: The upstream would take another request on this connection.
         upgrade: The `Upgrade` field of a 101; else empty.
         has_request_id: The reply has an `x-request-id` of its own.
+        signed: It says what variant or version it is of, as another sidecar does.
     """
 
     status: int
@@ -65,3 +66,4 @@ class ReplyHead:
     keep_alive: bool
     upgrade: bytes
     has_request_id: bool
+    signed: bool

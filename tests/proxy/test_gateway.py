@@ -39,6 +39,7 @@ from tests.proxy.rig import (
 EQUAL = (Variant("v0", version="3"), Variant("v1", version="4"))
 """Of these two the split draws the first for the rig's first three request ids, where it does not go by a key."""
 
+FALLBACK = {"fallback": "v1"}
 SIGNS = {
     "v0": b"x-sidecar-variant: v0\r\nx-sidecar-version: 3\r\n",
     "v1": b"x-sidecar-variant: v1\r\nx-sidecar-version: 4\r\n",
@@ -51,7 +52,7 @@ SERVER_ERROR = b"HTTP/1.1 500 Oops\r\nContent-Length: 3\r\n\r\nbad"
 @asynccontextmanager
 async def fallible(**changes: Any) -> AsyncIterator[Rig]:  # noqa: ANN401  (as `sidecar` has it)
     """A sidecar whose requests go to `v0`, and to `v1` where that cannot serve; all are kept and weighed."""
-    given = {"variants": (CHAMPION, SPARE), "split": {"fallback": "v1"}, "served": Served(), "sampling": EVERYTHING}
+    given = {"variants": (CHAMPION, SPARE), "split": FALLBACK, "served": Served(), "sampling": EVERYTHING}
     async with sidecar(**{**given, **changes}) as rig:
         yield rig
 
@@ -145,6 +146,24 @@ async def test_a_diverted_request_is_captured_whole_and_counted_once() -> None:
 
         assert (b"".join(exchange.request.chunks), exchange.request.truncated) == (b"body", False)
         assert (series.request_bytes.total, series.reply_bytes.total) == (4.0, 2.0)
+
+
+@on_both_loops
+async def test_a_diverted_request_takes_a_connection_that_is_there() -> None:
+    async with fallible(split={**FALLBACK, "override_header": "x-to"}) as rig:
+        client, spare = await rig.asks(b"GET / HTTP/1.1\r\nHost: m\r\nX-To: v1\r\n\r\n", "v1")
+        await spare.send(OK)
+        await client.expect(OK)
+        with refusing(rig, "v0"):
+            await client.send(POST[:-2])
+            await spare.head()
+            await client.send(POST[-2:])
+            await spare.expect(b"body")
+            await spare.send(OK)
+            await client.expect(OK)
+
+        assert rig.gateway.traffic.diverted == {("v0", "v1"): 1}
+        assert rig.gateway.pools["v1"].opened == 1
 
 
 @on_both_loops
@@ -724,6 +743,17 @@ async def test_every_kind_of_reply_says_who_has_answered() -> None:
             fields = reply_fields(await client.head())
 
             assert [each for each in fields if each.startswith(b"x-sidecar")] == SIGNS["v0"].split(b"\r\n")[:2]
+
+
+@pytest.mark.parametrize("signs", [SIGNS, {}])
+@on_both_loops
+async def test_what_a_server_says_of_variants_gives_way_to_what_was_chosen_here(signs: dict[str, bytes]) -> None:
+    theirs = OK.replace(b"\r\n\r\n", b"\r\nX-Sidecar-Variant: mine\r\nx-sidecar-version: 9\r\n\r\n")
+    async with sidecar(signs=signs) as rig:
+        client, upstream = await rig.asks(GET)
+        await upstream.send(theirs)
+
+        await client.expect(signed(OK, "v0") if signs else theirs)
 
 
 @on_both_loops

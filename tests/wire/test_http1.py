@@ -56,9 +56,12 @@ def reply(
     keep_alive: bool = True,
     upgrade: bytes = b"",
     has_request_id: bool = False,
+    signed: bool = False,
 ) -> tuple[bytes, ReplyHead]:
     passing = lines if passing is None else passing
-    reading = ReplyHead(status, reason, block(lines), block(passing), length, keep_alive, upgrade, has_request_id)
+    reading = ReplyHead(
+        status, reason, block(lines), block(passing), length, keep_alive, upgrade, has_request_id, signed
+    )
     return head(start, *lines), reading
 
 
@@ -236,6 +239,7 @@ REPLIES = [
     reply(b"HTTP/1.0 200 OK", b"Transfer-Encoding: chunked", passing=[], length=CHUNKED, keep_alive=False),
     reply(OK, *HOP_BY_HOP, b"Content-Length: 0", passing=[b"Content-Length: 0"]),
     reply(OK, b"Content-Length: 0", b"X-Request-Id: up", has_request_id=True),
+    reply(OK, b"Content-Length: 0", b"X-Sidecar-Version: 3", signed=True),
     reply(b"HTTP/1.1 204 No Content", status=204, reason=b"No Content"),
     reply(b"HTTP/1.1 204 No Content", b"Transfer-Encoding: chunked", passing=[], status=204, reason=b"No Content"),
     reply(
