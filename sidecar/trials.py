@@ -4,12 +4,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from math import nan
 
 import msgspec
 
 from sidecar.config.schema import Config
 from sidecar.errors import ConfigError
+from sidecar.experiments import cautions
 from sidecar.experiments.experiment import Experiment
 from sidecar.experiments.standing import Standing
 from sidecar.monitors.shadowed import Shadowed
@@ -105,6 +107,8 @@ class Trials:
         # Of the rollout's challenger: when its step began, and its rows by then; its rows at the last look, if known.
         self._step: Step = (0.0, {})
         self._rows: Rows | None = {}
+        # Requests when what is weighed now began, and those without a key.
+        self._before = (0, 0)
         self._steering: asyncio.Task[None] | None = None
         self._tasks = Tasks()
 
@@ -163,6 +167,7 @@ class Trials:
         keeps = [keep for keep in self._pipeline.keeps if self.weighing is None or keep != self.weighing.offer]
         self._pipeline.keeps = keeps if weighing is None else [*keeps, weighing.offer]
         self.weighing, self.standings = weighing, {}
+        self._before = (_requests(self._sources.traffic), self._sources.traffic.unkeyed)
         if self._truth is not None:
             self._truth.weigh = None if weighing is None else weighing.join
 
@@ -200,7 +205,30 @@ class Trials:
             weighing.take(outcomes)
             return weighing.look(in_flight, now_s)
 
-        self.standings = await self._pipeline.between(work)
+        found = await self._pipeline.between(work)
+        self.standings = {name: self._told(name, standing) for name, standing in found.items()}
+
+    def _told(self, name: str, standing: Standing) -> Standing:
+        """With what the routes say of it: a mere shadow is no challenger, and who has no weight gets no rows."""
+        routes, traffic, (requests, unkeyed) = self.steering.routes, self._sources.traffic, self._before
+        said: list[str] = []
+        if name == EXPERIMENT:
+            standing = standing.without(self._mere_shadows(standing))
+            weights = {each: variant.weight for each, variant in routes.variants.items()}
+            said += cautions.weightless(standing.variants, weights)
+        # To count all requests takes longer than to see that there is no need to.
+        if routes.split.sticky is not None and traffic.unkeyed - unkeyed >= cautions.LEAST_USERS:
+            said += cautions.unkeyed(_requests(traffic) - requests, traffic.unkeyed - unkeyed)
+        return standing._replace(cautions=(*standing.cautions, *said))
+
+    def _mere_shadows(self, standing: Standing) -> list[str]:
+        """Who only gets copies, never served anybody, and was not named as a challenger."""
+        config = self.steering.effective
+        if config.shadow is None or config.experiment is None:
+            return []
+        name = config.shadow.variant
+        serves = config.variants[name].weight > 0 or standing.rows.get(name)
+        return [] if serves or name in config.experiment.challengers else [name]
 
     @property
     def findings(self) -> list[Finding]:
@@ -288,7 +316,7 @@ class Trials:
                 0,
                 caution,
             )
-            for caution in standing.cautions[:1]
+            for caution in islice(cautions.broken(standing.variants, standing.mismatch, standing.sides), 1)
         ]
         for verdict in standing.verdicts:
             if verdict.word == "worse" and verdict.challenger in variants:
@@ -314,6 +342,11 @@ def _rows(standing: Standing | None, challenger: str) -> Rows:
         each.measure: each.compared.challenger_rows for each in standing.verdicts if each.challenger == challenger
     }
     return {REQUESTS: standing.rows.get(challenger, 0), **judged}
+
+
+def _requests(traffic: Traffic) -> int:
+    """That are over."""
+    return sum(sum(series.duration_s.counts) for _, series in traffic)
 
 
 def _place(saved: bytes | None) -> Step:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from sidecar import trials as module
 from sidecar.build import monitoring
-from sidecar.config.schema import Config, Experiment, Part, Shadow
+from sidecar.config.schema import Config, Experiment, Part, Shadow, Split, Sticky, Variant
 from sidecar.errors import ConfigError, Fault
 from sidecar.monitors.weighing import Weighing
 from sidecar.payload import DECODERS
@@ -20,7 +20,7 @@ from sidecar.payload.reading import Reader
 from sidecar.pipeline import Parts, Pipeline
 from sidecar.routing.availability import State
 from sidecar.stats.served import Outcome, Served
-from sidecar.stats.traffic import Traffic
+from sidecar.stats.traffic import Labels, Traffic
 from sidecar.trials import STEP, TOLD_S, Sources, Trials
 from tests.monitors.test_weighing import joined
 from tests.steering_rig import PLAIN, ROLLED, ROLLOUT, Site, document, until
@@ -50,6 +50,7 @@ class Bench:
     unmade: bool = False
     served: Served = field(default_factory=Served)
     queue: Waiting = field(default_factory=Waiting)
+    traffic: Traffic = field(default_factory=lambda: Traffic(max_series=10))
 
     def __post_init__(self) -> None:
         self._rng = np.random.default_rng(7)
@@ -57,9 +58,7 @@ class Bench:
         self.pipeline = Pipeline(
             self.queue, parts, make_window=make_window, now_s=lambda: self.site.now_s, wall_s=lambda: self.site.now_s
         )
-        sources = Sources(
-            self.served, Traffic(max_series=10), lambda: self.states, lambda: self.well, lambda: self.site.now_s
-        )
+        sources = Sources(self.served, self.traffic, lambda: self.states, lambda: self.well, lambda: self.site.now_s)
         self.trials = Trials(self.pipeline, self.site.steering, sources, truth=None, make=self.make, read=self.read)
 
     def make(self, config: Config, begun_s: float) -> Weighing | None:
@@ -505,6 +504,122 @@ def test_a_shadow_is_compared_and_takes_no_part_in_the_rollout() -> None:
             assert here.trials.shadowed is not None
             assert here.trials.standings["rollout"].rows == {"champion": 0, "challenger": 0}
             assert len(here.pipeline.keeps) == 2
+
+    asyncio.run(scenario())
+
+
+MIRRORED = replace(
+    TRIED,
+    variants={**EVEN, "candidate": Variant(url="http://model:3", version="5", weight=0)},
+    shadow=Shadow(variant="candidate", ratio=0.5),
+)
+
+
+def test_a_mere_shadow_is_no_challenger() -> None:
+    async def scenario() -> None:
+        async with bench(MIRRORED) as here:
+            await here.tried(400)
+            standing = here.trials.standings["experiment"]
+            assert (standing.variants, standing.cautions) == (("champion", "challenger"), ())
+            assert {each.challenger for each in standing.verdicts} == {"challenger"}
+
+    asyncio.run(scenario())
+
+
+def test_a_shadow_that_gets_a_weight_is_a_challenger_and_no_row_of_others_is_lost() -> None:
+    async def scenario() -> None:
+        async with bench(MIRRORED) as here:
+            await here.tried(400)
+            await here.tried(400)
+            await here.site.steering.weigh("candidate", 10, revision=None, by="ann", why="")
+            await here.tried(400)
+            standing = here.trials.standings["experiment"]
+            assert standing.variants == ("champion", "challenger", "candidate")
+            assert standing.rows["champion"] >= 400
+
+    asyncio.run(scenario())
+
+
+def test_who_has_served_is_told_of_though_it_only_shadows_by_now() -> None:
+    async def scenario() -> None:
+        async with bench(MIRRORED) as here:
+            await here.look()
+            for percent in (10, 0):
+                await here.site.steering.weigh("candidate", percent, revision=None, by="ann", why="")
+                await here.look()
+                here.served.add(Outcome("candidate", 1 + percent, failed=False, time_s=here.site.now_s, duration_s=0.1))
+                await here.look(0)
+            standing = here.trials.standings["experiment"]
+            assert standing.rows["candidate"] == 2
+            assert standing.cautions == ("candidate: at a weight of 0 there are no requests to compare by",)
+
+    asyncio.run(scenario())
+
+
+def test_the_challenger_of_a_rollout_may_be_a_shadow_without_a_weight() -> None:
+    waiting = replace(ROLLOUT, guardrails=(ERRORS,), start="manual")
+    shadow = Shadow(variant="challenger", ratio=1)
+
+    async def scenario() -> None:
+        async with bench(replace(TRIED, rollout=waiting, shadow=shadow)) as here:
+            await here.look()
+            assert here.challenger == 0
+            assert here.trials.standings["experiment"].variants == ("champion",)
+            standing = here.trials.standings["rollout"]
+            assert (standing.variants, standing.cautions) == (("champion", "challenger"), ())
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("shadow", [None, Shadow(variant="candidate", ratio=0.5)])
+def test_a_challenger_without_a_weight_is_told_if_it_was_meant(shadow: Shadow | None) -> None:
+    named = replace(TRIAL, challengers=("challenger", "candidate"))
+
+    async def scenario() -> None:
+        async with bench(replace(MIRRORED, experiment=named, shadow=shadow)) as here:
+            await here.tried(400)
+            standing = here.trials.standings["experiment"]
+            assert standing.variants == ("champion", "challenger", "candidate")
+            assert standing.cautions == ("candidate: at a weight of 0 there are no requests to compare by",)
+
+    asyncio.run(scenario())
+
+
+def test_an_experiment_of_a_champion_and_its_shadow_alone_says_so() -> None:
+    variants = {"champion": EVEN["champion"], "candidate": MIRRORED.variants["candidate"]}
+
+    async def scenario() -> None:
+        async with bench(replace(MIRRORED, variants=variants)) as here:
+            await here.look()
+            standing = here.trials.standings["experiment"]
+            assert (standing.variants, standing.verdicts) == (("champion",), ())
+            assert standing.cautions == (
+                "no challenger has a weight: there is nothing to compare; /v1/shadow tells of copies",
+            )
+
+    asyncio.run(scenario())
+
+
+STICKY = Split(sticky=Sticky(header="x-user-id"))
+LABELS = Labels("champion", "3", "POST", "/", 200, "")
+
+
+@pytest.mark.parametrize(("split", "told"), [(STICKY, True), (Split(), False)])
+def test_requests_without_a_user_are_told_while_users_are_to_stay(split: Split, told: bool) -> None:
+    async def scenario() -> None:
+        async with bench(replace(TRIED, split=split)) as here:
+            here.traffic.unkeyed = 5000  # of before there was anything to weigh, as the next
+            for _ in range(5000):
+                here.traffic.series(LABELS).add(0.1, 0.1, 0.0, 1, 1)
+            await here.look()
+            assert [*here.trials.standings["experiment"].cautions] == []
+            for _ in range(600):
+                here.traffic.series(LABELS).add(0.1, 0.1, 0.0, 1, 1)
+            here.traffic.unkeyed += 150
+            await here.look()
+            cautions = here.trials.standings["experiment"].cautions
+            assert [each.partition(" lack")[0] for each in cautions] == (["25.0% of the requests"] if told else [])
+            assert here.trials.findings == []
 
     asyncio.run(scenario())
 

@@ -36,6 +36,8 @@ def _standing(kind: str, standing: Standing) -> JSON:
         "epoch_s": standing.epoch_s,
         "rows": dict(standing.rows),
         "late": standing.late,
+        "wrong": standing.wrong,
+        "min_rows": standing.min_rows,
         "verdicts": [_verdict(each) for each in standing.verdicts],
         "guards": [_guard(each) for each in standing.guards],
         "mismatch": _mismatch(standing.variants, standing.mismatch),

@@ -6,7 +6,7 @@ from math import isfinite
 import click
 
 from sidecar.catalog.documents import encode
-from sidecar.cli import registering, steering
+from sidecar.cli import copies, judging, registering, steering
 from sidecar.cli.asking import EXITS, Asking, Book, by_option, catalogued, json_option, now_s, why_option
 from sidecar.cli.telling import Cell, document, fields_of, moment, spelled, table, tell
 from sidecar.cli.tree import drawn, gathered
@@ -30,6 +30,7 @@ HEADER = ("version", "approval", "serves", "registered", "by", "framework", "met
       sidecar versions list fraud
       sidecar versions weight challenger 10 --why "a first look"
       sidecar versions rollback
+      sidecar versions experiment
     """,
 )
 def versions() -> None:
@@ -161,6 +162,8 @@ for command in (
     steering.weight,
     steering.routes,
     steering.changes,
+    judging.experiment,
+    copies.shadow,
 ):
     versions.add_command(command)
 

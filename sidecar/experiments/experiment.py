@@ -23,15 +23,25 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from sidecar.experiments import cautions
 from sidecar.experiments.comparing import Comparison, comparison_of
 from sidecar.experiments.guardrails import Guardrail, Saturation
 from sidecar.experiments.load import Load
 from sidecar.experiments.measures import Batch, Lost, Measure, Outcomes, Predicted, Replied, Served
 from sidecar.experiments.settings import check, identity
-from sidecar.experiments.standing import Standing, cautions_of
+from sidecar.experiments.standing import Standing
 from sidecar.experiments.timeline import Timeline
 from sidecar.experiments.users import Users
-from sidecar.experiments.verdicts import Decision, Guarded, Verdict, Word, guard_of, sentence_of, word_of
+from sidecar.experiments.verdicts import (
+    Decision,
+    Guarded,
+    Verdict,
+    Word,
+    guard_of,
+    possible,
+    sentence_of,
+    word_of,
+)
 from sidecar.records import JSON
 from sidecar.stats.keeping import Array, below, packed, sealed, unpacked, unsealed
 from sidecar.stats.moments import Counts, Flags, Floats, Units
@@ -40,7 +50,7 @@ FEW = 0.1
 """Part of the budget of each comparison that is for few rows. A half would tell a challenger that fails always by one
 row less, and make every interval wider by 4 %, where this does by 1."""
 
-LAYOUT = 2
+LAYOUT = 3
 """Of what is saved."""
 
 DECISIONS: frozenset[Word] = frozenset({"better", "worse", "equivalent"})
@@ -66,7 +76,8 @@ class _Course:
     Attributes:
         shares: Of the variants in their order, since the weights changed.
         late: Rows that could not be placed.
-        omitted: Rows without a finite value, by measure and variant.
+        found: Rows with a finite value, by measure and variant.
+        omitted: Rows without one, likewise.
         decided: First decisions, by measure and challenger.
         rules: By which they were made.
     """
@@ -76,6 +87,7 @@ class _Course:
     shares: list[float] = field(default_factory=list)
     rows: dict[str, int] = field(default_factory=dict)
     late: int = 0
+    found: dict[str, dict[str, int]] = field(default_factory=dict)
     omitted: dict[str, dict[str, int]] = field(default_factory=dict)
     decided: dict[str, dict[str, Decision]] = field(default_factory=dict)
 
@@ -112,6 +124,7 @@ class Experiment:
         self._measures = tuple(each for each in measures if not isinstance(each, Saturation))
         limits = [each for each in measures if isinstance(each, Saturation)]
         self._loads = {variant: Load(limit) for limit in limits for variant in challengers}
+        self._budget = wrong
         self._wrong = wrong / max(len(challengers) * len(self._measures), 1)
         self._min_rows = min_rows
         about = [LAYOUT, name, self._variants, [identity(each) for each in self._measures]]
@@ -188,7 +201,7 @@ class Experiment:
             for measure, comparison in zip(self._measures, self._comparisons, strict=True)
         ]
         loads = [load.look(variant, now_s) for variant, load in self._loads.items()]
-        mismatch, sides, course = self._users.mismatch, self._users.sides, self._course
+        course, verdicts = self._course, tuple(verdict for verdict, _ in both)
         return Standing(
             name=self._name,
             variants=self._variants,
@@ -196,11 +209,13 @@ class Experiment:
             epoch_s=course.timeline.epoch_s,
             rows={variant: course.rows.get(variant, 0) for variant in self._variants},
             late=course.late,
-            verdicts=tuple(verdict for verdict, _ in both),
+            verdicts=verdicts,
             guards=(*(guarded for _, guarded in both), *loads),
-            mismatch=mismatch,
-            sides=sides,
-            cautions=tuple(cautions_of(self._variants, mismatch, sides)),
+            mismatch=self._users.mismatch,
+            sides=self._users.sides,
+            cautions=tuple(self._cautions(verdicts)),
+            wrong=self._budget,
+            min_rows=self._min_rows,
         )
 
     def state(self) -> bytes:
@@ -249,8 +264,10 @@ class Experiment:
             if values.shape != rows.units.shape:
                 raise ValueError(f"{len(values)} values of {len(rows.units)} rows, expected one of each")
             known = kept & np.isfinite(values)
-            omitted = self._course.omitted.setdefault(measure.judged.name, {})
-            omitted[rows.variant] = omitted.get(rows.variant, 0) + int((kept & ~known).sum())
+            name = measure.judged.name
+            for counts, those in ((self._course.found, known), (self._course.omitted, kept & ~known)):
+                by = counts.setdefault(name, {})
+                by[rows.variant] = by.get(rows.variant, 0) + int(those.sum())
             comparison.take(rows.variant, rows.units[known], values[known], epochs[known])
         return epochs
 
@@ -258,7 +275,7 @@ class Experiment:
         self, measure: Measure, comparison: Comparison, challenger: str, now_s: float
     ) -> tuple[Verdict, Guarded]:
         judged, wrong = measure.judged, self._wrong * (1 - FEW)
-        compared = comparison.compare(challenger, wrong)
+        compared = possible(comparison.compare(challenger, wrong), judged)
         word = word_of(compared, judged, self._min_rows)
         plain = word == "too_few" and comparison.surely_beyond(challenger, self._wrong * FEW)
         guard = guard_of(compared, judged, self._min_rows, plain=plain)
@@ -282,6 +299,17 @@ class Experiment:
             sentence=sentence_of(compared, judged, challenger, word),
         )
         return verdict, Guarded(judged.name, challenger, guard, sentence_of(compared, judged, challenger, guard))
+
+    def _cautions(self, verdicts: Sequence[Verdict]) -> Iterator[str]:
+        course = self._course
+        yield from cautions.broken(self._variants, self._users.mismatch, self._users.sides)
+        if course.timeline.since_s == course.timeline.epoch_s:
+            yield from cautions.unserved(course.rows, dict(zip(self._variants, course.shares, strict=False)))
+        for each in self._measures:
+            name = each.judged.name
+            found, omitted = course.found.get(name, {}), course.omitted.get(name, {})
+            yield from cautions.silent(each.judged, course.rows, found, omitted)
+        yield from cautions.stuck(verdicts)
 
     def _fresh(self) -> list[Comparison]:
         return [comparison_of(each.judged, self._variants) for each in self._measures]

@@ -24,7 +24,7 @@ class Drift:
     def judged(self) -> Judged:
         """As the greatest difference of shares."""
         of = "of all predictions into or out of one bin"
-        return Judged("drift", self.margin, "moves", of, scale="share", binned=True, most=1.0)
+        return Judged("drift", self.margin, "moves", of, scale="share", binned=True, most=1.0, source="predictions")
 
     def values(self, variant: str, batch: Batch) -> Floats | None:  # noqa: ARG002  the protocol's
         """The prediction."""

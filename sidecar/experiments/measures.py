@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from sidecar.errors import ConfigError, Fault
 from sidecar.experiments.totals import LARGEST
-from sidecar.experiments.verdicts import Better, Judged
+from sidecar.experiments.verdicts import Better, Judged, Source
 from sidecar.payload.pointers import at, parse_pointer
 from sidecar.records import JSON
 from sidecar.stats.moments import Flags, Floats
@@ -148,7 +148,7 @@ class Quality:
     @property
     def judged(self) -> Judged:
         """As a difference of means."""
-        return Judged("quality", self.margin, "loses", "a labelled row", most=1.0)
+        return Judged("quality", self.margin, "loses", "a labelled row", most=1.0, source="labelled rows")
 
     def values(self, variant: str, batch: Batch) -> Floats | None:  # noqa: ARG002  the protocol's
         """The loss of a row."""
@@ -175,7 +175,8 @@ class Outcome:
     def judged(self) -> Judged:
         """As a ratio of means."""
         of = f"of {self.metric} on average"
-        return Judged(f"outcome.{self.metric}", self.margin_ratio, "has", of, relative=True, better=self.better)
+        name = f"outcome.{self.metric}"
+        return Judged(name, self.margin_ratio, "has", of, relative=True, better=self.better, source="outcomes")
 
     def values(self, variant: str, batch: Batch) -> Floats | None:  # noqa: ARG002  the protocol's
         """The value of a row."""
@@ -203,7 +204,8 @@ class Metric:
     def judged(self) -> Judged:
         """As a ratio of means."""
         of = f"at {self.pointer or 'the root'} on average"
-        return Judged(f"metric.{self.pointer}", self.margin_ratio, "has", of, relative=True, better=self.better)
+        name = f"metric.{self.pointer}"
+        return Judged(name, self.margin_ratio, "has", of, relative=True, better=self.better, source="replies")
 
     def values(self, variant: str, batch: Batch) -> Floats | None:  # noqa: ARG002  the protocol's
         """The number in a reply."""
@@ -246,7 +248,8 @@ class Cost:
     @property
     def judged(self) -> Judged:
         """As a ratio of means."""
-        return Judged("cost", self.margin_ratio, "costs", "a request", relative=True)
+        source: Source = "requests" if self.pointer is None else "replies"
+        return Judged("cost", self.margin_ratio, "costs", "a request", relative=True, source=source)
 
     def values(self, variant: str, batch: Batch) -> Floats | None:
         """What each request costs; where replies say so, of requests whose replies are read."""

@@ -1,16 +1,11 @@
 """How an experiment stands: all that is told of it at one look."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
+from math import nan
 from typing import NamedTuple
 
 from sidecar.experiments.users import Mismatch, Sides
 from sidecar.experiments.verdicts import Guard, Guarded, Verdict
-
-CROSSED = 0.01
-"""Share of users on several sides that people are told of: differences look smaller by as much at least."""
-
-LEAST_USERS = 100
-"""One in few is no share."""
 
 
 class Standing(NamedTuple):
@@ -25,7 +20,9 @@ class Standing(NamedTuple):
             second in which weights changed.
         verdicts: Of each challenger by each measure.
         guards: Likewise, and of its load.
-        cautions: For people: why the verdicts may mean nothing.
+        cautions: For people: why the verdicts may mean nothing, or why there may never be any.
+        wrong: Probability of any wrong verdict, of all together and for all time.
+        min_rows: Of either variant, without which there is no verdict.
     """
 
     name: str
@@ -39,18 +36,24 @@ class Standing(NamedTuple):
     mismatch: Mismatch
     sides: Sides
     cautions: tuple[str, ...]
+    wrong: float = nan
+    min_rows: int = 0
 
     def words(self, challenger: str) -> dict[str, Guard]:
         """What is known of each guardrail of a challenger."""
         return {each.measure: each.word for each in self.guards if each.challenger == challenger}
 
-
-def cautions_of(variants: Sequence[str], mismatch: Mismatch, sides: Sides) -> Iterator[str]:
-    """For people: why verdicts may mean nothing."""
-    if mismatch.alarm:
-        users = sum(mismatch.counts)
-        each = zip(variants, mismatch.counts, mismatch.shares, strict=True)
-        told = ", ".join(f"{name} {count / users:.1%} in place of {share:.1%}" for name, count, share in each)
-        yield f"the split does not keep its shares ({told}): users of a variant are lost, trust no verdict"
-    if sides.users >= LEAST_USERS and sides.crossed > CROSSED:
-        yield f"{sides.crossed:.1%} of the users are seen with several variants at a time: differences look smaller"
+    def without(self, names: Collection[str]) -> "Standing":
+        """The same, but for challengers that are not to be told of."""
+        places = [place for place, name in enumerate(self.variants) if not place or name not in names]
+        counts, shares = self.mismatch.counts, self.mismatch.shares
+        variants = tuple(self.variants[place] for place in places)
+        return self._replace(
+            variants=variants,
+            rows={name: self.rows[name] for name in variants},
+            verdicts=tuple(each for each in self.verdicts if each.challenger in variants),
+            guards=tuple(each for each in self.guards if each.challenger in variants),
+            mismatch=self.mismatch._replace(
+                counts=tuple(counts[place] for place in places), shares=tuple(shares[place] for place in places)
+            ),
+        )

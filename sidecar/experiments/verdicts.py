@@ -12,6 +12,9 @@ Better = Literal["higher", "lower"]
 Scale = Literal["share", "seconds", "plain"]
 """How people read the numbers of a measure."""
 
+Source = Literal["requests", "replies", "labelled rows", "outcomes", "predictions"]
+"""What a measure finds its values in."""
+
 Word = Literal["better", "worse", "equivalent", "undecided", "too_few"]
 """What is known of a challenger by one measure."""
 
@@ -32,6 +35,7 @@ class Judged(NamedTuple):
         quantile: That is compared in place of the mean.
         binned: The shares of bins are.
         most: Values are in [0, most]; NaN where nobody knows.
+        source: What values are found in.
     """
 
     name: str
@@ -44,6 +48,7 @@ class Judged(NamedTuple):
     quantile: float | None = None
     binned: bool = False
     most: float = math.nan
+    source: Source = "requests"
 
 
 class Compared(NamedTuple):
@@ -118,6 +123,22 @@ class Guarded(NamedTuple):
     challenger: str
     word: Guard
     sentence: str
+
+
+def possible(compared: Compared, judged: Judged) -> Compared:
+    """What can be of the interval: means of values in [0, most] differ by `most` at most.
+
+    An end that is not finite stays: nothing is known there, which is something else than all that can be.
+
+    Example:
+        >>> possible(Compared(0.5, -0.25, 1.25, 0.5, 1.0, 9, 9), Judged("errors", 0.002, "", "", most=1.0))[1:3]
+        (-0.25, 1.0)
+    """
+    most = judged.most
+    if judged.relative or math.isnan(most):
+        return compared
+    low, high = (min(max(end, -most), most) if math.isfinite(end) else end for end in compared[1:3])
+    return compared._replace(low=low, high=high)
 
 
 def word_of(compared: Compared, judged: Judged, min_rows: int) -> Word:

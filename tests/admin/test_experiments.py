@@ -30,7 +30,9 @@ def standing(
     mismatch = Mismatch(p_value=1.0, nats=-0.5, alarm=False, counts=(9, 8), shares=(shares, shares))
     rows = {"a": 900, "b": 800}
     sides = Sides(17, shares, 0.0)
-    return Standing("new", ("a", "b"), since_s, since_s, rows, 4, verdicts, guards, mismatch, sides, ("look",))
+    return Standing(
+        "new", ("a", "b"), since_s, since_s, rows, 4, verdicts, guards, mismatch, sides, ("look",), 0.05, 200
+    )
 
 
 def told(**standings: Standing) -> list[JSON]:
@@ -51,6 +53,8 @@ def test_all_that_is_known_of_an_experiment_is_told() -> None:
         "epoch_s": 1.0,
         "rows": {"a": 900, "b": 800},
         "late": 4,
+        "wrong": 0.05,
+        "min_rows": 200,
         "verdicts": [
             {
                 "measure": "errors",

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sidecar.experiments.experiment import Experiment
-from sidecar.experiments.guardrails import Saturation
+from sidecar.experiments.guardrails import Drift, Saturation
 from sidecar.experiments.measures import Cost, Errors, Latency, Quality
 from sidecar.stats.moments import Floats
 from tests.experiments.rig import EVERY, HALVES, VARIANTS, begun, errors, everything, experiment, rows, told, words
@@ -298,3 +298,21 @@ def test_nobody_has_any_weight_and_it_goes_on() -> None:
 def test_without_challengers_or_measures_there_is_nothing_to_say() -> None:
     assert experiment(Errors(), challengers=()).look(1.0).verdicts == ()
     assert experiment().look(1.0).guards == ()
+
+
+def test_shares_of_few_rows_are_not_told_beyond_what_can_be() -> None:
+    made, rng = begun(Errors(), Quality(), Drift(), min_rows=2), np.random.default_rng(1)
+    errors(made, rng, (0.0, 1.0), 12)
+    for variant, loss in zip(VARIANTS, (0.0, 1.0), strict=True):
+        made.lost(rows(rng, variant, 12), np.full(12, loss))
+        made.predicted(rows(rng, variant, 1050), np.full(1050, loss))
+    verdicts = {each.measure: each for each in made.look(2.0).verdicts}
+
+    assert {name: each.compared.high for name, each in verdicts.items()} == dict.fromkeys(verdicts, 1.0)
+    assert verdicts["errors"].sentence.endswith(" to +100 points")
+
+
+def test_the_budget_and_the_least_rows_are_told() -> None:
+    standing = experiment(Errors(), Quality(), wrong=0.02, min_rows=300).look(1.0)
+
+    assert (standing.wrong, standing.min_rows) == (0.02, 300)

@@ -2,7 +2,18 @@ import math
 
 import pytest
 
-from sidecar.experiments.verdicts import Better, Compared, Guard, Judged, Scale, Word, guard_of, sentence_of, word_of
+from sidecar.experiments.verdicts import (
+    Better,
+    Compared,
+    Guard,
+    Judged,
+    Scale,
+    Word,
+    guard_of,
+    possible,
+    sentence_of,
+    word_of,
+)
 
 INF = math.inf
 
@@ -122,3 +133,35 @@ def test_too_few_rows_are_told() -> None:
     assert (
         sentence_of(compared(0, 1, 1200, 4000), judged(), "b", "missing") == "errors of b: no verdict from 1,200 rows"
     )
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (-1.3, 1.2, (-1.0, 1.0)),
+        (-1.0, 1.0, (-1.0, 1.0)),
+        (-0.2, 1.01, (-0.2, 1.0)),
+        (-INF, INF, (-INF, INF)),
+        (0.0, INF, (0.0, INF)),
+        (math.nan, math.nan, (math.nan, math.nan)),
+    ],
+)
+def test_shares_differ_by_all_at_most_and_what_is_not_known_stays(
+    low: float, high: float, expected: tuple[float, float]
+) -> None:
+    share = judged()._replace(scale="share", most=1.0)
+
+    assert possible(compared(low, high), share)[1:3] == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.parametrize("unbounded", [judged(), judged()._replace(relative=True, most=1.0)])
+def test_what_has_no_bounds_is_not_cut(unbounded: Judged) -> None:
+    assert possible(compared(-3.0, 7.0), unbounded) == compared(-3.0, 7.0)
+
+
+def test_a_cut_interval_has_the_same_word() -> None:
+    for low, high, *_ in TABLE:
+        told, share = compared(low, high), judged(margin=0.999)._replace(most=1.0)
+
+        assert word_of(possible(told, share), share, 200) == word_of(told, share, 200)
+        assert guard_of(possible(told, share), share, 200) == guard_of(told, share, 200)
