@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -129,6 +129,7 @@ class App:
             prepare=self._rerouting,
             wall_s=wall_s,
         )
+        _tell_weights(config, self._steering)
         config = self._config = self._steering.effective
         self._upstreams = Upstreams(config, means)
         monitoring.check_rules(config)
@@ -472,6 +473,7 @@ class App:
             # A certificate without its key would be refused, and yet spoil the context in use: another goes first.
             serving.listener_tls(config.tls)
         await self._steering.declare(config)
+        _tell_weights(config, self._steering)
         if self._tls is not None and config.tls is not None:
             self._tls.load_cert_chain(config.tls.cert, config.tls.key)
         if self._monitor is not None:
@@ -496,6 +498,28 @@ def load_monitoring() -> None:
 def _places(config: Config) -> object:
     """Where the variants are."""
     return config.upstream, [(name, each.url, each.tls) for name, each in config.variants.items()]
+
+
+def _tell_weights(config: Config, steering: Steering) -> None:
+    """Say which weights of the file are not in force: who edits these would wait for nothing.
+
+    Args:
+        config: As the file and its like have it.
+    """
+    wanted, weights = ({name: each.weight for name, each in of.variants.items()} for of in (config, steering.effective))
+    others = [
+        f"{name} {_percent(weights, name)} (file: {_percent(wanted, name)})"
+        for name in wanted
+        if name in weights and _percent(weights, name) != _percent(wanted, name)
+    ]
+    if others:
+        course, plan = steering.course, steering.plan
+        who = f"{course.change.who}, revision {course.revision}" if plan is None else "the rollout"
+        log.info("weights are set by %s, not by the configuration: %s", who, ", ".join(others))
+
+
+def _percent(weights: Mapping[str, float], name: str) -> str:
+    return f"{100 * weights[name] / (sum(weights.values()) or 1.0):.4g} %"
 
 
 def _untold(event: "Event") -> None:

@@ -1,9 +1,12 @@
-"""The catalogue, kept in step with who serves: deployments are noted, and a version that is rejected serves no more."""
+"""The catalogue, kept in step with who serves: deployments are noted, and a version that is rejected serves no more.
+
+And who serves, kept in step with the catalogue: a variant whose version is said by an alias follows that.
+"""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from math import nan
 from typing import TypeVar
@@ -28,6 +31,45 @@ REPORT_S = 60.0
 
 CLOSE_S = 4.0
 """For the last notes, at the end."""
+
+
+class _Aliases:
+    """Has variants follow the aliases that say their versions.
+
+    Attributes:
+        lost: Those that are not in the catalogue, each with what is said of that, by variant.
+        hindered: Why versions cannot follow; empty where they can.
+    """
+
+    def __init__(self, group: str, steering: Steering) -> None:
+        self.lost: Mapping[str, tuple[str, str]] = {}
+        self.hindered = ""
+        self._group = group
+        self._steering = steering
+
+    async def follow(self, meant: Mapping[str, str]) -> None:
+        """Have versions be those that aliases mean; what cannot be is told, once.
+
+        Args:
+            meant: Version by alias, of those that are in the catalogue.
+        """
+        self._lose({name: alias for name, alias in self._steering.aliases.items() if alias not in meant})
+        before, self.hindered = self.hindered, ""
+        try:
+            await self._steering.resolve(meant)
+        except (SidecarError, OSError) as error:
+            self.hindered = str(error)
+            if self.hindered != before:
+                log.warning("versions cannot follow their aliases: %s", error)
+
+    def _lose(self, aliases: Mapping[str, str]) -> None:
+        known, before, self.lost = self._steering.course.versions, self.lost, {}
+        for variant, alias in aliases.items():
+            stays = f"version {known[alias]} stays" if alias in known else "its version is not known"
+            told = (alias, f"{self._group} has no such alias in the catalogue; {stays}")
+            self.lost = {**self.lost, variant: told}
+            if told != before.get(variant):
+                log.warning("%s is to follow %s: %s", variant, *told)
 
 
 class Cataloguing:
@@ -64,6 +106,8 @@ class Cataloguing:
         self._mark = ""
         self._noted: tuple[int, Change] | None = None
         self._stuck: Mapping[str, str] = {}
+        self._unknown: Mapping[str, str] = {}
+        self._aliases = _Aliases(group, steering)
 
     def start(self) -> None:
         """Begin to look."""
@@ -75,37 +119,52 @@ class Cataloguing:
         return await self._apart.do(partial(work, self._catalog))
 
     async def look(self) -> None:
-        """Note who serves, if that has changed; and see whether all of them may."""
-        course, now_s = self._steering.course, self._wall_s()
+        """Follow aliases that were moved, and note who serves, if that has changed; and see whether all of them may."""
         with self._telling("deployments cannot be noted"):
-            if self._noted != (course.revision, course.change):
-                change = course.change
-                note = partial(
-                    self._catalog.deploy, self.group, self._serving(), by=change.who, why=change.why, now_s=now_s
-                )
-                await self._apart.do(note)
-                self._noted, self._mark = (course.revision, course.change), ""
             mark = await self._apart.do(partial(self._catalog.mark, self.group))
-            if mark != self._mark:
-                self.versions = await self._apart.do(self._known)
-                self._mark = mark
+            if mark == self._mark and self._noted == self._now:
+                return
+            await self._aliases.follow(await self._apart.do(partial(self._meant, set(self._steering.aliases.values()))))
+            if self._noted != self._now:
+                await self._note()
+            serving = self._serving()
+            self.versions = await self._apart.do(partial(self._known, serving))
+            self._miss(serving)
+            # What has happened since, our own notes too, is for the next look.
+            self._mark = "" if self._aliases.hindered else mark
+            if self._noted == self._now:  # or it would be somebody else who is taken from the traffic
                 await self._reject()
 
     @property
+    def unknown(self) -> Mapping[str, str]:
+        """Versions that serve and are not in the catalogue, by name of the variant."""
+        variants = self._steering.routes.variants
+        return {
+            name: version
+            for name, version in self._unknown.items()
+            if name in variants and variants[name].version == version
+        }
+
+    @property
     def findings(self) -> list[Finding]:
-        """What somebody should know of: a version that was rejected and serves all the same."""
-        return [
-            Finding(
-                Key("catalogue", "rejected", variant, "traffic"),
-                self._steering.routes.variants[variant].version,
-                (Carrier("approval", 1.0, statistic=nan, threshold=nan, sentence=why),),
-                0,
-                0,
-                f"{variant} serves a version that was rejected: {why}",
-            )
+        """What somebody should know of: a rejected version that serves all the same, an alias that is not there."""
+        rejected = [
+            self._finding("rejected", variant, "approval", why, f"serves a version that was rejected: {why}")
             for variant, why in self._stuck.items()
-            if variant in self._steering.routes.variants
         ]
+        lost = [
+            self._finding("alias", variant, alias, why, f"is to follow {alias}: {why}")
+            for variant, (alias, why) in self._aliases.lost.items()
+        ]
+        return [each for each in (*rejected, *lost) if each is not None]
+
+    def _finding(self, check: str, variant: str, carrier: str, why: str, told: str) -> Finding | None:
+        """Of a variant; None where that is gone."""
+        if (serving := self._steering.routes.variants.get(variant)) is None:
+            return None
+        carried = Carrier(carrier, 1.0, statistic=nan, threshold=nan, sentence=why)
+        key = Key("catalogue", check, variant, "traffic")
+        return Finding(key, serving.version, (carried,), 0, 0, f"{variant} {told}")
 
     async def close(self) -> None:
         """Note what is still to be noted, and let go of it."""
@@ -140,16 +199,44 @@ class Cataloguing:
         total = sum(variant.weight for variant in variants.values()) or 1.0
         return [Serving(name, each.version, 100 * each.weight / total) for name, each in variants.items()]
 
-    def _known(self) -> dict[str, Version]:
+    @property
+    def _now(self) -> tuple[int, Change]:
+        """Which course is in force."""
+        course = self._steering.course
+        return course.revision, course.change
+
+    async def _note(self) -> None:
+        """Note who serves."""
+        now, now_s = self._now, self._wall_s()
+        by, why = now[1].who, now[1].why
+        note = partial(self._catalog.deploy, self.group, self._serving(), by=by, why=why, now_s=now_s)
+        await self._apart.do(note)
+        self._noted = now
+
+    def _meant(self, aliases: Iterable[str]) -> dict[str, str]:
+        """The version of each alias that the catalogue has."""
+        found = {}
+        for alias in aliases:
+            with suppress(UnknownError, ConfigError):
+                found[alias] = str(self._catalog.version(self.group, alias).number)
+        return found
+
+    def _known(self, serving: Iterable[Serving]) -> dict[str, Version]:
         """What the catalogue says of those that serve."""
         found = {}
-        for variant, version, _ in self._serving():
+        for variant, version, _ in serving:
             if version:
-                try:
+                with suppress(UnknownError, ConfigError):
                     found[variant] = self._catalog.version(self.group, version)
-                except (UnknownError, ConfigError):
-                    continue
         return found
+
+    def _miss(self, serving: Iterable[Serving]) -> None:
+        """Tell whose version is not in the catalogue, if that is new: of them nothing is noted there."""
+        unknown = {each.variant: each.version for each in serving if each.version and each.variant not in self.versions}
+        for variant, version in unknown.items():
+            if version != self._unknown.get(variant) and variant not in self._aliases.lost:
+                log.info("version %s, behind %s, is not in the catalogue: nothing is noted of it", version, variant)
+        self._unknown = unknown
 
     async def _reject(self) -> None:
         """Take the traffic from every version that was rejected, to the latest one that was approved."""
@@ -172,8 +259,7 @@ class Cataloguing:
 
     async def _report(self) -> None:
         """Note what is measured beside what was measured in training."""
-        course = self._steering.course
-        if self._noted != (course.revision, course.change):
+        if self._noted != self._now:
             return  # who stands behind which variant is not known yet
         live, now_s = self._live(), self._wall_s()
         named = {name: variant.version for name, variant in self._steering.routes.variants.items()}

@@ -4,6 +4,7 @@ One process holds it, or several share it: then whoever opens it does so alone, 
 broken and put it aside, is not one step.
 """
 
+import errno
 import fcntl
 import logging
 import os
@@ -23,9 +24,10 @@ BROKEN = ".broken"
 STATEMENTS = 48
 """Kept compiled, at most; those that write many rows come in as many sizes as batches do, and take up to 250 kB."""
 
-
 TURN_S = 0.01
 """Between two looks at whether it is our turn to open a file that is shared."""
+
+ROOM = "on a disk with room"
 
 
 class _BrokenError(ValueError):
@@ -66,10 +68,10 @@ def open_file(path: Path | None, schema: Schema, busy_s: float) -> sqlite3.Conne
     try:
         return _opened(path, schema, busy_s)
     except OSError as error:
-        raise _fault(path.parent, f"{error.strerror}, expected a folder to write in") from error
+        room = f", {ROOM}" if error.errno in {errno.ENOSPC, errno.EDQUOT} else ""
+        raise _fault(path.parent, f"{error.strerror}, expected a folder to write in{room}") from error
     except sqlite3.Error as error:
-        others = "and others to let go of it in time" if schema.shared else "that no other process has open"
-        raise _fault(path, f"{error}, expected a whole file {others}") from error
+        raise _fault(path, f"{error}, expected {_expected(error, schema)}") from error
     except ValueError as error:
         raise _fault(path, str(error)) from None
 
@@ -88,6 +90,16 @@ def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
     with connection:
         connection.execute("BEGIN")
         yield
+
+
+def _expected(error: sqlite3.Error, schema: Schema) -> str:
+    """What would have to be for it not to be refused like this."""
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:  # less than that is told by few (sqlite.org/rescode.html)
+        case sqlite3.SQLITE_FULL:
+            return f"a file {ROOM}"
+        case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+            return f"a whole file that can be read and written, {ROOM}"
+    return f"a whole file {'and others to let go of it in time' if schema.shared else 'that no other process has open'}"
 
 
 def _fault(where: object, text: str) -> ConfigError:

@@ -26,7 +26,7 @@ from sidecar.ports import Fleet, Kept
 from sidecar.records import JSON
 from sidecar.routing import changes
 from sidecar.routing.changes import variant_of, version_of
-from sidecar.routing.course import Course, decode, encode
+from sidecar.routing.course import Course, decode, encode, serving
 from sidecar.routing.rollout import Command, Plan, Progress, Seen, Word, advance, order
 from sidecar.tasks import Tasks
 
@@ -94,14 +94,20 @@ class Steering:
         # What took effect before it could be kept; of a course of the fleet's that comes first it is made again.
         self._urgent: Callable[[Course], Course] | None = None
         self.course = self._begun()
-        self._read = (self.course.routes, parse_routes(self.course.routes))
+        self._read = (self.course, serving(self.course))
 
     @property
     def routes(self) -> Routes:
-        """Who serves whom."""
-        if self._read[0] is not self.course.routes:
-            self._read = (self.course.routes, parse_routes(self.course.routes))
+        """Who serves whom; a version that is said by an alias is the one that it means."""
+        read, course = self._read[0], self.course
+        if read.routes is not course.routes or read.versions is not course.versions:
+            self._read = (course, serving(course))
         return self._read[1]
+
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """By variant, of those whose version is said by an alias of the catalogue."""
+        return parse_routes(self.course.routes).aliases
 
     @property
     def effective(self) -> Config:
@@ -184,7 +190,7 @@ class Steering:
             plan = self.plan
             if command in {"start", "resume", "promote"}:
                 self._allow(course, name or (plan.challenger if plan else ""))
-            if plan is not None and (name is None or variant_of(parse_routes(course.routes), name) == plan.challenger):
+            if plan is not None and (name is None or variant_of(serving(course), name) == plan.challenger):
                 return changes.ordered(course, plan, command, self._change(by, command, why))
             if plan is None and command == "promote" and name is not None:
                 return changes.promoted(course, name, self._change(by, f"promoted {name}", why))
@@ -238,6 +244,22 @@ class Steering:
 
         await self._ask(make, None, urgent=True)
 
+    async def resolve(self, meant: Mapping[str, str]) -> None:
+        """Have variants follow the aliases that say their versions. Raises as `put`.
+
+        Args:
+            meant: Version by alias, as far as the catalogue has them.
+        """
+
+        def make(course: Course) -> Course:
+            return changes.resolved(course, self.plan, meant, self._change(CATALOGUE, "", "as the alias says"))
+
+        async def ask() -> None:
+            await self._ask(make, None)
+
+        if make(self.course) is not self.course:
+            await self._first(ask)
+
     def _looked(self, plan: Plan, course: Course, judged: Judged) -> Course:
         """The course as the rollout has it now; the same object where nothing changes."""
         now_s, version = self._wall_s(), version_of(course, plan)
@@ -284,7 +306,7 @@ class Steering:
             ConfigError: It does not fit this configuration.
         """
         course = decode(document)
-        with_routes(self._config, parse_routes(course.routes))
+        self._fitting(course)
         return course
 
     def _taken_up(self, course: Course, earlier: str = "") -> Course:
@@ -298,7 +320,7 @@ class Steering:
         late = self._keeping.fleet is not None and earlier not in {"", last} and own in course.declared
         if own not in {last, earlier} and not late:
             return self._declared(course)
-        with_routes(self._config, parse_routes(course.routes))
+        self._fitting(course)
         fitted = changes.fitted(course, self.plan)
         return course if fitted == course else fitted.after(self._change(CONFIGURATION, "rollout", ""))
 
@@ -308,8 +330,13 @@ class Steering:
 
     def _returned(self, course: Course, change: Change) -> Course:
         after = changes.returned(course, change)
-        with_routes(self._config, parse_routes(after.routes))
+        self._fitting(after)
         return after
+
+    def _fitting(self, course: Course) -> Config:
+        """The configuration with the routes of a course; raises ConfigError where these do not fit the rest of it."""
+        with_routes(self._config, parse_routes(course.routes))
+        return merged(self._config, serving(course))
 
     def _change(self, who: str, what: str, why: str) -> Change:
         return Change(self._wall_s(), who, what, why)
@@ -334,7 +361,7 @@ class Steering:
             return self.course
 
     def _allow(self, course: Course, name: str) -> None:
-        routes = parse_routes(course.routes)
+        routes = serving(course)
         if name and (variant := variant_of(routes, name)) in self.rejected:
             version = routes.variants[variant].version
             raise ConflictError(f"version {version} of {variant} was rejected; expected another one, or its approval")
@@ -352,7 +379,7 @@ class Steering:
 
     async def _take(self, after: Course) -> None:
         """Keep another course and put it in force, all of it or nothing. Raises as `_keep`, ConfigError and OSError."""
-        put, before = self._prepare(with_routes(self._config, parse_routes(after.routes))), self.course
+        put, before = self._prepare(self._fitting(after)), self.course
         if after is before:
             # What could not be kept before is no reason to refuse what changes nothing of it.
             put()
@@ -369,7 +396,7 @@ class Steering:
 
     def _enforce(self, after: Course) -> None:
         """Put a course in force that is not kept yet, or by somebody else: all of it or nothing."""
-        routes = parse_routes(after.routes)
+        routes = serving(after)
         if routes != self.routes:
             # Not checked again: where only weights change, a file that is gone meanwhile keeps nobody from going back.
             self._prepare(merged(self._config, routes))()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from sidecar.config.schema import Config, Rollout, Variant
+from sidecar.config.schema import Config, Part, Rollout, Variant
 from sidecar.errors import ConflictError, DeliveryError
 from sidecar.journal import Journal
 from sidecar.ports import Kept
@@ -21,9 +21,21 @@ CHALLENGER = Variant(url="http://model:2", version="4", weight=10)
 PLAIN = Config(variants={"champion": CHAMPION, "challenger": CHALLENGER}, state="/tmp/not/yet/there")
 ROLLOUT = Rollout(champion="champion", challenger="challenger", steps=(5, 50), pause_s=10, min_rows=50)
 ROLLED = replace(PLAIN, rollout=ROLLOUT)
+ALIASED = replace(
+    PLAIN,
+    variants={name: replace(each, version=f"@{name}") for name, each in PLAIN.variants.items()},
+    catalog=Part(kind="mlflow"),
+)
+"""Whose versions are said by aliases."""
+STOOD = {"@champion": "3", "@challenger": "4"}
+"""What these mean at first."""
 FINE = Judged(1000, {"errors": "fine"}, ready=True)
 BREACH = Judged(1000, {"errors": "breach"}, ready=True)
 NOTHING: dict[str, Word] = {"errors": "missing"}
+
+
+def versions(config: Config) -> dict[str, str]:
+    return {name: variant.version for name, variant in config.variants.items()}
 
 
 def weights(config: Config) -> dict[str, float]:

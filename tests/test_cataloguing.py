@@ -3,19 +3,27 @@ import dataclasses
 import logging
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Literal, cast
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from sidecar import cataloguing as module
+from sidecar.catalog import CATALOGS
 from sidecar.catalog.sqlite import Sqlite
 from sidecar.cataloguing import Cataloguing
+from sidecar.config.rules import ALIASING
 from sidecar.config.schema import Config
 from sidecar.entries import Approval, Draft, Version
-from sidecar.errors import ConfigError, DeliveryError, Fault, UnknownError
-from sidecar.ports import Catalog
-from tests.steering_rig import CHAMPION, PLAIN, ROLLED, ROLLOUT, Site, document, until
+from sidecar.errors import ConfigError, DeliveryError, Fault, SidecarError, UnknownError
+from sidecar.ports import Catalog, Serving
+from sidecar.routing.rollout import Command
+from tests.catalog.test_mlflow_deploying import Server
+from tests.steering_rig import ALIASED, CHAMPION, PLAIN, ROLLED, ROLLOUT, Site, document, until, versions
 
 GROUP = "fraud"
 
@@ -53,14 +61,51 @@ class Shaky(Sqlite):
             raise self.error
 
 
+class Registry(Shaky):
+    """One with aliases, which it moves as MLflow's does.
+
+    Attributes:
+        server: Has the aliases.
+        moving: What somebody else does just after a deployment was noted.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.server = Server(tags={number: {} for number in range(1, 6)})
+        self.noted = 0
+        self.moving: Callable[[], None] | None = None
+
+    @property
+    def aliases(self) -> dict[str, int]:
+        return self.server.aliases
+
+    def mark(self, group: str) -> str:
+        return f"{super().mark(group)} {sorted(self.aliases.items())}"
+
+    def version(self, group: str, name: str) -> Version:
+        if name.startswith("@"):
+            name = str(self.aliases.get(name[1:], name))
+        return super().version(group, name)
+
+    def deploy(self, *args: object, **named: object) -> None:
+        super().deploy(*args, **named)
+        _, serving = args
+        self.noted += 1
+        self.server.deploy(
+            self.noted, {each.variant: (each.version, each.weight) for each in cast("list[Serving]", serving)}
+        )
+        if self.moving is not None:
+            self.moving()
+
+
 class Office:
-    """What keeps a catalogue of four versions in step with who serves."""
+    """What keeps a catalogue of five versions in step with who serves."""
 
     def __init__(self, config: Config) -> None:
         self.site = Site(config)
-        self.catalog = Shaky()
+        self.catalog = Registry()
         self.live: dict[tuple[str, str], Mapping[str, float]] = {}
-        for _ in range(4):
+        for _ in range(5):
             self.catalog.register(GROUP, Draft(), by="ann", now_s=1.0)
         self.cataloguing = Cataloguing(
             self.catalog, GROUP, self.site.steering, live=lambda: self.live, wall_s=lambda: self.site.now_s
@@ -74,8 +119,22 @@ class Office:
         deployments = self.catalog.version(GROUP, name).deployments
         return [(each.variant, each.weight) for each in deployments if each.until_s is None]
 
+    @property
+    def versions(self) -> dict[str, str]:
+        """In force at the gateway."""
+        return versions(self.site.gateways[-1])
+
     async def look(self) -> None:
         await self.cataloguing.look()
+
+    async def settle(self) -> None:
+        """Look until there is nothing more to be done."""
+        for _ in range(9):
+            seen = len(self.catalog.calls)
+            await self.look()
+            if self.catalog.calls[seen:] == ["mark"]:
+                return
+        raise AssertionError("it goes on for ever")
 
 
 @asynccontextmanager
@@ -346,8 +405,227 @@ def test_once_started_it_looks_by_itself_whatever_the_catalogue_says(monkeypatch
         here.live = {("champion", "3"): {"requests": 7.0}}
         here.catalog.error = UnknownError("nothing there")
         here.cataloguing.start()
-        await until(lambda: here.catalog.calls.count("deploy") > 2)
+        await until(lambda: here.catalog.calls.count("mark") > 2)
         here.catalog.error = None
         await until(lambda: "report" in here.catalog.calls)
 
     run(scenario)
+
+
+# Aliases
+
+
+def test_the_catalogue_with_aliases_is_one_that_there_is() -> None:
+    assert ALIASING in CATALOGS
+
+
+def test_variants_follow_their_aliases() -> None:
+    async def scenario(here: Office) -> None:
+        here.catalog.aliases.update(champion=3, challenger=4)
+        assert here.versions == {"champion": "@champion", "challenger": "@challenger"}
+        await here.settle()
+        assert here.versions == {"champion": "3", "challenger": "4"}
+        assert (here.serving("3"), here.serving("4")) == ([("champion", 90)], [("challenger", 10)])
+        here.catalog.aliases["challenger"] = 5
+        await here.settle()
+        assert here.versions == {"champion": "3", "challenger": "5"}
+        assert (here.serving("4"), here.serving("5")) == ([], [("challenger", 10)])
+        (begun,) = here.catalog.version(GROUP, "5").deployments
+        assert (begun.by, begun.why, begun.replaced) == ("catalogue", "as the alias says", "4")
+        assert {variant: version.number for variant, version in here.cataloguing.versions.items()} == {
+            "champion": 3,
+            "challenger": 5,
+        }
+        assert (here.cataloguing.findings, here.cataloguing.unknown) == ([], {})
+
+    run(scenario, ALIASED)
+
+
+def test_who_wins_is_the_champion_and_nobodys_version_changes() -> None:
+    async def scenario(here: Office) -> None:
+        here.catalog.aliases.update(champion=3, challenger=4)
+        await here.settle()
+        for order, champion in ((here.site.promote("4"), 4), (here.site.roll_back(), 4), (here.site.promote("3"), 3)):
+            await order
+            await here.settle()
+            assert here.catalog.aliases["champion"] == champion
+            assert here.versions == {"champion": "3", "challenger": "4"}
+
+    run(scenario, ALIASED)
+
+
+def test_the_next_round_follows_both() -> None:
+    async def scenario(here: Office) -> None:
+        here.catalog.aliases.update(champion=3, challenger=4)
+        await here.settle()
+        await here.site.promote("4")
+        await here.settle()
+        here.catalog.aliases["challenger"] = 5
+        await here.settle()
+        assert here.versions == {"champion": "4", "challenger": "5"}
+
+    run(scenario, ALIASED)
+
+
+Step = tuple[Literal["weigh", "order", "decide"], str, float]
+STEPS = st.one_of(
+    st.tuples(
+        st.just("weigh"), st.sampled_from(["champion", "challenger", "third"]), st.sampled_from([0.0, 5.0, 60.0, 100.0])
+    ),
+    st.tuples(
+        st.just("order"),
+        st.sampled_from(["promote", "rollback", "start", "hold", "resume"]),
+        st.sampled_from([0.0, 1.0]),
+    ),
+    st.tuples(st.just("decide"), st.sampled_from("12345"), st.sampled_from([0.0, 1.0])),
+)
+THIRD = {**ALIASED.variants, "third": replace(CHAMPION, url="http://model:3", version="2", weight=0)}
+WITH_THIRD = replace(ALIASED, variants=THIRD)
+PLACES = st.dictionaries(st.sampled_from(["champion", "challenger"]), st.integers(1, 5))
+
+
+async def taken(here: Office, step: Step) -> None:
+    kind, name, number = step
+    commands: dict[str, Command] = {each: each for each in ("promote", "rollback", "start", "hold", "resume")}
+    with suppress(SidecarError):
+        if kind == "weigh":
+            await here.site.weigh(name, number)
+        elif kind == "order":
+            whom = "challenger" if number and name == "promote" else None
+            await here.site.steering.order(commands[name], whom, revision=None, by="ann", why="")
+        else:
+            here.decide(name, "approved" if number else "rejected")
+
+
+@settings(max_examples=20)
+@given(
+    st.sampled_from([ALIASED, WITH_THIRD, replace(ALIASED, rollout=ROLLOUT), replace(WITH_THIRD, rollout=ROLLOUT)]),
+    PLACES,
+    st.lists(STEPS, max_size=8),
+)
+def test_what_the_sidecar_does_to_aliases_itself_never_changes_a_version(
+    config: Config, aliases: dict[str, int], steps: list[Step]
+) -> None:
+    async def scenario(here: Office) -> None:
+        here.catalog.aliases.update(aliases)
+        await here.settle()
+        for step in steps:
+            before = {name: version for name, version in here.versions.items() if not version.startswith("@")}
+            await taken(here, step)
+            await here.site.look(after_s=11)
+            await here.settle()
+            assert {name: here.versions[name] for name in before} == before
+
+    run(scenario, config)
+
+
+def test_an_alias_that_is_not_there_is_told_once_and_the_version_stays(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(here: Office) -> None:
+        here.catalog.aliases["champion"] = 3
+        await here.settle()
+        assert here.versions == {"champion": "3", "challenger": "@challenger"}
+        (finding,) = here.cataloguing.findings
+        assert (finding.key, finding.version) == (("catalogue", "alias", "challenger", "traffic"), "@challenger")
+        assert finding.sentence == (
+            "challenger is to follow @challenger: fraud has no such alias in the catalogue; its version is not known"
+        )
+        here.catalog.aliases["challenger"] = 4
+        await here.settle()
+        assert here.cataloguing.findings == []
+        del here.catalog.aliases["champion"]
+        for percent in (20, 30):
+            await here.site.weigh("4", percent)
+            await here.settle()
+        assert here.versions == {"champion": "3", "challenger": "4"}
+        (finding,) = here.cataloguing.findings
+        assert finding.sentence.endswith("version 3 stays")
+        await here.site.put({"variants": {"challenger": {"url": "http://model:2", "version": "@challenger"}}})
+        assert here.cataloguing.findings == []
+
+    with caplog.at_level(logging.INFO, module.__name__):
+        run(scenario, ALIASED)
+    told = "fraud has no such alias in the catalogue"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"challenger is to follow @challenger: {told}; its version is not known",
+        f"champion is to follow @champion: {told}; version 3 stays",
+    ]
+
+
+def test_while_the_catalogue_is_away_versions_are_as_they_were() -> None:
+    async def scenario(here: Office) -> None:
+        here.catalog.aliases.update(champion=3, challenger=4)
+        await here.settle()
+        before, here.catalog.error = here.site.state, DeliveryError("it is away")
+        here.catalog.aliases["challenger"] = 5
+        await here.look()
+        assert (here.site.state, here.cataloguing.findings) == (before, [])
+        here.catalog.error = None
+        await here.settle()
+        assert here.versions == {"champion": "3", "challenger": "5"}
+
+    run(scenario, ALIASED)
+
+
+def test_a_version_that_cannot_be_put_in_force_is_told_once_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(here: Office) -> None:
+        here.catalog.aliases.update(champion=3, challenger=4)
+        await here.settle()
+        here.site.unusable = True
+        here.catalog.aliases["challenger"] = 5
+        for _ in range(3):
+            await here.look()
+        assert here.versions == {"champion": "3", "challenger": "4"}
+        here.site.unusable = False
+        await here.settle()
+        assert here.versions == {"champion": "3", "challenger": "5"}
+
+    run(scenario, ALIASED)
+    assert caplog.text.count("versions cannot follow their aliases: no such certificate") == 1
+
+
+def test_an_alias_that_is_moved_while_a_deployment_is_noted_is_followed() -> None:
+    async def scenario(here: Office) -> None:
+        here.catalog.aliases.update(champion=3, challenger=4)
+        await here.settle()
+        await here.site.weigh("4", 20)
+        here.catalog.moving = partial(here.catalog.aliases.update, challenger=5)
+        await here.look()
+        here.catalog.moving = None
+        await here.settle()
+        assert here.versions == {"champion": "3", "challenger": "5"}
+
+    run(scenario, ALIASED)
+
+
+def test_a_rejected_version_to_which_an_alias_goes_is_taken_from_the_traffic() -> None:
+    async def scenario(here: Office) -> None:
+        here.catalog.aliases.update(champion=3, challenger=4)
+        here.decide("3", "approved")
+        here.decide("5", "rejected")
+        await here.settle()
+        here.catalog.aliases["challenger"] = 5
+        await here.settle()
+        assert (here.versions["challenger"], here.site.challenger) == ("5", 0)
+
+    run(scenario, ALIASED)
+
+
+def test_a_version_that_is_not_in_the_catalogue_is_told_once_and_alarms_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scenario(here: Office) -> None:
+        assert here.cataloguing.unknown == {}
+        await here.site.put(document(50, 50, version="v4"))
+        for percent in (60, 70):
+            await here.settle()
+            assert (here.cataloguing.unknown, here.cataloguing.findings) == ({"challenger": "v4"}, [])
+            await here.site.weigh("3", percent)
+        await here.site.put(document(50, 50))
+        assert here.cataloguing.unknown == {}
+        await here.settle()
+
+    with caplog.at_level(logging.INFO, module.__name__):
+        run(scenario)
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("INFO", "version v4, behind challenger, is not in the catalogue: nothing is noted of it")
+    ]

@@ -1,3 +1,4 @@
+import errno
 import fcntl
 import os
 import sqlite3
@@ -119,6 +120,36 @@ def test_what_can_be_no_file_is_told(tmp_path: Path) -> None:
     assert "unable to open database file, expected a whole file" in refused(tmp_path / "folder")
     assert refused(Path("/proc/state")) == "/proc/state: No such file or directory, expected a folder to write in"
     assert "embedded null byte" in refused(Path("a\0b"))
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("max_page_count = 1", "database or disk is full, expected a file on a disk with room"),
+        (
+            "query_only = ON",
+            "attempt to write a readonly database, "
+            "expected a whole file that can be read and written, on a disk with room",
+        ),
+    ],
+)
+def test_what_is_expected_is_what_is_missing(tmp_path: Path, setting: str, expected: str, *, shared: bool) -> None:
+    schema = Schema(7, 3, SCHEMA.statements, (setting,), shared=shared)
+    with pytest.raises(ConfigError) as caught:
+        opened(tmp_path, schema)
+    assert str(caught.value) == f"state: {tmp_path / FILE}: {expected}"
+    assert texts(tmp_path) == []
+
+
+def test_a_disk_without_room_for_the_folder_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    assert (
+        refused(tmp_path) == f"{tmp_path}: No space left on device, expected a folder to write in, on a disk with room"
+    )
 
 
 def test_a_process_that_died_while_it_made_the_file_leaves_one_that_is_made_anew(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from sidecar.routing.course import decode, encode
 from sidecar.routing.rollout import Command, percent
 from sidecar.steering import Judged
 from tests.steering_rig import (
+    ALIASED,
     BREACH,
     CHALLENGER,
     FINE,
@@ -24,14 +25,17 @@ from tests.steering_rig import (
     PLAIN,
     ROLLED,
     ROLLOUT,
+    STOOD,
     Place,
     Site,
     document,
     until,
+    versions,
     weights,
 )
 
 NEWER = replace(ROLLED, variants={**ROLLED.variants, "challenger": replace(CHALLENGER, weight=30)})
+ANY = tuple(replace(each, catalog=ALIASED.catalog) for each in (ROLLED, NEWER, replace(ALIASED, rollout=ROLLOUT)))
 ORDERS: tuple[Command, ...] = ("start", "hold", "resume", "promote", "rollback")
 MANUAL = replace(ROLLED, rollout=replace(ROLLOUT, start="manual"))
 
@@ -618,6 +622,124 @@ def test_a_configuration_that_the_routes_in_force_do_not_fit_is_refused() -> Non
     asyncio.run(scenario())
 
 
+# Versions that are said by aliases
+
+
+def test_until_it_is_known_what_an_alias_means_it_stands_for_itself() -> None:
+    async def scenario() -> None:
+        async with site(ALIASED) as here:
+            assert versions(here.gateways[-1]) == {"champion": "@champion", "challenger": "@challenger"}
+            await here.steering.resolve(STOOD)
+            assert versions(here.gateways[-1]) == {"champion": "3", "challenger": "4"}
+            assert versions(here.steering.effective) == versions(here.gateways[-1])
+            (revision, change), _ = here.journal.changes(9)
+            told = "variants.champion.version: 3 (@champion), variants.challenger.version: 4 (@challenger)"
+            assert (revision, change) == (2, (1000.0, "catalogue", told, "as the alias says"))
+            assert dict(here.steering.aliases) == {"champion": "@champion", "challenger": "@challenger"}
+
+    asyncio.run(scenario())
+
+
+def test_what_an_alias_means_already_is_no_change() -> None:
+    async def scenario() -> None:
+        async with site(ALIASED) as here:
+            await here.steering.resolve(STOOD)
+            before = here.state
+            for meant in (STOOD, {}, {"@champion": "4"}, {"@other": "9"}):
+                await here.steering.resolve(meant)
+            assert here.state == before
+
+    asyncio.run(scenario())
+
+
+def test_routes_by_alias_are_told_and_put_as_they_were_written() -> None:
+    async def scenario() -> None:
+        async with site(ALIASED) as here:
+            await here.steering.resolve(STOOD)
+            await here.weigh("4", 30)
+            told = dict(here.steering.course.routes)
+            await here.put(told, 3)
+            assert here.steering.course.revision == 3
+            assert told["variants"]["challenger"]["version"] == "@challenger"
+            assert here.challenger == 30
+            await here.put(document(70, 30, version="@challenger"))
+            assert versions(here.gateways[-1]) == {"champion": "3", "challenger": "4"}
+
+    asyncio.run(scenario())
+
+
+def test_a_rollout_begins_anew_with_the_version_to_which_an_alias_was_moved() -> None:
+    async def scenario() -> None:
+        async with site(replace(ALIASED, rollout=ROLLOUT)) as here:
+            await here.steering.resolve(STOOD)
+            await here.look()
+            await here.look(after_s=10)
+            assert (here.challenger, here.steering.course.progress.version) == (50, "4")
+            await here.steering.resolve({**STOOD, "@challenger": "5"})
+            assert (here.challenger, here.steering.course.progress.phase) == (0, "waiting")
+            await here.look()
+            assert (here.challenger, here.steering.course.progress.version) == (5, "5")
+
+    asyncio.run(scenario())
+
+
+def test_what_an_alias_means_outlives_a_restart(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with site(ALIASED, tmp_path) as here:
+            await here.steering.resolve(STOOD)
+        async with site(ALIASED, tmp_path) as here:
+            assert versions(here.gateways[0]) == {"champion": "3", "challenger": "4"}
+            assert here.steering.course.revision == 2
+
+    asyncio.run(scenario())
+
+
+def test_two_of_a_fleet_that_follow_an_alias_at_once_make_one_change() -> None:
+    async def scenario() -> None:
+        place = Place()
+        async with site(ALIASED, fleet=place) as one, site(ALIASED, fleet=place) as two:
+            await asyncio.gather(one.steering.resolve(STOOD), two.steering.resolve(STOOD))
+            assert one.steering.course == two.steering.course
+            assert (one.steering.course.revision, len(place.writes)) == (2, 2)
+            assert versions(two.gateways[-1]) == versions(one.gateways[-1]) == {"champion": "3", "challenger": "4"}
+
+    asyncio.run(scenario())
+
+
+def test_a_version_that_cannot_be_put_in_force_or_kept_is_told_and_changes_nothing() -> None:
+    async def scenario() -> None:
+        async with site(ALIASED) as here:
+            before = here.state
+            here.unusable = True
+            with pytest.raises(OSError, match="no such certificate"):
+                await here.steering.resolve(STOOD)
+            here.unusable, here.journal.full = False, True
+            with pytest.raises(DeliveryError, match="no room"):
+                await here.steering.resolve(STOOD)
+            assert here.state == before
+
+    asyncio.run(scenario())
+
+
+def test_an_alias_without_a_catalogue_that_has_some_is_refused_and_nothing_is_changed() -> None:
+    async def scenario() -> None:
+        async with site(PLAIN) as here:
+            before = here.state
+            with pytest.raises(
+                ConfigError, match=r"^variants\.challenger\.version: @challenger, and the catalogue \(sqlite"
+            ):
+                await here.put(document(version="@challenger"))
+            assert here.state == before
+        async with site(ALIASED) as here:
+            await here.steering.resolve(STOOD)
+            before = here.state
+            with pytest.raises(ConfigError, match="has no aliases"):
+                await here.steering.declare(replace(ALIASED, catalog=PLAIN.catalog))
+            assert here.state == before
+
+    asyncio.run(scenario())
+
+
 # The fleet
 
 
@@ -977,7 +1099,7 @@ async def _ask(here: Site, all_of_them: list[Site], chance: random.Random) -> No
     """Something of all that may be asked, or go wrong."""
     assert here.fleet is not None
     version = f"{chance.randrange(1000)}"
-    kind = chance.choice(("look", "look", "order", "order", "version", "declare", "all", "fleet", "journal"))
+    kind = chance.choice(("look", "look", "order", "order", "version", "alias", "declare", "all", "fleet", "journal"))
     if kind == "look":
         await here.look(chance.choice((FINE, FINE, BREACH)), after_s=chance.choice((0, 1, 11)))
     elif kind == "order":
@@ -985,9 +1107,12 @@ async def _ask(here: Site, all_of_them: list[Site], chance: random.Random) -> No
         await here.steering.order(command, None, revision=None, by="ann", why="")
     elif kind == "version":
         told = weights(here.steering.effective)
-        await here.put(document(told["champion"], told["challenger"], version))
+        said = chance.choice((version, "@challenger"))
+        await here.put(document(told["champion"], told["challenger"], said))
+    elif kind == "alias":
+        await here.steering.resolve({"@champion": chance.choice("3456"), "@challenger": version})
     elif kind == "declare":
-        await here.steering.declare(chance.choice((ROLLED, NEWER)))
+        await here.steering.declare(chance.choice(ANY))
     elif kind == "all":
         await asyncio.gather(*(each.look(chance.choice((FINE, BREACH))) for each in all_of_them))
     elif kind == "fleet":
@@ -1000,7 +1125,7 @@ async def _ask(here: Site, all_of_them: list[Site], chance: random.Random) -> No
 def test_whatever_happens_what_is_in_force_is_what_the_rollout_gives_and_in_the_end_all_agree(seed: int) -> None:
     async def scenario() -> None:
         chance, place = random.Random(seed), Place()
-        sites = [Site(chance.choice((ROLLED, NEWER)), fleet=place) for _ in range(3)]
+        sites = [Site(chance.choice(ANY), fleet=place) for _ in range(3)]
         for each in sites:
             each.steering.start()
         for _ in range(60):
@@ -1009,6 +1134,7 @@ def test_whatever_happens_what_is_in_force_is_what_the_rollout_gives_and_in_the_
             await asyncio.sleep(0)
             for each in sites:
                 assert each.weights == weights(each.steering.effective)
+                assert versions(each.gateways[-1]) == versions(each.steering.effective)
                 assert each.steering.plan is not None
                 given = percent(each.steering.plan, each.steering.course.progress)
                 assert each.challenger / sum(each.weights.values()) * 100 == pytest.approx(given)

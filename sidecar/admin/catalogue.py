@@ -13,7 +13,8 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
-from sidecar.admin.changing import Bodies, aside, body, not_read, require_own_json
+from sidecar.admin.changing import Bodies, aside, body, require_own_json
+from sidecar.admin.expecting import told
 from sidecar.admin.refusing import API, busy, refusals
 from sidecar.admin.versions import compared, described, whole
 from sidecar.admin.view import View
@@ -189,15 +190,15 @@ class Catalogue:
         self._waiting += 1
         try:
             with refusals():
-                told = await cataloguing.do(lambda catalog: _written(work(catalog)))
+                answer = await cataloguing.do(lambda catalog: _written(work(catalog)))
         finally:
             self._waiting -= 1
-        return web.Response(status=status, body=told, content_type="application/json")
+        return web.Response(status=status, body=answer, content_type="application/json")
 
 
-def _written(told: Run | JSON) -> bytes:
+def _written(answer: Run | JSON) -> bytes:
     """As `encode` writes it, in slices."""
-    values = told if isinstance(told, dict) else {each.name: getattr(told, each.name) for each in fields(told)}
+    values = answer if isinstance(answer, dict) else {each.name: getattr(answer, each.name) for each in fields(answer)}
     return b"{%s}" % b",".join(encode(name) + b":" + _sliced(value) for name, value in values.items())
 
 
@@ -212,7 +213,7 @@ def _read(data: bytes, kind: type[T]) -> T:
     try:
         return decode(data, kind)
     except ValueError as error:
-        raise not_read(error) from None
+        raise web.HTTPBadRequest(text=told(error, kind)) from None
 
 
 def _draft(data: bytes) -> _Register:

@@ -8,12 +8,11 @@ from typing import TypeVar
 import msgspec
 from aiohttp import web
 
+from sidecar.admin.expecting import told
+
 T = TypeVar("T")
 
 MAX_BODY_BYTES = 64 * 1024
-
-SHOWN = 200
-"""Characters of what is wrong with a body: the name of an unknown key may be as long as the body."""
 
 ASIDE_BYTES = 64 * 1024
 """From here on a body is read in a thread: it takes milliseconds, and the proxy serves meanwhile."""
@@ -33,12 +32,7 @@ async def body(request: web.Request, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(data or b"{}", type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise not_read(error) from None
-
-
-def not_read(error: Exception) -> web.HTTPBadRequest:
-    """The reply to a body that is not what it should be."""
-    return web.HTTPBadRequest(text=f"the body: {error}"[:SHOWN])
+        raise web.HTTPBadRequest(text=told(error, kind)) from None
 
 
 async def whole_body(request: web.Request, max_bytes: int) -> bytes:
@@ -91,8 +85,8 @@ class Bodies:
             async with asyncio.timeout(self._read_s):
                 return await whole_body(request, self._max_bytes)
         except TimeoutError:
-            told = f"the body: not here after {self._read_s:g} s, expected less at once"
-            raise web.HTTPRequestTimeout(text=told) from None
+            late = f"the body: not here after {self._read_s:g} s, expected less at once"
+            raise web.HTTPRequestTimeout(text=late) from None
 
 
 async def aside(data: bytes, work: Callable[[], T]) -> T:

@@ -3,6 +3,7 @@
 import hmac
 import logging
 import re
+from collections import Counter
 from collections.abc import Mapping
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -12,6 +13,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from sidecar.records import JSON
+from sidecar.texts import shown
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +25,9 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
     "X-Content-Type-Options": "nosniff",
 }
+
+SHOWN = 60
+"""Characters of a field that nobody knows."""
 
 KEPT = ("Allow", "ETag", "Retry-After", "WWW-Authenticate")
 
@@ -64,6 +69,37 @@ def token_guard(token: str) -> Middleware:
         if request.path in OPEN_PATHS or hmac.compare_digest(given, expected):
             return await handler(request)
         return failure(401, "expected Authorization: Bearer and the token", {"WWW-Authenticate": "Bearer"})
+
+    return check
+
+
+def query_guard(described: JSON) -> Middleware:
+    """Lets pass whose query means what it says: of a mistyped field nothing would be heeded, of a repeated one half.
+
+    Args:
+        described: Of OpenAPI: what may be refused at all names the fields of its query.
+    """
+    known = {
+        (method.upper(), path): [each["name"] for each in operation.get("parameters", ()) if each.get("in") == "query"]
+        for path, operations in described["paths"].items()
+        for method, operation in operations.items()
+        if "400" in operation["responses"]
+    }
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        resource = request.match_info.route.resource
+        method = "GET" if request.method == "HEAD" else request.method
+        names = known.get((method, resource.canonical)) if resource else None
+        if names is None:
+            return await handler(request)
+        for name, count in Counter(name for name, _ in request.query.items()).items():
+            if name not in names:
+                expected = f"one of {', '.join(names)}" if names else "none here"
+                return failure(400, f"{shown(name, SHOWN)}: unknown field of the query; expected {expected}")
+            if count > 1:
+                return failure(400, f"{name}: {count} times in the query; expected it once")
+        return await handler(request)
 
     return check
 

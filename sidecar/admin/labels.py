@@ -7,7 +7,8 @@ from typing import get_args
 import orjson
 from aiohttp import web
 
-from sidecar.admin.changing import READ_S, SHOWN, Bodies, aside, require_own_origin
+from sidecar.admin.changing import READ_S, Bodies, aside, require_own_origin
+from sidecar.admin.expecting import SHOWN
 from sidecar.admin.guard import failure
 from sidecar.errors import DeliveryError, PayloadError
 from sidecar.payload.labels import Parsed, parse_labels

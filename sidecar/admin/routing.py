@@ -157,7 +157,9 @@ def routing(view: View) -> JSON:
     states = view.upstreams.states
     return {
         "revision": course.revision,
-        "routes": steering.routes.document,
+        "routes": dict(course.routes),
+        "versions": {name: each.version for name, each in steering.routes.variants.items()},
+        "uncatalogued": sorted(view.cataloguing.unknown) if view.cataloguing is not None else [],
         "shares": _shares(steering, view.upstreams),
         "availability": {
             name: {"state": state, "available": available, "ejections": view.upstreams.ejections.get(name, 0)}

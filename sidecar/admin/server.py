@@ -22,7 +22,7 @@ from sidecar.admin.changing import body
 from sidecar.admin.columns import columns
 from sidecar.admin.drift import drift
 from sidecar.admin.experiments import experiments, shadow
-from sidecar.admin.guard import loopback_guard, replies, reply, token_guard
+from sidecar.admin.guard import loopback_guard, query_guard, replies, reply, token_guard
 from sidecar.admin.labels import Labels
 from sidecar.admin.prometheus import CONTENT_TYPE, render
 from sidecar.admin.quality import quality
@@ -77,8 +77,11 @@ def application(view: View, *, token: str | None, address: Address) -> web.Appli
         guards.append(loopback_guard)
     if token is not None:
         guards.append(token_guard(token))
+    described = orjson.loads((files("sidecar.admin") / "openapi.json").read_bytes())
+    described["info"]["version"] = view.version
+    guards.append(query_guard(described))
     app = web.Application(middlewares=guards)
-    for pages in (_Pages(view), Routing(view), Catalogue(view)):
+    for pages in (_Pages(view, described), Routing(view), Catalogue(view)):
         pages.add_to(app)
     return app
 
@@ -99,16 +102,13 @@ async def start(app: web.Application, bound: socket.socket) -> web.AppRunner:
 class _Pages:
     """What each path answers."""
 
-    def __init__(self, view: View) -> None:
-        here = files("sidecar.admin")
+    def __init__(self, view: View, described: JSON) -> None:
         self._view = view
         # What takes milliseconds is done in a thread, one at a time: each wants the interpreter's lock from the proxy.
         self._aside = asyncio.Lock()
         self._labels = Labels()
         self._rates = Rates(view.clock() - (view.wall_s() - view.started_s))
-        self._start = (here / "index.html").read_bytes()
-        described = orjson.loads((here / "openapi.json").read_bytes())
-        described["info"]["version"] = view.version
+        self._start = (files("sidecar.admin") / "index.html").read_bytes()
         self._described = described
 
     def add_to(self, app: web.Application) -> None:
@@ -212,15 +212,17 @@ class _Pages:
         asked = await body(request, _Learn)
         if not self._view.watching.watches:
             raise web.HTTPConflict(text="nothing is watched: expected a monitor of kind data in the configuration")
-        if asked.variant is not None and asked.variant not in {variant.name for variant in self._view.variants()}:
-            raise web.HTTPBadRequest(text=f"variant: {asked.variant[:63]!r} is none, expected a variant's name")
+        names = [variant.name for variant in self._view.variants()]
+        if asked.variant is not None and asked.variant not in names:
+            told = f"variant: {asked.variant[:63]!r} is none, expected one of {', '.join(names)}"
+            raise web.HTTPBadRequest(text=told)
         self._view.watching.learn(asked.rows, asked.seconds, asked.variant)
         return reply(reference(self._view.watching), 202)
 
     async def alerts(self, request: web.Request) -> web.Response:
         state = request.query.get("state")
         if state is not None and state not in get_args(State):
-            raise web.HTTPBadRequest(text=f"state: expected {', '.join(get_args(State))}, got {state[:20]!r}")
+            raise web.HTTPBadRequest(text=f"state: expected one of {', '.join(get_args(State))}, got {state[:20]!r}")
         # Those of a thousand alerts take a second.
         async with self._aside:
             return await asyncio.to_thread(lambda: reply({"alerts": self._view.watching.alerting.documents(state)}))

@@ -236,6 +236,11 @@ class Cataloguing(Protocol):
         """The model that is served here."""
         ...
 
+    @property
+    def unknown(self) -> Mapping[str, str]:
+        """Versions that serve and are not in the catalogue, by name of the variant."""
+        ...
+
     async def do(self, work: Callable[[Catalog], T]) -> T:
         """Ask the catalogue for something, in its thread; raises what that raises."""
         ...

@@ -35,6 +35,7 @@ _CHECKS = {
     ("rollout", "rollback"): "Rolled back",
     ("experiment", "mismatch"): "Sample ratio mismatch",
     ("catalogue", "rejected"): "Rejected version still serving",
+    ("catalogue", "alias"): "Alias not in the catalogue",
 }
 _CAUSES = {
     "inputs": "moved inputs",

@@ -341,7 +341,7 @@ def check_rules(config: schema.Config) -> None:
         "monitor": [*(part.kind for part in config.monitors), "rollout", "experiment", "catalogue"],
         "check": [
             *(check for monitor in _monitors(config.monitors) for check in monitor.checks),
-            *("rollback", "mismatch", "rejected"),
+            *("rollback", "mismatch", "rejected", "alias"),
             *(_weighed(part) for part in (config.experiment.measures if config.experiment else ())),
         ],
         "variant": list(variants_of(config.upstream, config.variants)),

@@ -2,10 +2,11 @@
 
 import json
 from math import isfinite, isnan
-from numbers import Integral, Real
 from typing import TypeVar
 
 import msgspec
+
+from sidecar.scalars import plain
 
 T = TypeVar("T")
 
@@ -22,7 +23,7 @@ def encode(entry: object) -> bytes:
         >>> encode({"auc": float("nan"), "loss": [float("-inf"), 0.25]})
         b'{"auc":"NaN","loss":["-Infinity",0.25]}'
     """
-    text = json.dumps(_spelled(msgspec.to_builtins(entry, enc_hook=_plain)), ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(_spelled(msgspec.to_builtins(entry, enc_hook=plain)), ensure_ascii=False, separators=(",", ":"))
     return text.encode()
 
 
@@ -51,15 +52,3 @@ def _spelled(value: object) -> object:
         case list() | tuple():
             return [_spelled(each) for each in value]
     return value
-
-
-def _plain(value: object) -> str | int | float:
-    """A scalar of numpy's as Python's: training code has them where the types say float."""
-    match value:
-        case str():
-            return str(value)
-        case Integral():
-            return int(value)
-        case Real():
-            return float(value)
-    raise TypeError(f"{type(value).__name__}, expected what JSON can hold")

@@ -145,7 +145,10 @@ def _opened(place: str, token_file: str | None, *, make: bool) -> Book:
         return open_catalog(place, {TOKEN: token(token_file)})
     if place and not scheme:
         _check_file(place, make=make)
-    return open_catalog(place, {})
+    try:
+        return open_catalog(place, {})
+    except ConfigError as error:  # of the file of any part, as a configuration names it
+        raise ConfigError(*(fault._replace(path="--catalog") for fault in error.faults)) from None
 
 
 def _check_file(place: str, *, make: bool) -> None:

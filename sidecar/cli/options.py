@@ -1,20 +1,28 @@
 """The options that name a configuration's sources: `--config`, and a flag for every key."""
 
+import json
 import os
+import shlex
+import textwrap
 from collections.abc import Callable, Sequence
 
 import click
 
-from sidecar.config.keys import FILE_VARIABLE, Key, keys
+from sidecar.config.keys import FILE_VARIABLE, Key, keys, plain
 from sidecar.config.loading import Source
+
+COLUMN, INDENT, SPACING, NARROWEST = 30, 2, 2, 10
+"""Of `click.HelpFormatter.write_dl`: the widest first column, what is before and after it, the narrowest second one."""
+
+KEPT = "\b\n"
+"""Click's mark of a paragraph that it does not fold."""
 
 
 class KeyOption(click.Option):
     """The flag of one key; its value stays a text, which the configuration itself reads."""
 
     def __init__(self, key: Key) -> None:
-        default = key.default_text.strip('[]"').replace('","', ", ")
-        told = f"{default}; " if key.required else f"default: {default}; " if default else ""
+        told = "required; " if key.required else f"default: {_typed(key)}; " if key.default_text else ""
         super().__init__([key.flag, _parameter(key)], metavar="VALUE", help=f"{key.description} [{told}{key.variable}]")
         self.section = key.path.rpartition(".")[0]
 
@@ -30,7 +38,7 @@ class Sourced(click.Command):
             sections.setdefault(section, []).extend([record] if record else [])
         for section, records in sections.items():
             with formatter.section(section):
-                formatter.write_dl(records)
+                formatter.write_dl(_folded(records, formatter.width))
 
 
 def _heading(option: click.Parameter) -> str:
@@ -60,6 +68,23 @@ def sourced(
 
     params = [file, *more, *map(KeyOption, known)]
     return Sourced(name, callback=call, params=params, help=text, context_settings={"max_content_width": 120})
+
+
+def _typed(key: Key) -> str:
+    """The default of a key as one types it in a shell; a list or a mapping may be folded where it has spaces."""
+    if isinstance(key.default, str):
+        return shlex.quote(key.default)
+    return shlex.quote(json.dumps(plain(key.default), ensure_ascii=False))
+
+
+def _folded(records: Sequence[tuple[str, str]], width: int) -> list[tuple[str, str]]:
+    """The records, their texts folded as click does it, but nowhere in a word: not after the hyphen of a header."""
+    indent = min(max((len(name) for name, _ in records), default=0), COLUMN) + INDENT + SPACING
+    text = max(width - indent, NARROWEST)
+    return [
+        (name, KEPT + "\n".join(textwrap.wrap(told, text, break_on_hyphens=False, break_long_words=False)))
+        for name, told in records
+    ]
 
 
 def _parameter(key: Key) -> str:

@@ -1,5 +1,6 @@
 """`sidecar versions register`: puts a version into the catalogue, with where it comes from."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict, Unpack
@@ -15,9 +16,16 @@ from sidecar.cli.words import Data, Measured, data, digest, metric, once, pair
 from sidecar.entries import Draft, Link, Relation
 from sidecar.errors import ConfigError, Fault
 from sidecar.records import JSON
+from sidecar.texts import shown
 
 MODEL = "model"
 """The artefact of a run that is a version's where nothing else is said."""
+
+SHOWN = 300
+"""Characters of a place that is refused."""
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+"""RFC 3986, 3.1; one letter alone is a drive."""
 
 
 class Said(TypedDict):
@@ -40,7 +48,10 @@ class Said(TypedDict):
 @click.command()
 @click.argument("group")
 @click.option(
-    "--artefact", metavar="PLACE", default="", help="Path or URL of the model. [default: the run's artefact `model`]"
+    "--artefact",
+    metavar="PLACE",
+    default="",
+    help="Path here, or URL, of the model; a path elsewhere needs its digest. [default: the run's artefact `model`]",
 )
 @click.option(
     "--digest",
@@ -87,9 +98,14 @@ def register(catalog: Book, *, group: str, by: str, as_json: bool, **said: Unpac
 
 def _draft(catalog: Book, said: Said) -> Draft:
     artefact = said["artefact"] or _made_by(catalog, said["run"])
+    digest = _digest(said["digest"], artefact)
+    if said["artefact"] and not digest and _local(artefact):
+        told = "its URL, as in file:///models/7, or its --digest"
+        place = shown(artefact, SHOWN)
+        raise ConfigError(Fault("--artefact", f"{place} is not here; expected a file or folder, or {told}"))
     return Draft(
         artefact=artefact,
-        digest=_digest(said["digest"], artefact),
+        digest=digest,
         framework=said["framework"],
         signature=_signature(said["signature"]),
         parameters=once(said["parameters"], "--parameter"),
@@ -125,6 +141,11 @@ def _digest(said: str | None, artefact: str) -> str:
 def _data(relation: Relation, found: Data) -> Link:
     option = "--" + relation.replace("_", "-")
     return Link(relation, found.place, found.digest or _taken(option, found.place))
+
+
+def _local(place: str) -> bool:
+    """Whether only a path looks like this: no scheme, which MLflow's `models:/fraud/7` has too."""
+    return not _SCHEME.match(place)
 
 
 def _taken(option: str, place: str) -> str:

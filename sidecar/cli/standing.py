@@ -6,7 +6,6 @@ import click
 from msgspec import Struct
 
 from sidecar.cli.telling import Cell, moment, spelled, table, tell
-from sidecar.records import JSON
 
 
 class Changed(Struct):
@@ -57,17 +56,10 @@ class Standing(Struct):
     revision: int
     shares: dict[str, float]
     change: Changed
-    routes: dict[str, JSON] = {}
+    versions: dict[str, str] = {}
     availability: dict[str, Available] = {}
     rollout: Rollout | None = None
     unkept: str = ""
-
-    def version(self, variant: str) -> str:
-        """The version behind it; empty where it has none."""
-        match self.routes:
-            case {"variants": {**variants}} if isinstance(found := variants.get(variant), dict):
-                return str(found.get("version", ""))
-        return ""
 
 
 def told_in_lines(standing: Standing) -> None:
@@ -94,7 +86,7 @@ def told_in_full(standing: Standing) -> None:
     for name, share in standing.shares.items():
         known = standing.availability.get(name)
         state, ejections = (known.state, known.ejections) if known else ("", None)
-        rows.append([name, standing.version(name), share, state, ejections])
+        rows.append([name, standing.versions.get(name), share, state, ejections])
     table(["variant", "version", "percent", "state", "ejections"], rows)
     if standing.rollout and standing.rollout.guardrails:
         tell()

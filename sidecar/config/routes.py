@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
 
 from sidecar.config.keys import plain
 from sidecar.config.reading import read
-from sidecar.config.rules import broken_rules
+from sidecar.config.rules import ALIAS, broken_rules
 from sidecar.config.schema import Config, Shadow, Split, Variant
 from sidecar.errors import ConfigError, Fault
 from sidecar.records import JSON
@@ -35,6 +36,20 @@ class Routes:
     def fingerprint(self) -> str:
         """By which two of them are the same."""
         return hashlib.sha256(json.dumps(self.document, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def aliases(self) -> dict[str, str]:
+        """By variant, of those whose version is said by an alias of the catalogue; with the `@` before it."""
+        named = {name: variant.version for name, variant in self.variants.items()}
+        return {name: version for name, version in named.items() if version.startswith(ALIAS)}
+
+    def resolved(self, versions: Mapping[str, str]) -> "Routes":
+        """The same with the versions that aliases mean; an alias of which nobody knows stands for itself."""
+        variants = {
+            name: msgspec.structs.replace(variant, version=versions.get(variant.version, variant.version))
+            for name, variant in self.variants.items()
+        }
+        return Routes(variants, self.split, self.shadow)
 
     def weighed(self, weights: dict[str, float]) -> "Routes":
         """The same with other weights; those of variants that are not named stay."""

@@ -16,8 +16,17 @@ Rule = Callable[[Config], Iterator[Fault]]
 MOST_CHALLENGERS = 15
 """Of an experiment, as `experiment.challengers` takes at most."""
 
+ALIAS = "@"
+"""What a version begins with that is said by an alias of the catalogue."""
+
+ALIASING = "mlflow"
+"""The kind of catalogue that has aliases."""
+
 # Visible ASCII: no spaces, nothing that would be a user, a query or a fragment, nothing that ends a link in a text.
 _BASE = re.compile(r"https?://[A-Za-z0-9._~:\[\]%-]+(/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?")
+
+# As MLflow has them, which takes `v3` for a version; `latest` is an alias that it keeps itself.
+_ALIAS = re.compile(r"@(?!v[0-9]+\Z)[A-Za-z0-9_-]+", re.IGNORECASE)
 
 
 def broken_rules(config: Config, faults: list[Fault]) -> list[Fault]:
@@ -45,6 +54,20 @@ def _one_upstream(config: Config) -> Iterator[Fault]:
 def _weights(config: Config) -> Iterator[Fault]:
     if config.variants and not any(variant.weight > 0 for variant in config.variants.values()):
         yield Fault("variants", "no weight above 0; expected at least one variant that takes traffic")
+
+
+def _aliases(config: Config) -> Iterator[Fault]:
+    """That a version which is said by an alias can be found out."""
+    for name, variant in config.variants.items():
+        version, path = variant.version, f"variants.{name}.version"
+        if not version.startswith(ALIAS):
+            continue
+        if config.catalog.kind != ALIASING:
+            told = f"the catalogue ({config.catalog.kind}) has no aliases"
+            yield Fault(path, f"{version}, and {told}; expected a version, or catalog.kind: {ALIASING}")
+        elif not _ALIAS.fullmatch(version):
+            told = "@ with letters, digits, _ and - behind it, none like v1"
+            yield Fault(path, f"{version} is no alias; expected {told}")
 
 
 def _split(config: Config) -> Iterator[Fault]:
@@ -297,6 +320,7 @@ def _at_most(small: str, large: str) -> tuple[tuple[str, ...], Rule]:
 RULES: Sequence[tuple[tuple[str, ...], Rule]] = (
     (("upstream", "variants"), _one_upstream),
     (("variants",), _weights),
+    (("variants", "catalog"), _aliases),
     (("variants",), _upstream_tls),
     (("split",), _split),
     (("split",), _matches),

@@ -72,7 +72,7 @@ class Variant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         str,
         Meta(
             pattern=r"^[\x21-\x7e]{0,128}" + _END,
-            description="The build of the model behind it.",
+            description="The build of the model behind it, or @ with an alias of MLflow's registry, which is followed.",
             extra={"expected": "a text of up to 128 visible ASCII characters without spaces"},
         ),
     ] = ""

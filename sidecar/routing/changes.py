@@ -12,7 +12,8 @@ from sidecar.config.routes import Routes, parse_routes
 from sidecar.entries import Change
 from sidecar.errors import ConfigError, ConflictError, Fault, UnknownError
 from sidecar.records import JSON
-from sidecar.routing.course import Course
+from sidecar.routing.aliases import followed, lasting, resolutions
+from sidecar.routing.course import Course, serving
 from sidecar.routing.rollout import Command, Plan, Progress, order, weights
 from sidecar.texts import shown
 
@@ -36,7 +37,8 @@ def declared(before: Course | None, plan: Plan | None, routes: Routes, change: C
         return fitted(Course(revision, [routes.fingerprint], routes.document, change), plan)
     known = before.declaring(routes.fingerprint)
     change = change._replace(what=difference(before.routes, routes.document))
-    return fitted(before.after(change, declared=known, routes=routes.document, earlier=before.routes), plan)
+    fields = {"routes": routes.document, "earlier": before.routes, "versions": _lasting(before)}
+    return fitted(before.after(change, declared=known, **fields), plan)
 
 
 def fitted(course: Course, plan: Plan | None) -> Course:
@@ -63,7 +65,8 @@ def replaced(course: Course, plan: Plan | None, routes: Routes, change: Change) 
     if routes.document == course.routes:
         return course
     change = change._replace(what=difference(course.routes, routes.document))
-    after = fitted(course.after(change, routes=routes.document, earlier=course.routes), plan)
+    fields = {"routes": routes.document, "earlier": course.routes, "versions": _lasting(course)}
+    after = fitted(course.after(change, **fields), plan)
     if plan is not None:
         told, *possible = (_part(each, plan) for each in (routes.document, course.routes, after.routes))
         if not any(isclose(told, each, abs_tol=ROUNDING) for each in possible):
@@ -83,7 +86,7 @@ def weighed(course: Course, plan: Plan | None, name: str, percent: float, change
         UnknownError: There is no such variant.
     """
     routes = parse_routes(course.routes)
-    variant = variant_of(routes, name)
+    variant = variant_of(serving(course), name)
     if plan is not None and variant in {plan.champion, plan.challenger}:
         raise ConflictError(_owned(plan))
     return _weighed(course, routes, _shared(routes, variant, percent), change)
@@ -92,7 +95,7 @@ def weighed(course: Course, plan: Plan | None, name: str, percent: float, change
 def promoted(course: Course, name: str, change: Change) -> Course:
     """A variant with all of the traffic. Raises UnknownError where there is no such one."""
     routes = parse_routes(course.routes)
-    variant = variant_of(routes, name)
+    variant = variant_of(serving(course), name)
     return _weighed(course, routes, {each: 100.0 * (each == variant) for each in routes.variants}, change)
 
 
@@ -105,6 +108,23 @@ def returned(course: Course, change: Change) -> Course:
     if course.earlier is None:
         raise ConflictError("nothing to roll back to: there are no earlier routes")
     return course.after(change, routes=course.earlier, earlier=None)
+
+
+def resolved(course: Course, plan: Plan | None, meant: Mapping[str, str], change: Change) -> Course:
+    """The versions that the catalogue's aliases mean now; the same object where they are so already.
+
+    Args:
+        meant: See `aliases.followed`.
+        change: Says who, when and why.
+    """
+    written = parse_routes(course.routes)
+    versions = followed(written, course.versions, meant)
+    told = resolutions(written, course.versions, versions)
+    if not told:
+        return course
+    more = f", and {len(told) - DIFFERENCES} more" if len(told) > DIFFERENCES else ""
+    made = change._replace(what=f"{', '.join(told[:DIFFERENCES])}{more}")
+    return fitted(course.after(made, versions=versions), plan)
 
 
 def moved(course: Course, plan: Plan, progress: Progress, now_s: float) -> Course:
@@ -176,7 +196,11 @@ def variant_of(routes: Routes, name: str) -> str:
 
 def version_of(course: Course, plan: Plan) -> str:
     """What stands behind the rollout's challenger."""
-    return parse_routes(course.routes).variants[plan.challenger].version
+    return serving(course).variants[plan.challenger].version
+
+
+def _lasting(course: Course) -> dict[str, str]:
+    return lasting(parse_routes(course.routes), course.versions)
 
 
 def _shared(routes: Routes, variant: str, percent: float) -> dict[str, float]:

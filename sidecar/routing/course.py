@@ -1,11 +1,12 @@
 """The course: who serves whom now, how far a rollout is, and what to go back to; the document that is kept of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 
+from sidecar.config.routes import Routes, parse_routes
 from sidecar.entries import Change
 from sidecar.routing.rollout import Progress
 
@@ -20,12 +21,13 @@ class Course:
     Args:
         revision: One more with every change.
         declared: Fingerprints of the routes that configurations had when routes were taken from there, the latest last.
-        routes: As `config.routes` reads them.
+        routes: As `config.routes` reads them, and as their author wrote them; what they mean is `serving`.
         change: The latest.
         challenger: The variant that the rollout is of.
         progress: Of the rollout.
         begun_s: Unix time at which its first step began; what was seen before does not count.
         earlier: The routes to go back to; None where there are none.
+        versions: Of the catalogue, by the alias that means them, as last resolved.
     """
 
     revision: int
@@ -36,6 +38,7 @@ class Course:
     progress: Progress = Progress()  # noqa: RUF009  (immutable)
     begun_s: float = 0.0
     earlier: Mapping[str, Any] | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     def after(self, change: Change, **fields: Any) -> "Course":  # noqa: ANN401  # of any of the fields' types
         """The next one."""
@@ -44,6 +47,11 @@ class Course:
     def declaring(self, fingerprint: str) -> Sequence[str]:
         """What is declared after another configuration has been taken up."""
         return [*(each for each in self.declared if each != fingerprint), fingerprint][-DECLARED:]
+
+
+def serving(course: Course) -> Routes:
+    """Who serves whom by a course: its routes, with the versions that aliases mean."""
+    return parse_routes(course.routes).resolved(course.versions)
 
 
 def encode(course: Course) -> bytes:

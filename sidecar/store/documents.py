@@ -8,12 +8,12 @@ no array of MessagePack begins with a bracket.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from numbers import Integral, Real
 from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
 from sidecar.records import Label, Prediction, Scalar
+from sidecar.scalars import plain
 
 DIGEST_BYTES = 16
 """Of two ids nobody finds one digest: that would take 2**64 attempts."""
@@ -63,9 +63,9 @@ class _Form(Generic[T]):
 
     def encode(self, value: T) -> bytes:
         try:
-            return msgspec.msgpack.encode(value, enc_hook=_plain)
+            return msgspec.msgpack.encode(value, enc_hook=_known)
         except (UnicodeEncodeError, OverflowError):
-            return json.dumps(value, default=_plain).encode()
+            return json.dumps(value, default=_known).encode()
 
     def decode(self, data: bytes) -> T:
         if data[:1] == b"[":
@@ -148,17 +148,8 @@ def _prediction(layout: Layout, body: _Body) -> Prediction:
     return Prediction(ids, variant, version, time_s, weight, features, asked, predictions, answered, groups, unit)
 
 
-def _plain(value: object) -> object:
+def _known(value: object) -> object:
     """What the types allow for what is meant: scalars of numpy's, rows and mappings of any kind."""
-    match value:
-        case str():
-            return str(value)
-        case Integral():
-            return int(value)
-        case Real():
-            return float(value)
-        case Mapping():
-            return dict(value)
-        case Sequence():
-            return list(value)
-    raise TypeError(f"{value!r}, expected a text, a number, or rows of them")
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str | bytes) else plain(value)

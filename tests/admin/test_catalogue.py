@@ -68,6 +68,7 @@ class Told:
     catalog: Catalog
     group: str = GROUP
     asked: list[str] = field(default_factory=list)
+    unknown: dict[str, str] = field(default_factory=dict)
 
     async def do(self, work: Callable[[Catalog], T]) -> T:
         def note() -> T:
@@ -295,6 +296,7 @@ class Hanging:
 
     def __init__(self) -> None:
         self.asked = 0
+        self.unknown: dict[str, str] = {}
         self.full, self.go_on = asyncio.Event(), asyncio.Event()
 
     async def do(self, _: Callable[[Catalog], T]) -> bytes:

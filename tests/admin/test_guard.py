@@ -5,7 +5,7 @@ import pytest
 from sidecar.admin.guard import HEADERS, is_loopback
 from sidecar.config.addresses import SocketAddress, UnixAddress
 from sidecar.records import Report
-from tests.admin.rig import Answer, Client, Sidecar, asking
+from tests.admin.rig import Answer, Client, Sidecar, asking, message
 
 TOKEN = "s3cret"
 PATHS = (
@@ -153,3 +153,33 @@ def test_what_is_not_http_is_refused_without_a_word_in_the_log(
     assert b"Traceback" not in answer
     assert caplog.records == []
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "expected"),
+    [
+        ("/v1/captures?limt=5", "GET", "limt: unknown field of the query; expected one of limit"),
+        ("/v1/captures?limit=5&limit=6", "GET", "limit: 2 times in the query; expected it once"),
+        ("/v1/routes?revision=7&why=late", "PUT", "revision: unknown field of the query; expected one of by, why"),
+        ("/v1/routes/weight?percent=5", "POST", "percent: unknown field of the query; expected none here"),
+        ("/v1/models/fraud/compare?a=1&c=2", "GET", "c: unknown field of the query; expected one of a, b"),
+        ("/v1/alerts?%0a%ED%A0%80=", "GET", "\\n"),
+        ("/v1/alerts?=", "GET", ": unknown field of the query; expected one of state"),
+        (f"/v1/alerts?{'x' * 5000}", "GET", f"{'x' * 59}…: unknown field of the query"),
+    ],
+)
+def test_a_field_of_a_query_that_means_nothing_is_refused_by_name(path: str, method: str, expected: str) -> None:
+    answer = asked(path, method)
+    assert (answer.status, message(answer)[: len(expected)]) == (400, expected)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/?tab=routes", 200), ("/metrics?name[]=x", 200), ("/v1/status?now=1", 200), ("/nothing?a=1", 404)],
+)
+def test_where_nothing_can_be_asked_for_nothing_is_misunderstood(path: str, status: int) -> None:
+    assert asked(path).status == status
+
+
+def test_head_is_refused_as_get_is() -> None:
+    assert asked("/v1/captures?limt=5", "HEAD").status == 400

@@ -239,7 +239,7 @@ def test_nan_is_null() -> None:
     assert [column["name"] for column in champion["predictions"]] == ["score"]
 
 
-@pytest.mark.parametrize(("query", "count"), [("", LIMIT), ("?limit=1", 1), ("?limit=100", 60), ("?other=1", LIMIT)])
+@pytest.mark.parametrize(("query", "count"), [("", LIMIT), ("?limit=1", 1), ("?limit=100", 60)])
 def test_captures_are_limited(query: str, count: int) -> None:
     sidecar = Sidecar()
     sidecar.recent = deque(capture(str(number)) for number in range(60))
@@ -347,7 +347,6 @@ def test_a_name_that_is_no_unicode_is_told_as_its_escape(path: str) -> None:
         ("?state=firing", [ID]),
         ("?state=resolved", ["f" * 16]),
         ("?state=pending", []),
-        ("?other=firing", [ID, "f" * 16]),
     ],
 )
 def test_alerts_are_told_by_state_the_latest_first(query: str, ids: list[str]) -> None:
@@ -358,7 +357,7 @@ def test_alerts_are_told_by_state_the_latest_first(query: str, ids: list[str]) -
 def test_a_bad_state_is_refused_by_name(state: str) -> None:
     answer = got(alarmed(), f"/v1/alerts?state={state}")
     assert (answer.status, faults("/v1/alerts", answer)) == (400, [])
-    assert message(answer).startswith("state: expected pending, firing, resolved, got ")
+    assert message(answer).startswith("state: expected one of pending, firing, resolved, got ")
     assert len(answer.body) < 300
 
 
@@ -449,8 +448,8 @@ BAD_LEARN: list[tuple[bytes, str]] = [
     (b'{"seconds": 1e999}', "the body: Number out of range - at `$.seconds`"),
     (b'{"seconds": NaN}', "the body: JSON is malformed"),
     (b'{"rows": null}', "the body: rows and seconds are both null, expected one of them"),
-    (b'{"variant": "nobody"}', "variant: 'nobody' is none, expected a variant's name"),
-    (b'{"variant": ""}', "variant: '' is none, expected a variant's name"),
+    (b'{"variant": "nobody"}', "variant: 'nobody' is none, expected one of champion"),
+    (b'{"variant": ""}', "variant: '' is none, expected one of champion"),
     (b'{"variant": "\\u0000\\u2028"}', "variant: '\\x00\\u2028' is none"),
     (b'{"variant": ["champion"]}', "the body: Expected `str | null`, got `array` - at `$.variant`"),
 ]

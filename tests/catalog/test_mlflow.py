@@ -1,12 +1,16 @@
+import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from math import inf, nan
 
 import pytest
+from msgspec.structs import replace
 
 from sidecar.catalog import mlflow_registry, mlflow_tracking
 from sidecar.catalog.mlflow import Mlflow
+from sidecar.cataloguing import Cataloguing
+from sidecar.config.schema import Variant
 from sidecar.entries import Draft, Link, Point
 from sidecar.errors import ConfigError, ConflictError, DeliveryError, UnknownError
 from sidecar.ports import Serving
@@ -15,6 +19,7 @@ from tests.catalog import contract
 from tests.catalog.contract import GROUP, NOW_S, Open
 from tests.catalog.mlflow_server import MlflowServer
 from tests.e2e.rig import free_address
+from tests.steering_rig import ALIASED, Site, versions
 
 CASES = (*contract.VERSIONS, *contract.SERVING, *contract.RUNS)
 # MLflow writes the largest number there is for infinity.
@@ -138,6 +143,51 @@ def test_an_alias_is_resolved_and_followed(mlflow: MlflowServer, catalog: Mlflow
     for name in ("@nobody", "@", "@a b", "@v1"):
         with pytest.raises(UnknownError):
             catalog.version(GROUP, name)
+
+
+def move(server: MlflowServer, **aliases: int) -> None:
+    """As somebody does it with MLflow's own client."""
+    for alias, number in aliases.items():
+        server.say(f"client.set_registered_model_alias('{GROUP}', '{alias}', '{number}')")
+
+
+def test_a_sidecar_follows_the_aliases_that_people_move(mlflow: MlflowServer, catalog: Mlflow) -> None:
+    for _ in range(5):
+        catalog.register(GROUP, Draft(), by="", now_s=NOW_S)
+    move(mlflow, champion=3, challenger=4)
+    latest = Variant(url="http://model:3", version="@latest", weight=0)
+    site = Site(replace(ALIASED, variants={**ALIASED.variants, "newest": latest}))
+    cataloguing = Cataloguing(catalog, GROUP, site.steering, live=dict, wall_s=lambda: NOW_S)
+
+    async def followed() -> list[str]:
+        """The versions in force, and the aliases."""
+        for _ in range(3):
+            await cataloguing.look()
+        return [*versions(site.gateways[-1]).values(), str(aliases(mlflow))]
+
+    async def scenario() -> None:
+        assert await followed() == ["3", "4", "5", "{'challenger': '4', 'champion': '3'}"]
+        await site.promote("4")
+        assert await followed() == ["3", "4", "5", "{'challenger': '4', 'champion': '4'}"]
+        await site.promote("3")
+        assert await followed() == ["3", "4", "5", "{'challenger': '4', 'champion': '3'}"]
+        move(mlflow, challenger=2)
+        assert (await followed())[:3] == ["3", "2", "5"]
+        catalog.register(GROUP, Draft(), by="", now_s=NOW_S)
+        assert (await followed())[:3] == ["3", "2", "6"]
+        assert cataloguing.findings == []
+        mlflow.say(f"client.delete_registered_model_alias('{GROUP}', 'challenger')")
+        assert (await followed())[:3] == ["3", "2", "6"]
+        assert [finding.key.check for finding in cataloguing.findings] == ["alias"]
+        told = [change.what for _, change in site.journal.changes(9) if change.who == "catalogue"]
+        assert told[:-1] == [
+            "variants.newest.version: 5 → 6 (@latest)",
+            "variants.challenger.version: 4 → 2 (@challenger)",
+        ]
+        await cataloguing.close()
+        await site.close()
+
+    asyncio.run(scenario())
 
 
 def test_an_alias_that_somebody_has_moved_is_not_moved_back_until_something_changes(

@@ -132,6 +132,13 @@ def test_an_address_that_can_be_none_is_refused(capsys: Told, place: str) -> Non
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_a_file_that_cannot_be_made_is_told_by_the_option_that_names_it(capsys: Told) -> None:
+    assert main(["runs", "start", "fraud", "--catalog", "/proc/state/catalog.sqlite"]) == 64
+
+    expected = "--catalog: /proc/state: No such file or directory, expected a folder to write in\n"
+    assert capsys.readouterr() == ("", expected)
+
+
 @pytest.mark.parametrize("scheme", ["http", "https", "mlflow+http", "sqlite"])
 def test_a_password_in_an_address_is_refused_and_not_shown(capsys: Told, scheme: str) -> None:
     assert main(["versions", "list", "--catalog", f"{scheme}://me:s3cret@host"]) == 64

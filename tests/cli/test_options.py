@@ -1,8 +1,12 @@
+import re
+import shlex
+
 import click
 import pytest
 
 from sidecar.cli.options import sourced
-from sidecar.config.keys import keys
+from sidecar.config.documents import parse_yaml
+from sidecar.config.keys import keys, plain
 from sidecar.config.loading import Source
 
 SEEN: list[tuple[Source, dict[str, object]]] = []
@@ -44,5 +48,24 @@ def test_help_tells_meaning_default_and_variable_under_the_section() -> None:
     limits = help_.partition("Keys of limits:\n")[2].partition("\n\n")[0]
     assert "Header fields of a message. [default: 200; SIDECAR_LIMITS__FIELDS]" in limits
     assert "[required; SIDECAR_TLS__CERT]" in help_
-    assert "content-type, content-encoding, " in help_
     assert help_.count("\nKeys:\n") == help_.count("\nOptions:\n") == 1
+
+
+@pytest.mark.parametrize("width", [40, 79, 118])
+def test_a_default_is_told_as_one_types_it_however_narrow_the_terminal(width: int) -> None:
+    help_ = COMMAND.get_help(click.Context(COMMAND, terminal_width=width))
+    told = {
+        variable: shlex.split(f"{flag} {text}")
+        for flag, text, variable in re.findall(
+            r"^  (--\S+) VALUE(?:(?!^  --).)*?\[default:\s+((?:(?!^  --).)*?);\s+(SIDECAR_\w+)\]",
+            help_,
+            re.MULTILINE | re.DOTALL,
+        )
+    }
+
+    known = {key.variable: key for key in keys() if key.flag and key.default_text and not key.required}
+    assert told.keys() == known.keys()
+    for variable, (flag, text) in told.items():
+        default = known[variable].default
+        assert flag == known[variable].flag
+        assert (text if isinstance(default, str) else parse_yaml(text)) == plain(default)

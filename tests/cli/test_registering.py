@@ -81,12 +81,27 @@ def test_the_digest_of_what_is_here_is_taken(catalog: Sqlite) -> None:
     assert ask("--artefact", "model", "--trained-on", "data.csv", "--evaluated-on", f"data.csv@{OTHER}") == 0
     assert ask("--artefact", "model", "--digest", "auto") == 0
     assert ask("--artefact", "model", "--digest", OTHER) == 0
-    assert ask("--artefact", "/of/another/machine") == 0
-
-    assert [each.draft.digest for each in catalog.versions(GROUP)] == ["", OTHER, *[digest_of("model")] * 2]
+    assert [each.draft.digest for each in catalog.versions(GROUP)] == [OTHER, *[digest_of("model")] * 2]
     links = catalog.version(GROUP, "1").draft.links
     assert [link.digest for link in links] == [digest_of("data.csv"), OTHER]
     assert catalog.version(GROUP, "1").by == login()
+
+
+@pytest.mark.parametrize("place", ["models:/fraud/7", "file:///models/7", "s3://gone", "oci://host/image:3"])
+def test_what_has_a_scheme_may_be_anywhere(catalog: Sqlite, place: str) -> None:
+    assert ask("--artefact", place) == 0
+    assert [(each.draft.artefact, each.draft.digest) for each in catalog.versions(GROUP)] == [(place, "")]
+
+
+def test_a_path_elsewhere_is_meant_where_its_digest_is_known_or_a_run_logged_it(catalog: Sqlite) -> None:
+    run = catalog.begin(GROUP, "xgb-7", now_s=NOW_S).id
+    catalog.log(run, artefacts={"model": "/of/the/trainer"}, parameters={}, points=[])
+
+    assert ask("--artefact", "/of/another/machine", "--digest", OTHER) == 0
+    assert ask("--run", run) == 0
+
+    found = [(each.draft.artefact, each.draft.digest) for each in catalog.versions(GROUP)]
+    assert found == [("/of/the/trainer", ""), ("/of/another/machine", OTHER)]
 
 
 def test_a_run_fills_in_what_is_not_said(catalog: Sqlite, capsys: Told) -> None:
@@ -127,26 +142,31 @@ def test_a_sidecar_with_a_catalogue_takes_it_too(monkeypatch: pytest.MonkeyPatch
         ([], 64, "expected where the model is"),
         (["--run", "a" * 32], 1, f"there is no run '{'a' * 32}'"),
         (["--artefact", ""], 64, "expected where the model is"),
+        (["--artefact", "modle.pkl"], 64, "--artefact: modle.pkl is not here; expected a file or folder, or its URL"),
+        (["--artefact", "/of/another/machine"], 64, "--artefact: /of/another/machine is not here; expected"),
+        (["--artefact", "host/image:3"], 64, "--artefact: host/image:3 is not here; expected"),
+        (["--artefact", "C:\\model"], 64, "--artefact: C:\\model is not here; expected"),
         (["--artefact", "gone.pkl", "--digest", "auto"], 64, "--digest: gone.pkl is not here"),
         (["--artefact", "s3://a", "--digest", "auto"], 64, "--digest: s3://a is not here"),
         (["--artefact", "s3://a", "--digest", "md5:1"], 64, "expected auto, or sha256: and 64 hexadecimal digits"),
         (["--artefact", "x" * 5000], 64, "--artefact: "),
         (["--artefact", "circle"], 64, "--artefact: "),
-        (["--artefact", "two\nlines"], 64, "artefact: expected one line of text"),
-        (["--artefact", "a", "--parameter", "depth"], 64, "'--parameter': expected NAME=VALUE, got 'depth'."),
-        (["--artefact", "a", "--parameter", "a=1", "--parameter", "a=2"], 64, "a is said twice"),
-        (["--artefact", "a", "--metric", "auc=high"], 64, "'--metric': expected NAME=NUMBER, got 'auc=high'."),
-        (["--artefact", "a", "--metric", "a=1", "--metric", "a=2"], 64, "a is said twice"),
-        (["--artefact", "a", "--derived-from", "fraud"], 64, "links[0].target: expected the group and number"),
-        (["--artefact", "a", "--derived-from", "fraud/7"], 1, "fraud has no version '7'"),
-        (["--artefact", "a", "--trained-on", "s3://a@sha256:1"], 64, "64 hexadecimal digits"),
-        (["--artefact", "a", "--trained-on", "circle"], 64, "--trained-on: "),
-        (["--artefact", "a", "--signature", "gone.json"], 64, "--signature: gone.json: No such file or directory"),
-        (["--artefact", "a", "--signature", "bad.json"], 64, "--signature: bad.json: "),
-        (["--artefact", "a", "--signature", "deep.json"], 64, "--signature: deep.json: "),
-        (["--artefact", "a", "--signature", "large.json"], 64, f"expected at most {SIGNATURE_BYTES} bytes"),
-        (["--artefact", "a", "--by", "\udcff"], 64, "by: expected one line of text"),
-        (["--artefact", "a", "--notes", "\udcff"], 64, "expected"),
+        (["--artefact", "two\nlines"], 64, "--artefact: two\\nlines is not here; expected"),
+        (["--artefact", "s3://two\nlines"], 64, "artefact: expected one line of text"),
+        (["--artefact", "s3://a", "--parameter", "depth"], 64, "'--parameter': expected NAME=VALUE, got 'depth'."),
+        (["--artefact", "s3://a", "--parameter", "a=1", "--parameter", "a=2"], 64, "a is said twice"),
+        (["--artefact", "s3://a", "--metric", "auc=high"], 64, "'--metric': expected NAME=NUMBER, got 'auc=high'."),
+        (["--artefact", "s3://a", "--metric", "a=1", "--metric", "a=2"], 64, "a is said twice"),
+        (["--artefact", "s3://a", "--derived-from", "fraud"], 64, "links[0].target: expected the group and number"),
+        (["--artefact", "s3://a", "--derived-from", "fraud/7"], 1, "fraud has no version '7'"),
+        (["--artefact", "s3://a", "--trained-on", "s3://a@sha256:1"], 64, "64 hexadecimal digits"),
+        (["--artefact", "s3://a", "--trained-on", "circle"], 64, "--trained-on: "),
+        (["--artefact", "s3://a", "--signature", "gone.json"], 64, "--signature: gone.json: No such file or directory"),
+        (["--artefact", "s3://a", "--signature", "bad.json"], 64, "--signature: bad.json: "),
+        (["--artefact", "s3://a", "--signature", "deep.json"], 64, "--signature: deep.json: "),
+        (["--artefact", "s3://a", "--signature", "large.json"], 64, f"expected at most {SIGNATURE_BYTES} bytes"),
+        (["--artefact", "s3://a", "--by", "\udcff"], 64, "by: expected one line of text"),
+        (["--artefact", "s3://a", "--notes", "\udcff"], 64, "expected"),
     ],
 )
 def test_what_is_refused_is_told_in_one_line_and_registers_nothing(
@@ -168,7 +188,7 @@ def test_what_is_refused_is_told_in_one_line_and_registers_nothing(
 
 @pytest.mark.parametrize("group", ["", "a/b", "..", "two\nlines", "x" * 129, "\udcff"])
 def test_a_model_has_a_name_that_an_address_can_hold(catalog: Sqlite, capsys: Told, group: str) -> None:
-    assert main(["versions", "register", group, "--artefact", "a"]) == 64
+    assert main(["versions", "register", group, "--artefact", "s3://a"]) == 64
 
     assert capsys.readouterr().err.startswith("group: expected letters, digits")
     assert catalog.groups() == []

@@ -64,16 +64,17 @@ def test_guardrails_have_a_table(capsys: Told) -> None:
     assert out.endswith("changed 1970-01-01T00:00:00Z by ada, routes\n")
 
 
-@pytest.mark.parametrize("routes", [{}, {"variants": []}, {"variants": {"a": 1}}, {"variants": {"a": {}}}])
-def test_a_variant_without_a_version_has_an_empty_one(routes: JSON, capsys: Told) -> None:
-    told_in_full(standing(routes=routes))
+@pytest.mark.parametrize("versions", [{}, {"a": ""}])
+def test_a_variant_without_a_version_has_an_empty_one(versions: JSON, capsys: Told) -> None:
+    told_in_full(standing(versions=versions))
 
     assert capsys.readouterr().out.splitlines()[1] == "a\t\t99.5\t\t"
 
 
 def test_the_version_and_the_state_of_a_variant_are_told(capsys: Told) -> None:
-    routes = {"variants": {"a": {"version": "3"}}}
+    """The version that an alias means, not the alias."""
+    ejected = {"state": "ejected", "available": 0.0, "ejections": 2}
 
-    told_in_full(standing(routes=routes, availability={"a": {"state": "ejected", "available": 0.0, "ejections": 2}}))
+    told_in_full(standing(versions={"a": "3"}, availability={"a": ejected}))
 
     assert capsys.readouterr().out.splitlines()[1] == "a\t3\t99.5\tejected\t2"

@@ -48,6 +48,16 @@ def test_weights_change_those_that_are_named() -> None:
     assert (weighed.variants["b"], weighed.split, weighed.shadow) == (B, FULL.split, FULL.shadow)
 
 
+def test_an_alias_is_its_version_where_that_is_known_and_itself_elsewhere() -> None:
+    said = {"a": "@champion", "b": "@new", "c": "3", "d": ""}
+    routes = routes_of(Config(variants={name: replace(A, version=each) for name, each in said.items()}))
+    assert routes.aliases == {"a": "@champion", "b": "@new"}
+    resolved = routes.resolved({"@champion": "7", "@other": "9"})
+    assert {name: each.version for name, each in resolved.variants.items()} == {**said, "a": "7"}
+    assert resolved.variants["a"] == replace(A, version="7")
+    assert (resolved.split, resolved.shadow) == (routes.split, routes.shadow)
+
+
 @pytest.mark.parametrize(
     ("document", "faults"),
     [

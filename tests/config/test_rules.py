@@ -315,7 +315,28 @@ def test_what_is_no_link_is_refused(link: str) -> None:
     assert [str(fault) for fault in broken_rules(replace(GOOD, alerts=Alerts(link=link)), [])] == [BAD_LINK]
 
 
-@pytest.mark.parametrize(("config", "messages"), CASES + ROUTES)
+def aliased(*versions: str, kind: str = "mlflow") -> Config:
+    variants = {f"v{place}": replace(MODEL, version=version) for place, version in enumerate(versions)}
+    return Config(variants=variants, catalog=Part(kind=kind))
+
+
+NO_ALIAS = "is no alias; expected @ with letters, digits, _ and - behind it, none like v1"
+NO_ALIASES = "and the catalogue (sqlite) has no aliases; expected a version, or catalog.kind: mlflow"
+ALIASES: list[tuple[Config, list[str]]] = [
+    (aliased("@champion", "@latest", "@a_B-9", "@v1x", "3", ""), []),
+    (aliased("3", "v1@x", "", kind="sqlite"), []),
+    *(
+        (aliased(alias), [f"variants.v0.version: {alias} {NO_ALIAS}"])
+        for alias in ("@", "@v1", "@V22", "@a/b", "@@", "@é")
+    ),
+    (
+        aliased("@champion", "2", "@v1", kind="sqlite"),
+        [f"variants.v0.version: @champion, {NO_ALIASES}", f"variants.v2.version: @v1, {NO_ALIASES}"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("config", "messages"), CASES + ROUTES + ALIASES)
 def test_what_must_hold_between_keys(config: Config, messages: list[str]) -> None:
     assert [str(fault) for fault in broken_rules(config, [])] == messages
 

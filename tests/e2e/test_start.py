@@ -120,3 +120,37 @@ def test_environment_and_flags_configure_as_the_file_does(tmp_path: Path, first:
 
     assert reply.status_code == 200
     assert "Server-Timing" not in reply.headers
+
+
+def weighed(folder: Path, champion: float, challenger: float, **more: object) -> Path:
+    """A configuration with two variants that nobody has to answer for."""
+    variants = {
+        name: {"url": "http://127.0.0.1:1", "weight": weight}
+        for name, weight in (("champion", champion), ("challenger", challenger))
+    }
+    return written(folder / "sidecar.yaml", {"variants": variants, "state": str(folder / "state"), **more})
+
+
+def test_weights_that_are_the_rollouts_and_not_the_files_are_told_once(tmp_path: Path) -> None:
+    rollout = {"champion": "champion", "challenger": "challenger", "steps": [5, 50], "start": "manual"}
+    with sidecar("--config", weighed(tmp_path, 90, 10, rollout=rollout)) as running:
+        running.process.says("serving on")
+        said = running.process.said
+
+    expected = "weights are set by the rollout, not by the configuration: "
+    assert said.count(f"{expected}challenger 0 % (file: 10 %), champion 100 % (file: 90 %)\n") == 1
+
+
+def test_weights_that_somebody_has_changed_since_are_told_with_who(tmp_path: Path) -> None:
+    file = weighed(tmp_path, 9, 1)
+    with sidecar("--config", file) as running:
+        running.process.says("monitoring$")
+        asked = {"variant": "challenger", "percent": 50, "by": "ann"}
+        assert requests.post(f"http://{running.admin}/v1/routes/weight", json=asked, timeout=PATIENCE_S).ok
+        first = running.process.said
+    with sidecar("--config", file) as running:
+        running.process.says("serving on")
+        again = running.process.said
+
+    assert "weights are set" not in first
+    assert "weights are set by ann, revision 2, not by the configuration: challenger 50 % (file: 10 %)" in again

@@ -14,11 +14,12 @@ from sidecar.routing.changes import (
     promoted,
     rejected,
     replaced,
+    resolved,
     returned,
     variant_of,
     weighed,
 )
-from sidecar.routing.course import Course
+from sidecar.routing.course import Course, serving
 from sidecar.routing.rollout import Plan, Progress
 
 CHANGE = Change(1.0, "ann", "something", "because")
@@ -156,6 +157,57 @@ def test_a_variant_is_named_by_itself_or_its_version(name: str, variant: str | N
             variant_of(known, name)
     else:
         assert variant_of(known, name) == variant
+
+
+def aliased(progress: Progress = STEPPING) -> Course:
+    """Both by aliases, which mean 1 and 2."""
+    document = {"variants": {name: {"url": f"http://{name}", "version": f"@{name}", "weight": 50} for name in "ab"}}
+    versions = {"@a": "1", "@b": "2"}
+    return Course(1, ["x"], document, CHANGE, challenger="b", progress=progress, versions=versions)
+
+
+def test_an_alias_that_was_moved_is_a_change_and_the_rollout_begins_anew() -> None:
+    before = aliased(Progress(version="2", phase="stepping", step=1))
+    after = resolved(before, PLAN, {"@a": "1", "@b": "3"}, CHANGE)
+    assert (after.revision, after.versions) == (2, {"@a": "1", "@b": "3"})
+    assert after.change == CHANGE._replace(what="variants.b.version: 2 → 3 (@b)")
+    assert (after.progress, told(after)) == (Progress(version="3"), {"a": 100.0, "b": 0.0})
+    assert [each.version for each in parse_routes(after.routes).variants.values()] == ["@a", "@b"]
+    of_the_champion = resolved(before, PLAN, {"@a": "9"}, CHANGE)
+    assert (of_the_champion.progress, told(of_the_champion)) == (before.progress, {"a": 50.0, "b": 50.0})
+
+
+@pytest.mark.parametrize("meant", [{}, {"@a": "1", "@b": "2"}, {"@a": "2"}, {"@c": "7"}])
+def test_what_changes_no_version_is_the_same_course(meant: dict[str, str]) -> None:
+    before = aliased()
+    assert resolved(before, PLAN, meant, CHANGE) is before
+    plain = course(a=1, b=1)
+    assert resolved(plain, PLAN, meant, CHANGE) is plain
+
+
+def test_many_versions_are_told_by_the_first_of_them() -> None:
+    variants = {f"v{place}": {"url": "http://m", "version": "@x"} for place in range(7)}
+    after = resolved(Course(1, [], {"variants": variants}, CHANGE), None, {"@x": "3"}, CHANGE)
+    assert after.change.what.endswith("variants.v4.version: 3 (@x), and 2 more")
+
+
+def test_weights_are_changed_by_the_version_that_an_alias_means_and_the_alias_stays_written() -> None:
+    before = aliased()
+    for after in (weighed(before, None, "2", 5, CHANGE), promoted(before, "2", CHANGE)):
+        assert after.versions == before.versions
+        assert [each.version for each in parse_routes(after.routes).variants.values()] == ["@a", "@b"]
+    with pytest.raises(UnknownError, match=r"expected one of a \(version 1\), b \(version 2\)"):
+        promoted(before, "3", CHANGE)
+
+
+def test_other_routes_keep_what_an_alias_means_and_to_go_back_brings_it_again() -> None:
+    before = aliased()
+    other = parse_routes({"variants": {"a": {"url": "http://a", "version": "@a"}, "b": {"url": "http://b"}}})
+    for after in (replaced(before, None, other, CHANGE), declared(before, None, other, CHANGE)):
+        assert after.versions == before.versions
+        assert serving(returned(after, CHANGE)).variants["b"].version == "2"
+        third = replaced(after, None, routes(a=1, b=1), CHANGE)
+        assert third.versions == {"@a": "1"}
 
 
 @pytest.mark.parametrize("percent", [-0.1, 100.1, float("nan"), float("inf")])

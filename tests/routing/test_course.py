@@ -1,7 +1,7 @@
 import pytest
 
 from sidecar.entries import Change
-from sidecar.routing.course import DECLARED, Course, decode, encode
+from sidecar.routing.course import DECLARED, Course, decode, encode, serving
 from sidecar.routing.rollout import Progress
 
 CHANGE = Change(1.5, "ann", "routes", 'ü "x"\n')
@@ -15,6 +15,7 @@ FULL = Course(
     progress=Progress(version="4", phase="held", step=2, since_s=1.25, reason="r", changed_s=2.5, by="bob"),
     begun_s=1e9 + 0.1,
     earlier={"variants": {"c": {}}},
+    versions={"@champion": "3"},
 )
 
 
@@ -47,6 +48,24 @@ def test_what_is_something_else_is_refused(document: bytes) -> None:
 
 def test_what_a_later_version_adds_is_left() -> None:
     assert decode(encode(FULL)[:-1] + b',"later":1}') == FULL
+
+
+def test_what_an_earlier_version_has_written_knows_no_aliases() -> None:
+    document = encode(COURSE).replace(b',"versions":{}', b"")
+    assert b"versions" not in document
+    assert decode(document) == COURSE
+
+
+def test_who_serves_has_the_versions_that_aliases_mean() -> None:
+    said = {"a": "@champion", "b": "@nobody", "c": "7"}
+    course = COURSE.after(
+        CHANGE,
+        routes={"variants": {name: {"url": "http://m", "version": each} for name, each in said.items()}},
+        versions={"@champion": "3"},
+    )
+    versions = {name: each.version for name, each in serving(course).variants.items()}
+    assert versions == {"a": "3", "b": "@nobody", "c": "7"}
+    assert serving(COURSE).document["variants"] == COURSE.routes["variants"]
 
 
 def test_the_next_course_has_the_next_revision() -> None:
