@@ -5,6 +5,7 @@ has risen; three whether loss or target are other than the inputs make one expec
 one. The four share the budget of false alarms, the first with half of it.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf, nan, sqrt
@@ -20,7 +21,7 @@ from sidecar.monitors.drift import Moments
 from sidecar.monitors.scored import Scored
 from sidecar.monitors.yardstick import Yardstick
 from sidecar.quality.ledger import Ledger
-from sidecar.quality.reading import Read, Reading
+from sidecar.quality.reading import OTHER, Read, Reading
 from sidecar.quality.relation import Decomposition, decompose
 from sidecar.quality.relation import Labelled as Coded
 from sidecar.quality.segments import Segment, segments
@@ -45,6 +46,9 @@ EVERY_S = 10.0
 
 BLOCK_ROWS = 8
 """Whose middle time dates them all: labels come late, and not in the order of their requests."""
+
+UNKNOWN_LABELS = 20
+"""That are told apart; a label may be any text."""
 
 RECENT = ("codes", "loss", "target", "weights")
 """The columns of these rows."""
@@ -102,6 +106,7 @@ class Graded:
         yardstick: What it is compared with; None while that is learned.
         decomposition: What moved between the yardstick and now, when last compared.
         segments: Where the loss rose most, likewise.
+        unknown: Rows by labels that name none of two classes, or no number; left out of everything else.
     """
 
     testing: Terms
@@ -112,6 +117,7 @@ class Graded:
     yardstick: Yardstick | None = None
     decomposition: Decomposition | None = None
     segments: Sequence[Segment] = ()
+    unknown: Counter[str] = field(default_factory=Counter)
     _learning: list[Labelled] = field(default_factory=list)
     _tests: dict[Test, Rising] = field(default_factory=dict)
     _verdicts: dict[Test, Verdict] = field(default_factory=dict)
@@ -149,6 +155,8 @@ class Graded:
     def take(self, rows: Labelled) -> None:
         """Take rows whose labels have come."""
         read = self.reading.read(rows)
+        for label in read.unknown:
+            self.unknown[label if label in self.unknown or len(self.unknown) < UNKNOWN_LABELS else OTHER] += 1
         if len(read.kept) < len(rows.times_s):
             rows = pieces.at(rows, read.kept)  # the others say nothing: they are not what the yardstick is made of
             read = self.reading.read(rows)
@@ -201,6 +209,7 @@ class Graded:
         rows = self.yardstick.rows if self.yardstick else self._learning
         parts |= {f"rows.{name}": part for name, part in pieces.state(pieces.merged(rows)).items()}
         parts |= {"ready": np.array(self.yardstick is not None)}
+        parts |= {"unknown": packed(dict(self.unknown))}
         parts |= {"moments": packed(self._moments), "times_s": self._times_s, "since_s": packed(self._since_s)}
         parts |= {f"recent.{name}": part for name, part in self._recent.state().items()}
         for name, test in self._tests.items():
@@ -223,6 +232,7 @@ class Graded:
         self._moments, self._times_s = unpacked(state["moments"], Moments), state["times_s"]
         self._since_s = unpacked(state["since_s"], dict[Test, float])
         self._recent.restore(below("recent.", state), RECENT)
+        self.unknown = Counter(unpacked(state["unknown"], dict[str, int]))
         for name, test in self._tests.items():
             put_back(test, bounded.STATE, f"test.{name}.", state)
             if self.tested:

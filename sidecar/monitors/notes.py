@@ -11,10 +11,13 @@ ENOUGH = 100
 
 NAME_LENGTH = 80
 
+TOLD = 5
+"""Columns, or labels, that are named."""
+
 
 def notes(graded: Graded, grade: Grade | None) -> list[str]:
     """In words; empty where nothing is odd."""
-    return [*_columns(graded), *(_classes(graded, grade) if grade is not None else ())]
+    return [*_columns(graded), *_unknown(graded), *(_classes(graded, grade) if grade is not None else ())]
 
 
 def _columns(graded: Graded) -> Iterator[str]:
@@ -32,6 +35,14 @@ def _columns(graded: Graded) -> Iterator[str]:
         yield "replies have no probabilities: AUC, log loss and estimates take a column of them (model.probabilities)"
 
 
+def _unknown(graded: Graded) -> Iterator[str]:
+    if graded.unknown:
+        told = [f"{shown(label, NAME_LENGTH)} ({count})" for label, count in graded.unknown.most_common(TOLD)]
+        named = ", ".join(told) + (", …" if len(graded.unknown) > TOLD else "")
+        odd = "no numbers" if graded.reading.task == "regression" else "of neither class"
+        yield f"labels that are {odd} are left out, {graded.unknown.total()} so far: {named}"
+
+
 def _classes(graded: Graded, grade: Grade) -> Iterator[str]:
     reading, matrix = graded.reading, grade.lifetime.confusion
     if reading.task != "binary" or grade.lifetime.rows < ENOUGH:
@@ -43,4 +54,4 @@ def _classes(graded: Graded, grade: Grade) -> Iterator[str]:
 
 
 def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(shown(name, NAME_LENGTH) for name in names[:5]) + (", …" if len(names) > 5 else "") or "none"
+    return ", ".join(shown(name, NAME_LENGTH) for name in names[:TOLD]) + (", …" if len(names) > TOLD else "") or "none"

@@ -27,7 +27,7 @@ from sidecar.stats.keeping import below, sealed, unsealed
 
 KIND, SETTLING = "quality", "settling"
 
-LAYOUT = 2
+LAYOUT = 3
 """Of what is saved; another one with every change of what the arrays of a state are called and mean."""
 
 

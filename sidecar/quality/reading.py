@@ -2,6 +2,10 @@
 
 A class is a text. A whole number is the text of its digits: the label `1`, the label `"1"` and the answer
 1.0 are of one class. A row without a label, or without an answer, says nothing, and is left out.
+
+Of two classes the other one needs no name: whatever is not positive is of it. But where labels do call it as the model
+does, or 0 beside 1, a label that is called otherwise is a slip or another model's, and no negative: it is left out too,
+and told. Of more classes a new one is a class like any other, and one that the model misses.
 """
 
 from collections.abc import Sequence
@@ -21,8 +25,14 @@ MAX_CLASSES = 100
 """Classes that are told apart; what comes later is OTHER."""
 
 OTHER = "other"
+TRUTHS = ("0", "1")
+"""Two classes that need nobody to name them."""
+
 NEGATIVE = "0"
 """What all is called that is not of the positive class, where the positive one is not called so."""
+
+UNKNOWN = -2
+"""The place of a label of neither class of two."""
 
 PROBABILITY = ("prob", "score")
 """What the name of a column of probabilities has in it, where nobody has named one."""
@@ -35,11 +45,14 @@ class Read(NamedTuple):
         kept: The rows that say anything, by position: those with a label and an answer.
         answers: Of those, of a classifier; None for a regression.
         amounts: Of those, of a regression; None for a classifier.
+        unknown: The labels for which rows with an answer were left out: of neither class of two; of a regression, those
+            that are no numbers.
     """
 
     kept: Counts
     answers: Answers | None
     amounts: Amounts | None
+    unknown: Sequence[str] = ()
 
 
 class Answered(NamedTuple):
@@ -90,10 +103,15 @@ class Reading:
     seen: tuple[str, ...] | None = field(init=False, default=None)
     reads: tuple[str | None, tuple[str, ...]] = field(init=False, default=(None, ()))
     _order: tuple[str, ...] = field(init=False)
+    # Of two classes: what the other one is called, so far, and whether labels call it so. No part of the settings.
+    _others: set[str] = field(init=False, repr=False, default_factory=set)
+    _called: bool = field(init=False, repr=False, default=False)
 
     def __post_init__(self) -> None:
         self._order = self.classes
         if self.task == "binary":
+            if (positive := _truth(self.positive)) in TRUTHS:
+                self._others = set(TRUTHS) - {positive}
             negative = NEGATIVE if self.positive != NEGATIVE else "1"
             self.classes = (negative, self.positive)
 
@@ -102,7 +120,8 @@ class Reading:
         if self.task == "regression":
             return self._amounts(rows)
         said = self.answered(rows.predictions)  # first: columns of shares name the classes in their own order
-        labels = self._places(texts_of(rows.labels, 0))
+        texts = texts_of(rows.labels, 0)
+        labels = self._sides(texts) if self.task == "binary" else self._places(texts)
         kept = np.flatnonzero(said.told & (labels >= 0))
         probabilities = None if said.probabilities is None else said.probabilities[kept]
         if probabilities is not None and probabilities.shape[1] < len(self.classes):
@@ -110,7 +129,7 @@ class Reading:
             more = np.zeros((len(kept), len(self.classes) - probabilities.shape[1]))
             probabilities = np.column_stack([probabilities, more])
         answers = Answers(self.classes, labels[kept], said.predicted[kept], probabilities, rows.weights[kept])
-        return Read(kept, answers, None)
+        return Read(kept, answers, None, _those(texts, said.told & (labels == UNKNOWN)))
 
     def answered(self, predictions: Table) -> Answered:
         """What a classifier's replies say."""
@@ -118,7 +137,9 @@ class Reading:
         places, values = self._shares(predictions, columns)
         probabilities = self._by_class(places, values)
         if columns.prediction >= 0:
-            predicted = self._places(texts_of(predictions, columns.prediction))
+            texts = texts_of(predictions, columns.prediction)
+            predicted = self._places(texts)
+            self._hear(texts)
         elif probabilities is None:
             predicted = np.full(len(predictions.values), -1)
         elif self.task == "binary":
@@ -191,7 +212,23 @@ class Reading:
         actual = rows.labels.values[:, 0]
         predicted = rows.predictions.values[:, column] if column >= 0 else np.full(len(actual), np.nan)
         kept = np.flatnonzero(np.isfinite(actual) & np.isfinite(predicted))
-        return Read(kept, None, Amounts(actual[kept], predicted[kept], rows.weights[kept]))
+        unknown = _those(texts_of(rows.labels, 0), np.isfinite(predicted) & ~np.isfinite(actual))
+        return Read(kept, None, Amounts(actual[kept], predicted[kept], rows.weights[kept]), unknown)
+
+    def _hear(self, answers: Cells) -> None:
+        """Learn what the model calls the other class of two."""
+        if self.task == "binary" and len(self._others) < MAX_CLASSES:
+            new = {_truth(text) for text in answers if text is not None} - {_truth(self.positive)} - self._others
+            self._others.update(sorted(new)[: MAX_CLASSES - len(self._others)])
+
+    def _sides(self, texts: Cells) -> Counts:
+        """Of two classes the place of each label; below 0 of those that are of neither."""
+        labels = [None if text is None else _truth(text) for text in texts]
+        self._called = self._called or not self._others.isdisjoint(labels)
+        places: dict[str | None, int] = dict.fromkeys(labels, UNKNOWN if self._called else 0)
+        places |= dict.fromkeys(self._others, 0)
+        places |= {_truth(self.positive): 1, None: -1}
+        return np.array([places[label] for label in labels], dtype=np.int64)
 
     def _places(self, texts: Cells) -> Counts:
         return np.array([-1 if text is None else self._place(text) for text in texts], dtype=np.int64)
@@ -210,8 +247,13 @@ class Reading:
 
 
 def _truth(text: str) -> str:
-    """What pandas writes as `True` is JSON's true, and that is 1; of two classes the other one needs no name."""
-    return "1" if text in {"true", "True", "TRUE"} else text
+    """What pandas writes as `True` is JSON's true, and that is 1; likewise of 0."""
+    return {"true": "1", "false": "0"}.get(text.lower(), text) if len(text) <= len("false") else text
+
+
+def _those(texts: Cells, wanted: Flags) -> list[str]:
+    """The texts at these places."""
+    return [text for place in np.flatnonzero(wanted).tolist() if (text := texts[place]) is not None]
 
 
 def texts_of(table: Table, column: int) -> Cells:

@@ -22,6 +22,8 @@ def running(first: Model, second: Model, tmp_path: Path) -> Iterator[Sidecar]:
     with sidecar("--config", file) as found:
         found.ready()
         until(lambda: found.ask("/v1/routes").ok)
+        # That nobody has written these versions down is seen a moment later.
+        until(lambda: routes(found)["uncatalogued"])
         yield found
 
 

@@ -14,7 +14,7 @@ from tests.e2e.versions_rig import CHALLENGER, CHAMPION, settings
 
 RATIO = 0.5
 CONCURRENCY = 8
-SOON_S = 5.0
+SOON_S = 20.0
 """A copy that hangs would hold its original up for a minute."""
 
 

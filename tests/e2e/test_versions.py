@@ -105,7 +105,7 @@ def test_a_better_challenger_is_promoted_step_by_step_and_users_move_one_way(
     )
     with sidecar("--config", file) as running, clients.asking(running):
         done_s = clients.until(running, "promoted")
-        until(lambda: len(clients.since(done_s)) >= 20)
+        until(lambda: len(clients.since(done_s)) >= 20 and len(sides_of(clients.answers)) == 160)
 
         assert steps(running) == ["stepping"] * 3 + ["promoted"]
         assert continuous(running)
@@ -113,7 +113,6 @@ def test_a_better_challenger_is_promoted_step_by_step_and_users_move_one_way(
     assert clients.statuses.keys() == {200}
     assert variants_of(clients.since(done_s)) == {(CHALLENGER, "2")}
     sides = sides_of(clients.answers)
-    assert len(sides) == 160
     assert set(sides.values()) <= {(CHALLENGER,), (CHAMPION, CHALLENGER), (CHAMPION,)}
 
 
@@ -131,13 +130,13 @@ def test_a_rollout_goes_on_after_a_restart_where_it_was(
     data: Data, pair: list[Server], tmp_path: Path, number: int
 ) -> None:
     clients = Clients(data, users=20)
-    # So many rows that those which are asked for here do not make it go on.
+    # Twice as many rows as what is asked for here while it must not go on.
     course = plan(ERRORS, steps=[40, 50, 60], min_rows=150)
     file = settings(tmp_path, pair[0].url, pair[1].url, rollout=course, split=STICKY)
 
     with sidecar("--config", file, code=-number if number == signal.SIGKILL else 0) as running:
-        with clients.asking(running):
-            until(lambda: told(running)["step"] == 1)
+        # A few at a time: nobody asks any more when it is seen to be there.
+        until(lambda: clients.ask(running, 5) and told(running)["step"] == 1)
         before, log = standing(running), changes(running)
         users = sides_of(clients.ask(running, 20))
         running.process.send(number)
@@ -157,8 +156,8 @@ def test_a_rollout_goes_on_after_a_restart_where_it_was(
 
 
 def standing(found: Sidecar) -> JSON:
-    """All that must be the same after a restart."""
-    document = routes(found)
+    """All that must be the same after a restart, as soon as the catalogue was asked for these versions."""
+    document = until(lambda: (now := routes(found))["uncatalogued"] and now)
     rollout = {name: value for name, value in document["rollout"].items() if name not in {"awaited", "guardrails"}}
     return {**document, "rollout": rollout}
 
@@ -197,7 +196,8 @@ def lost_by_killing(server: Server, name: str, running: Sidecar, clients: Client
     server.revive()
     until(lambda: state(running, name) == "taking")
     back_s = time.monotonic()
-    until(lambda: len(clients.since(back_s)) >= 200)
+    # Of so many the share is not farther off in one run of 10^10.
+    until(lambda: len(clients.since(back_s)) >= 500)
 
     back = [each.variant for each in clients.since(back_s)]
     assert back.count(name) / len(back) == pytest.approx(0.5, abs=0.15)
@@ -211,11 +211,14 @@ def state(found: Sidecar, name: str) -> str:
     return told
 
 
+MANY = "abcdefgh"
 WRONGS: dict[str, tuple[JSON, dict[str, float]]] = {
     "errors": (ERRORS, {"status": 500}),
-    "latency.p90": ({"kind": "latency", "quantile": 0.9, "margin_ratio": 3.0}, {"delay_s": 0.2}),
-    "saturation": ({"kind": "saturation", "in_flight": 2, "for_s": 1.0}, {"hangs": True}),
+    "latency.p90": ({"kind": "latency", "quantile": 0.9, "margin_ratio": 3.0}, {"delay_s": 0.5}),
+    "saturation": ({"kind": "saturation", "in_flight": len(MANY), "for_s": 2.0}, {"hangs": True}),
 }
+"""Each far from what a busy machine does by itself: there too, at no three looks in a row do all clients wait for the
+challenger."""
 
 
 @pytest.mark.parametrize("name", WRONGS)
@@ -223,7 +226,7 @@ def test_a_challenger_that_goes_wrong_is_rolled_back_within_seconds(
     data: Data, pair: list[Server], tmp_path: Path, name: str
 ) -> None:
     guardrail, fault = WRONGS[name]
-    clients = Clients(data)
+    clients = Clients(data, names=MANY)
     # As long as nothing goes wrong, it stays where it is.
     course = plan(guardrail, steps=[50], pause_s=3600)
     file = settings(tmp_path, pair[0].url, pair[1].url, rollout=course)

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
+from math import inf
 from typing import NamedTuple
 
 import requests
 
-from sidecar.records import JSON
 from tests.e2e.rig import PATIENCE_S, Sidecar, until
 from tests.e2e.versions_models import Data
 from tests.e2e.versions_rig import USER, told
@@ -93,14 +93,10 @@ class Client:
         self.answers.append(answer)
         return answer
 
-    def learn(self) -> list[JSON]:
-        """What was true, of each prediction that it was not told of before."""
+    def learn(self) -> list[Answer]:
+        """The predictions that it got since it was last asked for them."""
         start, self._learned = self._learned, len(self.answers)
-        return [
-            {"id": each.request_id, "label": self.data.truths[each.row]}
-            for each in self.answers[start : self._learned]
-            if each.row >= 0 and each.status == 200
-        ]
+        return [each for each in self.answers[start : self._learned] if each.row >= 0 and each.status == 200]
 
     def close(self) -> None:
         if self._connection is not None:
@@ -116,12 +112,13 @@ class Clients:
     """
 
     def __init__(self, data: Data, users: int = 10_000, names: Sequence[str] = CLIENTS) -> None:
+        self._data = data
         self._clients = [Client(data, name, users) for name in names]
 
     @property
     def answers(self) -> list[Answer]:
         """In the order in which they were asked for, of each user's at least."""
-        return sorted((answer for each in self._clients for answer in list(each.answers)), key=lambda a: a.begun_s)
+        return self.since(-inf)
 
     @property
     def statuses(self) -> dict[int, int]:
@@ -134,7 +131,8 @@ class Clients:
 
     def since(self, moment_s: float) -> list[Answer]:
         """The answers to what was asked for later than that."""
-        return [answer for answer in self.answers if answer.begun_s > moment_s]
+        later = (each for client in self._clients for each in list(client.answers) if each.begun_s > moment_s)
+        return sorted(later, key=lambda each: each.begun_s)
 
     @contextmanager
     def asking(self, found: Sidecar, act: Callable[[Client], object] = Client.ask) -> Iterator[None]:
@@ -169,7 +167,11 @@ class Clients:
 
     def label(self, found: Sidecar) -> None:
         """Tell what was true, of all predictions that nothing was told of yet."""
-        labels = [label for client in self._clients for label in client.learn()]
+        self.tell(found, [answer for client in self._clients for answer in client.learn()])
+
+    def tell(self, found: Sidecar, answers: Sequence[Answer]) -> None:
+        """Tell what was true of what these are about."""
+        labels = [{"id": each.request_id, "label": self._data.truths[each.row]} for each in answers]
         for start in range(0, len(labels), LABELS):
             part = labels[start : start + LABELS]
             reply = requests.post(f"http://{found.admin}/v1/labels", json=part, timeout=PATIENCE_S)

@@ -375,6 +375,19 @@ def test_a_state_without_one_of_its_parts_is_refused(missing: str) -> None:
         made().restore({name: part for name, part in STATE.items() if name != missing})
 
 
+def test_labels_of_neither_class_count_for_nothing_and_are_known_after_a_restart() -> None:
+    slips = answers(["frud", 7.0, "frud"], [0.0, 1.0, 1.0], begins_s=50.0)
+    one, plain, again = made(), made(), made()
+    for batch in cut(history(), [300, 300]):
+        plain.take(batch)
+        one.take(batch)
+        one.take(slips)
+    again.restore(one.state())
+
+    assert (again.unknown, one.unknown) == ({"frud": 6, "7": 3}, {"frud": 6, "7": 3})
+    assert (told(one), one.scored.labelled) == (told(plain), plain.scored.labelled)
+
+
 def test_the_state_is_of_arrays_as_they_are() -> None:
     again = made()
     again.restore(STATE)

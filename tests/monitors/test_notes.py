@@ -48,6 +48,29 @@ def test_columns_that_never_came_and_missing_probabilities_are_told(task: str) -
     ]
 
 
+def test_labels_of_neither_class_are_told() -> None:
+    labels: list[Scalar] = [*BOTH, "frud", "frud", 7]
+
+    assert told(Reading(task="binary"), labels, {"probability": [*SHARES, 0.5, 0.5, 0.5]}) == [
+        "labels that are of neither class are left out, 3 so far: frud (2), 7 (1)"
+    ]
+
+
+def test_of_many_labels_of_neither_class_a_few_are_named() -> None:
+    labels: list[Scalar] = [*BOTH, *(f"slip {number}" for number in range(30))]
+
+    assert told(Reading(task="binary"), labels, {"probability": [*SHARES, *[0.5] * 30]}) == [
+        "labels that are of neither class are left out, 30 so far: "
+        "other (10), slip 0 (1), slip 1 (1), slip 2 (1), slip 3 (1), …"
+    ]
+
+
+def test_labels_of_a_regression_that_are_no_numbers_are_told() -> None:
+    assert told(Reading(task="regression"), [1.5, "much"], {"answer": [1.0, 2.0]}) == [
+        "labels that are no numbers are left out, 1 so far: much (1)"
+    ]
+
+
 def test_a_regression_has_none() -> None:
     assert told(Reading(task="regression"), [1.5] * 200, {"answer": [1.0] * 200}) == []
 

@@ -148,11 +148,63 @@ def test_beyond_the_limit_of_classes_they_are_other(monkeypatch: pytest.MonkeyPa
 
 
 def test_amounts_are_numbers_on_both_sides() -> None:
-    rows = labelled([1.5, "much", None, 2.0], {"prediction": [1.0, 2.0, 3.0, math.inf]})
-    found = Reading(task="regression").read(rows).amounts
+    rows = labelled([1.5, "much", None, 2.0, "7"], {"prediction": [1.0, 2.0, 3.0, math.inf, None]})
+    read = Reading(task="regression").read(rows)
+    found = read.amounts
 
     assert found is not None
     assert (found.actual.tolist(), found.predicted.tolist(), found.weights.tolist()) == ([1.5], [1.0], [1.0])
+    assert read.unknown == ["much"]
+
+
+@pytest.mark.parametrize(
+    ("positive", "answers", "labels", "unknown"),
+    [
+        ("fraud", ["ok", "fraud"], ["ok", "frud", "fraud", 7, "Ok"], ["frud", "7", "Ok"]),
+        ("1", [0, 1], [0, 7, 1, "frud", 0.5], ["7", "frud", "0.5"]),
+        ("1", [-1, 1], [-1, 0, True, "false", 2], ["2"]),
+        ("0", [1, 0], ["1", False, 1.0, 0, "no"], ["no"]),
+        ("False", [True, False], ["True", "FALSE", 1, 0, 2], ["2"]),
+    ],
+)
+def test_of_two_classes_a_label_of_neither_is_no_negative(
+    positive: str, answers: list[Scalar], labels: list[Scalar], unknown: list[str]
+) -> None:
+    replies = [answers[place % 2] for place in range(len(labels))]
+    read = Reading(task="binary", positive=positive).read(labelled(labels, {"label": replies}))
+
+    assert read.unknown == unknown
+    assert len(read.kept) == len(labels) - len(unknown)
+
+
+def test_a_label_of_neither_class_is_known_by_what_was_answered_and_labelled_before() -> None:
+    reader = Reading(task="binary", positive="fraud")
+    reader.read(labelled(["ok"], {"label": ["ok"]}))
+
+    assert reader.read(labelled(["frud"], {"label": ["fraud"]})).unknown == ["frud"]
+    assert reader.read(labelled(["frud"], {"label": [None]})).unknown == []
+
+
+@pytest.mark.parametrize("replies", [{"label": ["ok", "fraud"]}, {"probability": [0.1, 0.9]}])
+def test_labels_that_call_the_other_class_in_words_of_their_own_are_negatives(replies: dict[str, list[Scalar]]) -> None:
+    found = binary(["legitimate", "fraud"], replies, positive="fraud")
+
+    assert found.actual.tolist() == [0, 1]
+
+
+def test_whether_a_reader_has_met_odd_labels_is_no_part_of_its_settings() -> None:
+    reader = Reading(task="binary", prediction="label")
+    reader.read(labelled([1], {"label": [1]}))
+    same = repr(reader)
+    reader.read(labelled([0, 3], {"label": [5, 0]}))
+
+    assert repr(reader) == same
+
+
+def test_of_more_classes_a_new_one_is_missed_and_not_left_out() -> None:
+    read = Reading(task="multiclass", classes=("cat", "dog")).read(labelled(["cow"], {"label": ["cat"]}))
+
+    assert (answers(read).actual.tolist(), answers(read).predicted.tolist(), read.unknown) == ([2], [0], [])
 
 
 def test_replies_without_columns_say_nothing() -> None:
@@ -174,3 +226,12 @@ def test_of_more_classes_than_are_told_apart_the_answer_is_still_the_likeliest(m
     assert (found.predicted.tolist(), found.actual.tolist()) == ([2, 0, 2], [2, 0, 2])
     assert found.probabilities is not None
     np.testing.assert_allclose(found.probabilities, [[0.1, 0.1, 0.8], [0.4, 0.1, 0.5], [0.0, 0.1, 0.9]])
+
+
+def test_so_many_names_of_the_other_class_are_known_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MAX_CLASSES", 2)
+    reader = Reading(task="binary", positive="yes")
+    replies: list[Scalar] = ["a", "b", "c", "yes"]
+    reader.read(labelled(replies, {"label": replies}))
+
+    assert reader.read(labelled(replies, {"label": ["d", "d", "d", "d"]})).unknown == ["c"]
