@@ -211,11 +211,12 @@ class Steering:
         """
         self.heed(judged)
         async with self._turn:
+            if judged is not None and self.plan is not None:
+                after = self._looked(self.plan, self.course, judged)
+                if after is not self.course:
+                    self._follow_through(after)
+            # Whoever was first has made a step, or somebody ordered something: of that, what is known says nothing.
             for _ in range(TRIES):
-                if judged is not None and self.plan is not None:
-                    after = self._looked(self.plan, self.course, judged)
-                    if after is not self.course:
-                        self._follow_through(after)
                 if await self._kept_now():
                     break
 

@@ -774,7 +774,23 @@ def test_a_breach_at_one_rolls_back_both() -> None:
     asyncio.run(scenario())
 
 
-def test_who_is_not_first_follows_and_judges_again() -> None:
+def test_who_is_not_first_makes_no_other_step_by_what_it_knew_of_the_last() -> None:
+    steps = replace(ROLLOUT, steps=(5, 20, 50), pause_s=0)
+
+    async def scenario() -> None:
+        place = Place()
+        config = replace(ROLLED, rollout=steps)
+        async with site(config, fleet=place) as one, site(config, fleet=place) as two:
+            await one.look()
+            await until(lambda: two.challenger == 5)
+            await asyncio.gather(one.look(), two.look(after_s=1))
+            await until(lambda: one.steering.course == two.steering.course)
+            assert one.challenger == two.challenger == 20
+
+    asyncio.run(scenario())
+
+
+def test_who_is_not_first_follows_and_goes_back_all_the_same() -> None:
     async def scenario() -> None:
         place = Place()
         async with site(ROLLED, fleet=place) as one, site(ROLLED, fleet=place) as two:
