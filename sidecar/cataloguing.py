@@ -235,7 +235,8 @@ class Cataloguing:
         unknown = {each.variant: each.version for each in serving if each.version and each.variant not in self.versions}
         for variant, version in unknown.items():
             if version != self._unknown.get(variant) and variant not in self._aliases.lost:
-                log.info("version %s, behind %s, is not in the catalogue: nothing is noted of it", version, variant)
+                told = "version %s of %s, behind %s, is not in the catalogue: nothing is noted of it"
+                log.info(told, version, self.group, variant)
         self._unknown = unknown
 
     async def _reject(self) -> None:

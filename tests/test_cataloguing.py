@@ -627,5 +627,5 @@ def test_a_version_that_is_not_in_the_catalogue_is_told_once_and_alarms_nobody(
     with caplog.at_level(logging.INFO, module.__name__):
         run(scenario)
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("INFO", "version v4, behind challenger, is not in the catalogue: nothing is noted of it")
+        ("INFO", "version v4 of fraud, behind challenger, is not in the catalogue: nothing is noted of it")
     ]

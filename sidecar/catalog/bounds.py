@@ -55,7 +55,8 @@ def check_draft(draft: Draft) -> None:
     try:
         decode(encode(draft), Draft)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigError(Fault("draft", f"{error}; expected what JSON can hold")) from error
+        told = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise ConfigError(Fault("draft", f"{told}; expected what JSON can hold")) from error
     _refuse(_draft_faults(draft))
 
 
