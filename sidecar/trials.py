@@ -9,7 +9,7 @@ from math import nan
 
 import msgspec
 
-from sidecar.config.schema import Config
+from sidecar.config.schema import Config, Shadow
 from sidecar.errors import ConfigError
 from sidecar.experiments import cautions
 from sidecar.experiments.experiment import Experiment
@@ -33,6 +33,9 @@ LOOK_S = 1.0
 
 PATIENCE_S = 1.0
 """For which a look waits until a step of the rollout is kept."""
+
+CAPTURED_S = 30.0
+"""That a capture may be on its way to its comparison."""
 
 TOLD_S = 3600.0
 """For which a rollback is told: it is over when it happens, but somebody is to know."""
@@ -120,7 +123,7 @@ class Trials:
         """Weigh what there is to be weighed now: another experiment, another version, a rollout begun anew."""
         config = self.steering.effective
         if config.shadow is not None:
-            self._compare(config.shadow.variant, config.shadow.ratio)
+            self._compare(config.shadow, config.timeouts.copy_s)
         subject = self._wanted(config)
         if subject == self._subject:
             return
@@ -157,11 +160,11 @@ class Trials:
     def _running(self, name: str) -> Experiment | None:
         return self.weighing.experiments.get(name) if self.weighing is not None else None
 
-    def _compare(self, variant: str, ratio: float) -> None:
+    def _compare(self, shadow: Shadow, copy_s: float) -> None:
         if self.shadowed is None:
-            self.shadowed = Shadowed(variant, ratio=ratio)
+            self.shadowed = Shadowed(shadow.variant)
             self._pipeline.keeps = [*self._pipeline.keeps, self.shadowed.offer]
-        self.shadowed.follow(variant, ratio)
+        self.shadowed.follow(shadow.variant, shadow.ratio, copy_s + CAPTURED_S)
 
     def _replace(self, weighing: Weighing | None) -> None:
         keeps = [keep for keep in self._pipeline.keeps if self.weighing is None or keep != self.weighing.offer]

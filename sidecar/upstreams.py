@@ -205,7 +205,7 @@ class Upstreams:
             # What copies meet says nothing of whether the variant can serve.
             build.pool(variant, timeouts, limits, build.availability(config.health, config.ejection)),
             Variant(shadow.variant, variant.version),
-            build.bounds(shadow, timeouts),
+            build.bounds(shadow, config.timeouts),
             tap=means.tap,
             counts=self.shadowed,
             wall_s=means.wall_s,

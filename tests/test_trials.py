@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from sidecar import trials as module
 from sidecar.build import monitoring
-from sidecar.config.schema import Config, Experiment, Part, Shadow, Split, Sticky, Variant
+from sidecar.config.schema import Config, Experiment, Part, Shadow, Split, Sticky, Timeouts, Variant
 from sidecar.errors import ConfigError, Fault
 from sidecar.monitors.weighing import Weighing
 from sidecar.payload import DECODERS
@@ -504,6 +504,23 @@ def test_a_shadow_is_compared_and_takes_no_part_in_the_rollout() -> None:
             assert here.trials.shadowed is not None
             assert here.trials.standings["rollout"].rows == {"champion": 0, "challenger": 0}
             assert len(here.pipeline.keeps) == 2
+
+    asyncio.run(scenario())
+
+
+def test_an_original_waits_for_its_copy_as_long_as_that_may_take() -> None:
+    async def scenario() -> None:
+        shadow, timeouts = Shadow(variant="challenger", ratio=1), Timeouts(first_byte_s=300, idle_s=600, total_s=800)
+        async with bench(replace(GUARDED, shadow=shadow, timeouts=timeouts)) as here:
+            await here.look()
+            for later_s in (0, 800, 900):
+                asked = exchange({"instances": [[1.0]]}, [0.5])
+                began_s = here.site.now_s + later_s
+                here.queue.append(asked._replace(request_id=f"r{later_s}", variant="champion", started_s=began_s))
+                await here.pipeline.drain()
+                await here.look()
+                assert here.trials.shadowed is not None
+                assert here.trials.shadowed.unpaired["original"] == (later_s == 900)
 
     asyncio.run(scenario())
 

@@ -133,13 +133,13 @@ def signs(variants: Mapping[str, schema.Variant]) -> dict[str, bytes]:
     }
 
 
-def bounds(shadow: schema.Shadow, timeouts: Timeouts) -> Bounds:
+def bounds(shadow: schema.Shadow, timeouts: schema.Timeouts) -> Bounds:
     """How much a shadow gets."""
     return Bounds(
         ratio=shadow.ratio,
         concurrency=shadow.concurrency,
         buffer_bytes=shadow.buffer_bytes,
-        timeout_s=min(timeouts.first_byte_s + timeouts.idle_s, timeouts.total_s),
+        timeout_s=timeouts.copy_s,
     )
 
 

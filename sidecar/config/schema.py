@@ -259,6 +259,12 @@ class Timeouts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # Below Kubernetes' terminationGracePeriodSeconds of 30 s, with room for the sinks to flush.
     drain_s: Annotated[Seconds, Meta(description="For requests in flight to finish after SIGTERM.")] = 25.0
 
+    @property
+    def copy_s(self) -> float:
+        """For the whole of what a shadow answers: as long as a server may be silent, before and within it."""
+        silent_s = self.first_byte_s + self.idle_s
+        return silent_s if self.total_s is None else min(silent_s, self.total_s)
+
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the sidecar accepts at most; what goes beyond is answered with 503, 431 or 414."""

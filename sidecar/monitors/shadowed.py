@@ -37,6 +37,8 @@ PANE_PAIRS, PANES = 100, 10
 MAX_COMPARISONS = 16
 """Of two versions with each other; of more, the one that had a pair the longest ago is forgotten."""
 
+MAX_AGE_S = 120.0
+
 TOLERANCE = 1e-6
 """By which equal numbers may differ: some parts in a million are lost where a model computes with 32 bits."""
 
@@ -116,12 +118,11 @@ class Shadowed:
     """
 
     def __init__(
-        self, variant: str, *, ratio: float = 1.0, max_age_s: float = 120.0, tolerance: float = TOLERANCE
+        self, variant: str, *, ratio: float = 1.0, max_age_s: float = MAX_AGE_S, tolerance: float = TOLERANCE
     ) -> None:
         self.comparisons: dict[tuple[VersionKey, VersionKey], Comparison] = {}
         self.unpaired: Counter[str] = Counter({"original": 0, "shadow": 0})
         self.dropped = self.unanswered = 0
-        self._max_age_s = max_age_s
         self._tolerance = tolerance
         # Put in by the loop and taken out by a thread: each has a count of its own.
         self._aside: deque[tuple[Capture, Rows, int]] = deque()
@@ -131,10 +132,11 @@ class Shadowed:
         self._waiting_bytes = 0
         self._now_s = 0.0
         self._told: JSON = []
-        self.follow(variant, ratio)
+        self.follow(variant, ratio, max_age_s)
 
-    def follow(self, variant: str, ratio: float) -> None:
+    def follow(self, variant: str, ratio: float, max_age_s: float) -> None:
         """Compare this one from now on; what is known stays."""
+        self._max_age_s = max_age_s
         self._variant = variant
         self._limit = ratio * POINTS
 

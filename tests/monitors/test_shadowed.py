@@ -143,7 +143,7 @@ def test_those_that_are_not_copied_do_not_wait() -> None:
 
 def test_what_is_followed_can_change() -> None:
     found = settled(answer("a"), ratio=0.0)
-    found.follow("rival", 1.0)
+    found.follow("rival", 1.0, 10.0)
     found.offer([answer("b"), answer("c", whose=VersionKey("rival", "1"))])
     found.settle()
 
