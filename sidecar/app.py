@@ -513,9 +513,9 @@ def _tell_weights(config: Config, steering: Steering) -> None:
         if name in weights and _percent(weights, name) != _percent(wanted, name)
     ]
     if others:
-        course, plan = steering.course, steering.plan
-        who = f"{course.change.who}, revision {course.revision}" if plan is None else "the rollout"
-        log.info("weights are set by %s, not by the configuration: %s", who, ", ".join(others))
+        own = f"those of revision {steering.course.revision}, not the configuration's"
+        told = own if steering.plan is None else "set by the rollout, not by the configuration"
+        log.info("weights are %s: %s", told, ", ".join(others))
 
 
 def _percent(weights: Mapping[str, float], name: str) -> str:

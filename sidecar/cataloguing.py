@@ -12,7 +12,7 @@ from math import nan
 from typing import TypeVar
 
 from sidecar.entries import Change, Version
-from sidecar.errors import ConfigError, ConflictError, DeliveryError, SidecarError, UnknownError
+from sidecar.errors import ConfigError, DeliveryError, SidecarError, UnknownError
 from sidecar.ports import Catalog, Serving
 from sidecar.records import Carrier, Finding, Key
 from sidecar.steering import Steering
@@ -23,8 +23,11 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-LOOK_S = 1.0
-"""Between two looks at whether the catalogue has changed; and at the end, for the last deployments to be noted."""
+LOOK_S, MOST_S = 1.0, 10.0
+"""Between two looks at whether the catalogue has changed; where that takes long, up to the other."""
+
+PART = 0.1
+"""Of the time, that looks may take."""
 
 REPORT_S = 60.0
 """Between two notes of what is measured."""
@@ -99,14 +102,17 @@ class Cataloguing:
         self.versions: Mapping[str, Version] = {}
         self._catalog = catalog
         self._steering = steering
+        steering.rejected = None
         self._live = live
         self._wall_s = wall_s
         self._apart = Apart("the catalogue")
         self._tasks = Tasks()
-        self._mark = ""
+        self._mark: str | None = None
+        self._known_of: tuple[int, Change] | None = None
         self._noted: tuple[int, Change] | None = None
         self._stuck: Mapping[str, str] = {}
         self._unknown: Mapping[str, str] = {}
+        self._faults: set[tuple[str, type[Exception]]] = set()
         self._aliases = _Aliases(group, steering)
 
     def start(self) -> None:
@@ -119,21 +125,19 @@ class Cataloguing:
         return await self._apart.do(partial(work, self._catalog))
 
     async def look(self) -> None:
-        """Follow aliases that were moved, and note who serves, if that has changed; and see whether all of them may."""
-        with self._telling("deployments cannot be noted"):
+        """Follow aliases that were moved, see whether all who serve may, and note who does, if that has changed."""
+        with self._telling("the catalogue cannot be followed"):
             mark = await self._apart.do(partial(self._catalog.mark, self.group))
-            if mark == self._mark and self._noted == self._now:
-                return
-            await self._aliases.follow(await self._apart.do(partial(self._meant, set(self._steering.aliases.values()))))
-            if self._noted != self._now:
-                await self._note()
-            serving = self._serving()
-            self.versions = await self._apart.do(partial(self._known, serving))
-            self._miss(serving)
-            # What has happened since, our own notes too, is for the next look.
-            self._mark = "" if self._aliases.hindered else mark
-            if self._noted == self._now:  # or it would be somebody else who is taken from the traffic
+            if mark != self._mark or self._known_of != self._now or self._aliases.hindered:
+                await self._read()
+                # What has happened since, our own notes too, is for the next look.
+                self._mark = mark
+            if self._known_of == self._now:  # or it would be somebody else who is taken from the traffic
                 await self._reject()
+            if self._noted != self._now:
+                # Who may only read the catalogue follows it all the same.
+                with self._telling("deployments cannot be noted"):
+                    await self._note()
 
     @property
     def unknown(self) -> Mapping[str, str]:
@@ -186,13 +190,21 @@ class Cataloguing:
         with self._apart.telling(what):
             try:
                 yield
-            except (ConfigError, ConflictError, UnknownError) as error:
+            except SidecarError as error:
                 raise DeliveryError(str(error)) from error
+            except Exception as error:
+                # A mistake, of ours or a catalogue's: the next look may do better.
+                if (fault := (what, type(error))) not in self._faults:
+                    self._faults.add(fault)
+                    log.exception("%s; further faults of this kind are told without their trace", what)
+                raise DeliveryError(repr(error)) from error
 
     async def _every(self, every_s: float, work: Callable[[], Awaitable[None]]) -> None:
+        clock = asyncio.get_running_loop().time
         while True:
+            begun_s = clock()
             await work()
-            await asyncio.sleep(every_s)
+            await asyncio.sleep(pause_s(every_s, clock() - begun_s))
 
     def _serving(self) -> list[Serving]:
         variants = self._steering.routes.variants
@@ -205,13 +217,25 @@ class Cataloguing:
         course = self._steering.course
         return course.revision, course.change
 
+    async def _read(self) -> None:
+        """Follow aliases, and ask what the catalogue knows of those that serve then."""
+        await self._follow()
+        now, serving = self._now, self._serving()
+        self.versions = await self._apart.do(partial(self._known, serving))
+        self._known_of = now
+        self._miss(serving)
+
+    async def _follow(self) -> None:
+        await self._aliases.follow(await self._apart.do(partial(self._meant, set(self._steering.aliases.values()))))
+
     async def _note(self) -> None:
-        """Note who serves."""
+        """Note who serves; aliases that move with that are seen to have moved, before who serves changes again."""
         now, now_s = self._now, self._wall_s()
         by, why = now[1].who, now[1].why
         note = partial(self._catalog.deploy, self.group, self._serving(), by=by, why=why, now_s=now_s)
         await self._apart.do(note)
         self._noted = now
+        await self._follow()
 
     def _meant(self, aliases: Iterable[str]) -> dict[str, str]:
         """The version of each alias that the catalogue has."""
@@ -242,7 +266,9 @@ class Cataloguing:
     async def _reject(self) -> None:
         """Take the traffic from every version that was rejected, to the latest one that was approved."""
         stuck = {}
-        self._steering.rejected = {name for name, each in self.versions.items() if each.approval == "rejected"}
+        self._steering.rejected = {
+            (name, str(each.number)) for name, each in self.versions.items() if each.approval == "rejected"
+        }
         weights = {name: variant.weight for name, variant in self._steering.routes.variants.items()}
         approved = [variant for variant, version in self.versions.items() if version.approval == "approved"]
         latest = max(approved, key=lambda variant: self.versions[variant].number, default=None)
@@ -260,7 +286,7 @@ class Cataloguing:
 
     async def _report(self) -> None:
         """Note what is measured beside what was measured in training."""
-        if self._noted != self._now:
+        if self._known_of != self._now:
             return  # who stands behind which variant is not known yet
         live, now_s = self._live(), self._wall_s()
         named = {name: variant.version for name, variant in self._steering.routes.variants.items()}
@@ -269,3 +295,13 @@ class Cataloguing:
                 with self._telling("measurements cannot be noted"):
                     name = str(version.number)
                     await self._apart.do(partial(self._catalog.report, self.group, name, measured, now_s=now_s))
+
+
+def pause_s(every_s: float, took_s: float) -> float:
+    """Seconds until something is done again that should be done every so many, and took so long.
+
+    Example:
+        >>> pause_s(1.0, 0.03), pause_s(1.0, 0.5), pause_s(1.0, 5.0), pause_s(60.0, 5.0)
+        (1.0, 5.0, 10.0, 60.0)
+    """
+    return max(every_s, min(took_s / PART, MOST_S))

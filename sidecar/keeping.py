@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import dataclass
 
 from sidecar.entries import Change
 from sidecar.errors import ConflictError, DeliveryError
@@ -9,6 +10,22 @@ from sidecar.journal import Journal
 from sidecar.ports import Fleet, Kept
 
 log = logging.getLogger(__name__)
+
+PATIENCE = 10
+"""How often what is of no use here is taken for still in the way: every second the same document is to be kept."""
+
+
+@dataclass(slots=True)
+class _InTheWay:
+    """What is of no use here, and in the way of a document.
+
+    Args:
+        left: How often it need not be read again.
+    """
+
+    kept: Kept
+    document: bytes
+    left: int = PATIENCE
 
 
 class Keeping:
@@ -33,6 +50,9 @@ class Keeping:
         self._mark: str | None = None
         self._shared: bytes | None = None
         self._noted: bytes | None = None
+        self._in_the_way: _InTheWay | None = None
+        # What has just been read, for whoever is told of a conflict and asks what it is with.
+        self._fresh: Kept | None = None
 
     def known(self, document: bytes) -> None:
         """This is what the journal holds last."""
@@ -45,6 +65,7 @@ class Keeping:
             document: What it means here.
         """
         self._mark, self.seen, self._shared = mark, mark, document
+        self._in_the_way = self._fresh = None
 
     def forget(self) -> None:
         """Nothing takes the place of what the fleet has before that has been followed."""
@@ -58,7 +79,8 @@ class Keeping:
         """
         if self.fleet is None:
             return None
-        kept = await self.fleet.read()
+        fresh, self._fresh = self._fresh, None
+        kept = fresh or await self.fleet.read()
         self.seen = None if kept is None else kept.mark
         if kept is None:
             self._mark = self._shared = None
@@ -71,7 +93,6 @@ class Keeping:
             ConflictError: Another of the fleet was first; nothing was kept.
             DeliveryError: It could not be kept.
         """
-        # Where something was seen that is of no use here, this one is behind.
         if self.fleet is not None and (document != self._shared or self.seen != self._mark):
             await self._share(self.fleet, document)
         try:
@@ -101,11 +122,27 @@ class Keeping:
 
     async def _share(self, fleet: Fleet, document: bytes) -> None:
         try:
-            mark = await fleet.write(document, self._mark)
+            mark = await self._written(fleet, document)
         except ConflictError:
+            kept = self._fresh = await self._found(fleet, document)
             # Where an answer was lost, it is our own that is in the way.
-            kept = await fleet.read()
             if kept is None or kept.document != document:
                 raise
             mark = kept.mark
         self.follow(mark, document)
+
+    async def _written(self, fleet: Fleet, document: bytes) -> str:
+        if self.seen != self._mark:
+            # There is something of no use here: this one is behind, and what it writes would not be taken.
+            raise ConflictError("another of the fleet was first")
+        return await fleet.write(document, self._mark)
+
+    async def _found(self, fleet: Fleet, document: bytes) -> Kept | None:
+        """What is in the way of a document."""
+        before = self._in_the_way
+        if before is not None and before.left and (before.document, before.kept.mark) == (document, self.seen):
+            before.left -= 1
+            return before.kept
+        kept = await fleet.read()
+        self._in_the_way = None if kept is None else _InTheWay(kept, document)
+        return kept

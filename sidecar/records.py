@@ -193,6 +193,7 @@ class Finding:
         cause: What has moved: `inputs`, `relation` (of labels to inputs: concept drift), `both`, the `model` itself, or
             the `pipeline` that brings the values; empty where nobody can tell.
         reason: For people: how that is known.
+        at_s: Of what happens at a moment, as a rollback does, that Unix time: at another moment it is another one.
     """
 
     key: Key
@@ -203,6 +204,12 @@ class Finding:
     sentence: str
     cause: str = ""
     reason: str = ""
+    at_s: float | None = None
+
+    @property
+    def occurrence(self) -> tuple[Key, float | None]:
+        """By which it is known again."""
+        return self.key, self.at_s
 
     @property
     def since_s(self) -> float | None:

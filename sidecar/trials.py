@@ -272,8 +272,10 @@ class Trials:
         fresh = {name: count - self._step[1].get(name, 0) for name, count in rows.items()}
         _, available = self._sources.states().get(plan.challenger, ("taking", 1.0))
         words: dict[str, Word] = {"anything": "missing"}
+        sentences: dict[str, str] = {}
         if standing is not None:
             words = {each.measure: each.word for each in standing.guards}
+            sentences = {each.measure: each.sentence for each in standing.guards}
         # Labels may take longer than a step: who has seen none since it began has not judged it.
         few = [
             name for name, word in words.items() if word != "breach" and fresh.get(name, plan.min_rows) < plan.min_rows
@@ -281,7 +283,7 @@ class Trials:
         words.update(dict.fromkeys(few, "missing"))
         # A server that has not answered yet has not failed either, and one beside a dead champion proves nothing.
         both = {plan.champion, plan.challenger} <= set(self._sources.well())
-        return Judged(fresh[REQUESTS], words, both and available >= 1.0)
+        return Judged(fresh[REQUESTS], words, both and available >= 1.0, sentences)
 
     def _note_step(self, rows: Rows) -> None:
         since_s = self.steering.course.progress.since_s
@@ -301,7 +303,15 @@ class Trials:
         rows = standing.rows if standing is not None else {}
         key = Key(ROLLOUT, "rollback", plan.challenger, "traffic")
         return [
-            Finding(key, progress.version, made, rows.get(plan.challenger, 0), rows.get(plan.champion, 0), sentence)
+            Finding(
+                key,
+                progress.version,
+                made,
+                rows.get(plan.challenger, 0),
+                rows.get(plan.champion, 0),
+                sentence,
+                at_s=progress.changed_s,
+            )
         ]
 
     def _doubts(self) -> list[Finding]:

@@ -136,6 +136,7 @@ class Upstreams:
         def put() -> None:
             gone = [each.pool for name, each in self._made.items() if name not in made or made[name] is not each]
             earlier, self._shadow = self._shadow, shadow
+            self.well = {name for name in self.well if made.get(name) is self._made.get(name)}
             self._config, self._availabilities, self._made = config, availabilities, made
             self._enforce(self._gateway(config, limits, timeouts))
             for pool in gone:

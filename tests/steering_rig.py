@@ -1,6 +1,7 @@
 """Steerings whose gateway and fleet are in memory, and whose clock is set by hand."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,6 +126,30 @@ class Full(Journal):
         super().add(revision, change, document)  # type: ignore[arg-type]  # as it comes
 
 
+class Slow(Full):
+    """A journal that keeps nothing before it is let.
+
+    Attributes:
+        asked: There is something to be kept.
+        let: It may be.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        super().__init__(folder)
+        self.asked, self.let = threading.Event(), threading.Event()
+        self.let.set()
+
+    def hold(self) -> None:
+        """Keep nothing from now on."""
+        self.asked.clear()
+        self.let.clear()
+
+    def add(self, revision: int, change: object, document: bytes) -> None:
+        self.asked.set()
+        assert self.let.wait(PATIENCE_S)
+        super().add(revision, change, document)
+
+
 @dataclass
 class Site:
     """A steering, and the gateway that it sets."""
@@ -135,9 +160,10 @@ class Site:
     now_s: float = 1000.0
     unusable: bool = False
     gateways: list[Config] = field(default_factory=list)
+    prepared: list[Config] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.journal = Full(self.folder)
+        self.journal = Slow(self.folder)
         self.steering = Steering(
             self.config, self.journal, fleet=self.fleet, prepare=self.prepare, wall_s=lambda: self.now_s
         )
@@ -146,6 +172,7 @@ class Site:
     def prepare(self, config: Config) -> Callable[[], None]:
         if self.unusable:
             raise OSError("no such certificate")
+        self.prepared.append(config)
         return lambda: self.gateways.append(config)
 
     @property

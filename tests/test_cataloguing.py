@@ -5,6 +5,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Literal, cast
 
 import pytest
@@ -21,19 +22,22 @@ from sidecar.config.schema import Config
 from sidecar.entries import Approval, Draft, Version
 from sidecar.errors import ConfigError, DeliveryError, Fault, SidecarError, UnknownError
 from sidecar.ports import Catalog, Serving
+from sidecar.routing.course import encode
 from sidecar.routing.rollout import Command
 from tests.catalog.test_mlflow_deploying import Server
-from tests.steering_rig import ALIASED, CHAMPION, PLAIN, ROLLED, ROLLOUT, Site, document, until, versions
+from tests.steering_rig import ALIASED, CHAMPION, PLAIN, ROLLED, ROLLOUT, Place, Site, document, until, versions
 
 GROUP = "fraud"
 
 
 class Shaky(Sqlite):
-    """A catalogue that counts calls, and may be away, refuse, or hang."""
+    """A catalogue that counts calls, and may be away, or hang, or refuse just one kind of call."""
 
     def __init__(self) -> None:
         super().__init__()
         self.error: Exception | None = None
+        self.refusing = ""
+        self.reading: Callable[[], None] | None = None
         self.gate = threading.Event()
         self.gate.set()
         self.calls: list[str] = []
@@ -44,6 +48,8 @@ class Shaky(Sqlite):
 
     def version(self, group: str, name: str) -> Version:
         self._called("version")
+        if self.reading is not None:
+            self.reading()
         return super().version(group, name)
 
     def deploy(self, *args: object, **named: object) -> None:
@@ -59,6 +65,8 @@ class Shaky(Sqlite):
         self.gate.wait(10)
         if self.error is not None:
             raise self.error
+        if self.refusing == name:
+            raise DeliveryError("answered 403: it refuses our credentials")
 
 
 class Registry(Shaky):
@@ -101,8 +109,8 @@ class Registry(Shaky):
 class Office:
     """What keeps a catalogue of five versions in step with who serves."""
 
-    def __init__(self, config: Config) -> None:
-        self.site = Site(config)
+    def __init__(self, config: Config, fleet: Place | None = None) -> None:
+        self.site = Site(config, fleet=fleet)
         self.catalog = Registry()
         self.live: dict[tuple[str, str], Mapping[str, float]] = {}
         for _ in range(5):
@@ -123,6 +131,11 @@ class Office:
     def versions(self) -> dict[str, str]:
         """In force at the gateway."""
         return versions(self.site.gateways[-1])
+
+    @property
+    def written(self) -> dict[str, str]:
+        """The versions as people have said them."""
+        return {name: str(each["version"]) for name, each in self.site.steering.course.routes["variants"].items()}
 
     async def look(self) -> None:
         await self.cataloguing.look()
@@ -174,15 +187,22 @@ def test_deployments_are_noted_once_per_change() -> None:
 
 
 def test_another_change_of_the_same_revision_is_noted_too() -> None:
-    async def scenario(here: Office) -> None:
+    async def scenario() -> None:
+        place = Place()
+        here = Office(PLAIN, place)
+        await here.site.began()
         await here.look()
         course = here.site.steering.course
         other = here.site.steering.routes.weighed({"champion": 1.0, "challenger": 3.0}).document
-        here.site.steering.course = dataclasses.replace(course, routes=other, change=course.change._replace(time_s=7.0))
+        place.put(encode(dataclasses.replace(course, routes=other, change=course.change._replace(time_s=7.0))))
+        await until(lambda: here.site.challenger == 3)
+        assert here.site.steering.course.revision == course.revision
         await here.look()
         assert here.serving("4") == [("challenger", 75)]
+        await here.cataloguing.close()
+        await here.site.close()
 
-    run(scenario)
+    asyncio.run(scenario())
 
 
 def test_what_the_catalogue_knows_of_those_that_serve_is_there() -> None:
@@ -222,7 +242,10 @@ def test_a_rejected_version_loses_its_traffic_to_the_latest_approved_one() -> No
 def test_a_rejected_challenger_rolls_the_rollout_back() -> None:
     async def scenario(here: Office) -> None:
         await here.site.look()
+        assert here.site.challenger == 0, "whether it may serve is not known yet"
         await here.look()
+        await here.site.look()
+        assert here.site.challenger == 5
         here.decide("4", "rejected")
         await here.look()
         assert here.site.challenger == 0
@@ -266,9 +289,77 @@ def test_what_cannot_be_put_in_force_is_told_and_the_next_look_goes_on() -> None
         await here.look()
         assert "no such certificate" in here.cataloguing.findings[0].sentence
         here.site.unusable = False
-        await here.site.weigh("3", 70)
+        await here.look()
+        assert (here.site.challenger, here.cataloguing.findings) == (0, [])
+
+    run(scenario)
+
+
+def test_who_may_only_read_the_catalogue_takes_the_traffic_from_a_rejected_version_all_the_same(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scenario(here: Office) -> None:
+        here.catalog.refusing = "deploy"
+        here.decide("3", "approved")
+        await here.look()
+        assert here.site.challenger == 10
+        here.decide("4", "rejected")
         await here.look()
         assert here.site.challenger == 0
+        assert {variant: version.number for variant, version in here.cataloguing.versions.items()} == {
+            "champion": 3,
+            "challenger": 4,
+        }
+        await here.look()
+        read = here.catalog.calls.count("version")
+        await here.look()
+        assert here.catalog.calls.count("version") == read
+        here.catalog.refusing = ""
+        await here.look()
+        assert here.serving("3") == [("champion", 100)]
+
+    with caplog.at_level(logging.INFO, "sidecar.store.apart"):
+        run(scenario)
+    assert [record.getMessage() for record in caplog.records] == [
+        "deployments cannot be noted: answered 403: it refuses our credentials",
+        "the catalogue works again",
+    ]
+
+
+def test_a_rejected_version_is_nobodys_champion_for_a_moment() -> None:
+    async def scenario(here: Office) -> None:
+        here.catalog.aliases.update(champion=3, challenger=4)
+        await here.settle()
+        here.decide("3", "approved")
+        await here.site.promote("4")
+        here.decide("4", "rejected")
+        here.catalog.moving = lambda: noted.append(here.catalog.aliases["champion"])
+        noted: list[int] = []
+        await here.settle()
+        assert set(noted) == {3}
+
+    run(scenario, ALIASED)
+
+
+def test_who_comes_while_the_catalogue_is_asked_of_another_keeps_the_traffic() -> None:
+    async def scenario(here: Office) -> None:
+        here.decide("3", "approved")
+        here.decide("4", "rejected")
+        asked, answered = threading.Event(), threading.Event()
+
+        def read() -> None:
+            asked.set()
+            answered.wait(10)
+
+        here.catalog.reading = read
+        look = asyncio.create_task(here.look())
+        await until(asked.is_set)
+        await here.site.put(document(50, 50, version="2"))
+        answered.set()
+        await look
+        assert here.site.weights == {"champion": 50, "challenger": 50}
+        await here.settle()
+        assert (here.site.challenger, here.cataloguing.findings) == (50, [])
 
     run(scenario)
 
@@ -325,11 +416,12 @@ def test_measurements_stand_beside_those_of_training() -> None:
 
 def test_measurements_of_another_version_are_nobodys() -> None:
     async def scenario(here: Office) -> None:
-        await here.look()
+        await here.settle()
         here.live = {("challenger", "2"): {"requests": 7.0}}
         await here.site.put(document(50, 50, version="2"))
         await here.cataloguing._report()
         assert "report" not in here.catalog.calls
+        here.catalog.refusing = "deploy"
         await here.look()
         await here.cataloguing._report()
         assert here.catalog.version(GROUP, "2").live == {"requests": 7.0}
@@ -412,6 +504,35 @@ def test_once_started_it_looks_by_itself_whatever_the_catalogue_says(monkeypatch
     run(scenario)
 
 
+def test_a_fault_of_the_catalogue_ends_no_looking_and_is_told_with_its_trace_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "LOOK_S", 0.001)
+
+    async def scenario(here: Office) -> None:
+        here.catalog.error = ValueError("year 0 is out of range")
+        here.cataloguing.start()
+        await until(lambda: here.catalog.calls.count("mark") > 2)
+        here.catalog.error = None
+        here.decide("3", "approved")
+        here.decide("4", "rejected")
+        await until(lambda: here.site.challenger == 0)
+
+    run(scenario)
+    assert caplog.text.count("the catalogue cannot be followed: ValueError('year 0 is out of range')") == 1
+    assert caplog.text.count("Traceback") == 1
+
+
+def test_a_fault_at_the_end_keeps_nobody_from_ending() -> None:
+    async def within() -> None:
+        here = Office(PLAIN)
+        here.catalog.error = ValueError("odd")
+        await here.cataloguing.close()
+        await here.site.close()
+
+    asyncio.run(within())
+
+
 # Aliases
 
 
@@ -454,7 +575,7 @@ def test_who_wins_is_the_champion_and_nobodys_version_changes() -> None:
     run(scenario, ALIASED)
 
 
-def test_the_next_round_follows_both() -> None:
+def test_in_the_next_round_each_is_followed_when_it_is_moved() -> None:
     async def scenario(here: Office) -> None:
         here.catalog.aliases.update(champion=3, challenger=4)
         await here.settle()
@@ -462,12 +583,89 @@ def test_the_next_round_follows_both() -> None:
         await here.settle()
         here.catalog.aliases["challenger"] = 5
         await here.settle()
+        assert here.versions == {"champion": "3", "challenger": "5"}
+        for number in (3, 4):
+            here.catalog.aliases["champion"] = number
+            await here.settle()
         assert here.versions == {"champion": "4", "challenger": "5"}
 
     run(scenario, ALIASED)
 
 
-Step = tuple[Literal["weigh", "order", "decide"], str, float]
+BY_NUMBER = replace(ALIASED, variants={**ALIASED.variants, "challenger": PLAIN.variants["challenger"]})
+
+
+async def renamed(site: Site, version: str) -> None:
+    """Put another version behind the challenger, by its number."""
+    told = site.steering.course.routes["variants"]
+    await site.put({"variants": {**told, "challenger": {**told["challenger"], "version": version}}})
+
+
+def test_where_the_sidecar_itself_has_moved_an_alias_nobody_follows_it_later() -> None:
+    async def scenario(here: Office) -> None:
+        here.catalog.aliases.update(champion=3)
+        await here.settle()
+        await here.site.promote("challenger")
+        await here.settle()
+        assert here.catalog.aliases["champion"] == 4
+        await renamed(here.site, "5")
+        await here.settle()
+        assert here.versions == {"champion": "3", "challenger": "5"}
+        here.catalog.aliases["champion"] = 2
+        await here.settle()
+        assert here.versions == {"champion": "2", "challenger": "5"}
+
+    run(scenario, BY_NUMBER)
+
+
+def test_what_the_sidecar_has_moved_it_has_seen_before_anybody_changes_who_serves() -> None:
+    async def scenario(here: Office) -> None:
+        here.catalog.aliases.update(champion=3)
+        await here.settle()
+        await here.site.promote("challenger")
+        await here.look()
+        assert here.catalog.aliases["champion"] == 4
+        await renamed(here.site, "5")
+        await here.settle()
+        assert here.versions == {"champion": "3", "challenger": "5"}
+
+    run(scenario, BY_NUMBER)
+
+
+def test_after_a_restart_it_is_known_which_move_was_seen(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        first = Site(BY_NUMBER, tmp_path)
+        for meant in ("3", "4"):
+            await first.steering.resolve({"@champion": meant})
+        await first.close()
+        second = Site(BY_NUMBER, tmp_path)
+        await renamed(second, "5")
+        await second.steering.resolve({"@champion": "4"})
+        assert versions(second.gateways[-1]) == {"champion": "3", "challenger": "5"}
+        await second.close()
+
+    asyncio.run(scenario())
+
+
+def test_in_a_fleet_all_know_which_move_was_seen() -> None:
+    async def scenario() -> None:
+        place = Place()
+        one, two = [await Site(BY_NUMBER, fleet=place).began() for _ in range(2)]
+        await one.steering.resolve({"@champion": "3"})
+        await one.steering.resolve({"@champion": "4"})
+        await until(lambda: two.steering.course.revision == 3)
+        await renamed(two, "5")
+        await two.steering.resolve({"@champion": "4"})
+        await until(lambda: one.steering.course == two.steering.course)
+        await one.steering.resolve({"@champion": "4"})
+        assert versions(one.gateways[-1]) == versions(two.gateways[-1]) == {"champion": "3", "challenger": "5"}
+        await one.close()
+        await two.close()
+
+    asyncio.run(scenario())
+
+
+Step = tuple[Literal["weigh", "order", "decide", "name"], str, float]
 STEPS = st.one_of(
     st.tuples(
         st.just("weigh"), st.sampled_from(["champion", "challenger", "third"]), st.sampled_from([0.0, 5.0, 60.0, 100.0])
@@ -478,6 +676,7 @@ STEPS = st.one_of(
         st.sampled_from([0.0, 1.0]),
     ),
     st.tuples(st.just("decide"), st.sampled_from("12345"), st.sampled_from([0.0, 1.0])),
+    st.tuples(st.just("name"), st.sampled_from("12345"), st.just(0.0)),
 )
 THIRD = {**ALIASED.variants, "third": replace(CHAMPION, url="http://model:3", version="2", weight=0)}
 WITH_THIRD = replace(ALIASED, variants=THIRD)
@@ -490,6 +689,8 @@ async def taken(here: Office, step: Step) -> None:
     with suppress(SidecarError):
         if kind == "weigh":
             await here.site.weigh(name, number)
+        elif kind == "name":
+            await renamed(here.site, name)
         elif kind == "order":
             whom = "challenger" if number and name == "promote" else None
             await here.site.steering.order(commands[name], whom, revision=None, by="ann", why="")
@@ -511,10 +712,12 @@ def test_what_the_sidecar_does_to_aliases_itself_never_changes_a_version(
         await here.settle()
         for step in steps:
             before = {name: version for name, version in here.versions.items() if not version.startswith("@")}
+            written = here.written
             await taken(here, step)
             await here.site.look(after_s=11)
             await here.settle()
-            assert {name: here.versions[name] for name in before} == before
+            same = [name for name in before if written[name] == here.written[name]]
+            assert [here.versions[name] for name in same] == [before[name] for name in same]
 
     run(scenario, config)
 

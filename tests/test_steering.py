@@ -1,6 +1,6 @@
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from sidecar import steering
+from sidecar import helm
 from sidecar.config.schema import Config, Experiment, Shadow, Variant
 from sidecar.errors import ConfigError, ConflictError, DeliveryError, SidecarError, UnknownError
 from sidecar.journal import Journal
 from sidecar.ports import Kept
 from sidecar.routing.course import decode, encode
 from sidecar.routing.rollout import Command, percent
-from sidecar.steering import Judged
+from sidecar.steering import Judged, Steering
 from tests.steering_rig import (
     ALIASED,
     BREACH,
@@ -42,7 +42,7 @@ MANUAL = replace(ROLLED, rollout=replace(ROLLOUT, start="manual"))
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steering, "JOIN_S", 0.001)
+    monkeypatch.setattr(helm, "JOIN_S", 0.001)
 
 
 @asynccontextmanager
@@ -585,7 +585,7 @@ def test_where_nothing_fits_the_configuration_begins_with_a_revision_of_its_own(
 def test_a_journal_that_cannot_be_read_keeps_nobody_from_serving(caplog: pytest.LogCaptureFixture) -> None:
     journal = Journal(None)
     journal.close()
-    here = steering.Steering(PLAIN, journal, fleet=None, prepare=lambda _: lambda: None, wall_s=lambda: 1.0)
+    here = Steering(PLAIN, journal, fleet=None, prepare=lambda _: lambda: None, wall_s=lambda: 1.0)
     assert here.effective == PLAIN
     assert "how all stood cannot be read" in caplog.text
 
@@ -645,9 +645,24 @@ def test_what_an_alias_means_already_is_no_change() -> None:
         async with site(ALIASED) as here:
             await here.steering.resolve(STOOD)
             before = here.state
-            for meant in (STOOD, {}, {"@champion": "4"}, {"@other": "9"}):
+            for meant in (STOOD, {}, {"@other": "9"}):
                 await here.steering.resolve(meant)
             assert here.state == before
+
+    asyncio.run(scenario())
+
+
+def test_who_has_won_is_noted_and_nobodys_version_changes_by_it_then_or_later() -> None:
+    async def scenario() -> None:
+        async with site(ALIASED) as here:
+            await here.steering.resolve(STOOD)
+            for _ in range(2):
+                await here.steering.resolve({**STOOD, "@champion": "4"})
+            assert here.steering.course.revision == 3
+            assert here.steering.course.change.what == "@champion: 3 → 4, which challenger serves"
+            for meant in ({"@champion": "4", "@challenger": "5"}, {"@champion": "4", "@challenger": "5"}):
+                await here.steering.resolve(meant)
+                assert versions(here.gateways[-1]) == {"champion": "3", "challenger": "5"}
 
     asyncio.run(scenario())
 
@@ -740,7 +755,170 @@ def test_an_alias_without_a_catalogue_that_has_some_is_refused_and_nothing_is_ch
     asyncio.run(scenario())
 
 
+# While something is being kept
+
+
+@asynccontextmanager
+async def keeping(here: Site, work: Coroutine[object, object, object]) -> AsyncIterator[asyncio.Task[object]]:
+    """While this waits for the journal, which keeps it in the end, or finds itself full."""
+    here.journal.hold()
+    task = asyncio.create_task(work)
+    await until(here.journal.asked.is_set)
+    try:
+        yield task
+    finally:
+        here.journal.let.set()
+        await asyncio.wait([task])
+
+
+def test_a_rollback_stays_though_the_reload_that_it_came_into_fails() -> None:
+    async def scenario() -> None:
+        async with site(ROLLED) as here:
+            await here.look()
+            here.journal.full = True
+            async with keeping(here, here.steering.declare(NEWER)) as reload:
+                order = asyncio.create_task(here.roll_back())
+                await until(lambda: here.challenger == 0)
+            assert isinstance(reload.exception(), DeliveryError)
+            await order
+            assert (here.steering.course.progress.phase, here.challenger) == ("rolled_back", 0)
+            assert here.steering.effective.variants == here.gateways[-1].variants
+
+    asyncio.run(scenario())
+
+
+def test_until_another_rollout_is_kept_there_is_none() -> None:
+    variants = {"champion": PLAIN.variants["champion"], "rival": CHALLENGER}
+    other = replace(PLAIN, variants=variants, rollout=replace(ROLLOUT, challenger="rival"))
+
+    async def scenario() -> None:
+        async with site(PLAIN) as here:
+            async with keeping(here, here.steering.declare(other)):
+                assert (here.steering.plan, here.steering.effective) == (None, PLAIN)
+                here.steering.heed(BREACH)
+                with pytest.raises(ConflictError, match="nothing to roll back to"):
+                    await here.roll_back()
+            assert here.steering.plan is not None
+            assert here.steering.plan.challenger == "rival"
+
+    asyncio.run(scenario())
+
+
+def test_a_breach_is_heeded_while_a_configuration_without_the_rollout_is_being_kept() -> None:
+    plain = replace(PLAIN, variants={**PLAIN.variants, "challenger": replace(CHALLENGER, weight=20)})
+
+    async def scenario() -> None:
+        async with site(ROLLED) as here:
+            await here.look()
+            async with keeping(here, here.steering.declare(plain)):
+                here.steering.heed(BREACH)
+                assert here.challenger == 0
+
+    asyncio.run(scenario())
+
+
+def test_what_was_judged_before_a_new_start_says_nothing_of_it() -> None:
+    async def scenario() -> None:
+        async with site(MANUAL) as here:
+            order = partial(here.steering.order, name=None, revision=None, by="ann", why="")
+            await order("start")
+            await here.look(BREACH)
+            here.now_s += 100
+            async with keeping(here, order("start")):
+                look = asyncio.create_task(here.look(BREACH))
+                await asyncio.sleep(0)
+            await look
+            assert here.steering.course.progress.phase == "stepping"
+
+    asyncio.run(scenario())
+
+
+def test_whoever_goes_back_meanwhile_has_the_last_word_at_the_gateway() -> None:
+    """What was prepared before that is of connections that are closed by then."""
+
+    async def scenario() -> None:
+        async with site(PLAIN) as here:
+            await here.put(document(50, 50))
+            prepared = len(here.prepared)
+            async with keeping(here, here.weigh("challenger", 30)):
+                back = asyncio.create_task(here.roll_back())
+                await until(lambda: here.challenger == 10)
+            await back
+            # The weight came first, and what went back went back to before that.
+            assert [weights(each)["challenger"] for each in here.prepared[prepared:]] == [30, 10, 50]
+            assert here.gateways[-2:] == here.prepared[-2:]
+
+    asyncio.run(scenario())
+
+
+# What the catalogue says of the challenger
+
+
+@pytest.mark.parametrize(
+    ("rejected", "percent"), [(None, 0), ((), 5), ({("challenger", "4")}, 0), ({("challenger", "3")}, 5)]
+)
+def test_a_rollout_begins_by_itself_only_where_its_version_may_serve(
+    rejected: Collection[tuple[str, str]] | None, percent: float
+) -> None:
+    async def scenario() -> None:
+        async with site(ROLLED) as here:
+            here.steering.rejected = rejected
+            await here.look()
+            assert here.challenger == percent
+
+    asyncio.run(scenario())
+
+
+def test_a_rollout_does_not_begin_before_it_is_known_what_its_alias_means() -> None:
+    async def scenario() -> None:
+        async with site(replace(ALIASED, rollout=ROLLOUT)) as here:
+            await here.look()
+            assert here.challenger == 0
+            await here.steering.resolve(STOOD)
+            await here.look()
+            assert (here.challenger, here.steering.course.progress.version) == (5, "4")
+
+    asyncio.run(scenario())
+
+
+def test_another_version_behind_a_variant_is_not_the_one_that_was_rejected() -> None:
+    async def scenario() -> None:
+        async with site(PLAIN) as here:
+            here.steering.rejected = {("challenger", "4")}
+            with pytest.raises(ConflictError, match="version 4 of challenger was rejected"):
+                await here.weigh("challenger", 20)
+            await here.put(document(100, 0, version="5"))
+            await here.weigh("challenger", 20)
+            assert here.challenger == 20
+
+    asyncio.run(scenario())
+
+
 # The fleet
+
+
+def test_what_was_breached_before_is_nothing_against_a_later_start() -> None:
+    """Where one was cut off, and its breach could not be told."""
+
+    async def scenario() -> None:
+        place, cut = Place(), Place()
+        async with site(MANUAL, fleet=place) as one:
+            await one.steering.order("start", None, revision=None, by="ann", why="")
+            cut.kept = place.kept
+            async with site(MANUAL, fleet=cut) as two:
+                await until(lambda: two.challenger == 5)
+                cut.down = True
+                await two.look(BREACH)
+                await one.look(BREACH)
+                for each in (one, two):
+                    each.now_s += 600
+                await one.steering.order("start", None, revision=None, by="ann", why="")
+                cut.down, cut.kept = False, place.kept
+                await until(lambda: two.challenger == 5)
+                await two.look(FINE)
+                assert two.steering.course == one.steering.course
+
+    asyncio.run(scenario())
 
 
 def test_the_first_of_a_fleet_writes_and_the_second_follows() -> None:

@@ -147,7 +147,11 @@ def test_a_breach_rolls_back_within_one_look_and_is_told_for_a_while() -> None:
             assert here.site.weights == {"champion": 100, "challenger": 0}
             (finding,) = here.trials.findings
             assert finding.key == ("rollout", "rollback", "challenger", "traffic")
-            assert finding.sentence == "challenger was rolled back, champion serves: breach at 5 %: errors"
+            assert finding.sentence == (
+                "challenger was rolled back, champion serves: breach at 5 %: errors "
+                "(challenger errs in 51.5 % of requests against 0 %: breach, +41.6 to +61.4 points)"
+            )
+            assert finding.at_s == here.site.steering.course.progress.changed_s
             assert [carrier.name for carrier in finding.carriers] == ["errors"]
             assert (finding.version, finding.rows, finding.reference_rows) == ("4", 400, 400)
             await here.look(TOLD_S + 1)
@@ -218,7 +222,7 @@ def test_rows_of_before_the_weights_changed_take_no_part() -> None:
             await here.look()
             assert (here.phase, here.challenger) == ("stepping", 5)
             standing = here.trials.standings["rollout"]
-            assert (standing.late, standing.rows) == (800, {"champion": 0, "challenger": 0})
+            assert (standing.late, standing.rows) == (0, {"champion": 0, "challenger": 0})
 
     asyncio.run(scenario())
 

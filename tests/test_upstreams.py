@@ -310,6 +310,23 @@ def test_a_fallback_that_is_well_answers_for_all(fallback: str | None, answering
     asyncio.run(scenario())
 
 
+def test_who_was_well_elsewhere_is_not_known_to_be_well() -> None:
+    async def scenario() -> None:
+        one, other = Upstream(), Upstream()
+        places = {name: f"http://127.0.0.1:{each.port}" for name, each in (("a", one), ("b", other))}
+        config = two(variants={name: Variant(url=url, weight=50) for name, url in places.items()})
+        async with park(config) as here:
+            here.tasks.start(here.upstreams.watch())
+            await until(lambda: here.upstreams.well == {"a", "b"})
+            moved = {**config.variants, "b": replace(config.variants["b"], url="http://127.0.0.1:9")}
+            here.upstreams.prepare(replace(config, variants=moved))()
+            assert here.upstreams.well == {"a"}
+            one.close()
+            other.close()
+
+    asyncio.run(scenario())
+
+
 def test_an_answer_of_who_is_gone_meanwhile_says_nothing() -> None:
     async def scenario() -> None:
         before, after = Upstream(), Upstream()

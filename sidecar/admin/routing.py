@@ -190,10 +190,12 @@ def _rollout(steering: Steering, trials: Trials | None, now_s: float) -> JSON:
         return None
     standing = trials.standings.get("rollout") if trials is not None else None
     guards = [each for each in standing.guards if each.challenger == plan.challenger] if standing is not None else []
+    judged = trials.judged if trials is not None else None
     waits = ""
-    if progress.phase == "stepping" and trials is not None and (judged := trials.judged) is not None:
-        seen = Seen(now_s, progress.version, judged.rows, judged.words, judged.ready)
-        waits = awaited(plan, progress, seen)
+    if progress.phase == "waiting":
+        waits = steering.hindrance or ("" if judged and judged.ready else "the servers of both to answer")
+    elif progress.phase == "stepping" and judged is not None:
+        waits = awaited(plan, progress, Seen(now_s, progress.version, judged.rows, judged.words, judged.ready))
     return {
         "champion": plan.champion,
         "challenger": plan.challenger,
@@ -204,7 +206,7 @@ def _rollout(steering: Steering, trials: Trials | None, now_s: float) -> JSON:
         "percent": percent(plan, progress),
         "since": progress.since_s,
         "reason": encodable(progress.reason),
-        "awaited": waits,
+        "awaited": encodable(waits),
         "guardrails": [
             {"name": each.measure, "word": each.word, "sentence": encodable(each.sentence)} for each in guards
         ],

@@ -168,6 +168,11 @@ class Steering(Protocol):
         ...
 
     @property
+    def hindrance(self) -> str:
+        """What must come before a rollout that waits may begin, for people; empty where nothing must."""
+        ...
+
+    @property
     def unkept(self) -> str:
         """Why the course in force could not be kept; empty where it is."""
         ...

@@ -10,6 +10,7 @@
     resolved    whatever it is                     resolved    no
 
 Rule 1: a key has one alert at most that is not resolved; what comes after a resolved one is another, with another id.
+What happens at a moment has one each time: a second rollback is told though the first is not resolved yet.
 Rule 2: a silence holds back that something fires, not what becomes of an alert, nor that it is over. What still fires
 at its end is told then.
 Rule 3: nobody is told that something is over who was not told that it had begun.
@@ -24,6 +25,9 @@ from itertools import count
 from typing import NamedTuple
 
 from sidecar.records import Alert, Finding, Key, Severity
+
+Occurrence = tuple[Key, float | None]
+"""By which a finding is known again, see `Finding.occurrence`."""
 
 KEPT = 1000
 """Resolved alerts that are kept, the newest. Those that are not need no bound: there is one a key, and keys are
@@ -86,7 +90,7 @@ def step(alerts: Sequence[Alert], findings: Iterable[Finding], rules: Sequence[R
 
     Args:
         alerts: Of the step before, or as they were stored.
-        findings: All that hold now; one a key.
+        findings: All that hold now; one of each.
         now_s: Unix time. It may be earlier than that of the step before.
 
     Example:
@@ -98,7 +102,7 @@ def step(alerts: Sequence[Alert], findings: Iterable[Finding], rules: Sequence[R
         >>> [alert.state for alert in alerts], len(told)
         (['firing'], 1)
     """
-    present = {finding.key: finding for finding in findings}
+    present = {finding.occurrence: finding for finding in findings}
     kept: list[Alert] = []
     told: list[Alert] = []
     for alert in (*alerts, *_raised(alerts, present, rules, now_s)):
@@ -106,8 +110,8 @@ def step(alerts: Sequence[Alert], findings: Iterable[Finding], rules: Sequence[R
             kept.append(alert)
             continue
         rule = rule_for(alert.finding.key, rules)
-        # Taken, not looked up: should a store hold two alerts of one key, only one goes on.
-        finding = present.pop(alert.finding.key, None) if rule else None
+        # Taken, not looked up: should a store hold two alerts of one finding, only one goes on.
+        finding = present.pop(alert.finding.occurrence, None) if rule else None
         after = _after(_none_ahead(alert, now_s), finding, rule or Rule(severity=alert.severity), now_s)
         if after:
             kept.append(after)
@@ -122,15 +126,15 @@ def silence(alert: Alert, until_s: float) -> Alert:
 
 
 def _raised(
-    alerts: Sequence[Alert], present: Mapping[Key, Finding], rules: Sequence[Rule], now_s: float
+    alerts: Sequence[Alert], present: Mapping[Occurrence, Finding], rules: Sequence[Rule], now_s: float
 ) -> Iterator[Alert]:
     """The alerts of findings that have none yet, all pending."""
-    open_keys = {alert.finding.key for alert in alerts if alert.state != "resolved"}
+    known = {alert.finding.occurrence for alert in alerts if alert.state != "resolved"}
     ids = {alert.id for alert in alerts}
-    for key, finding in present.items():
-        rule = None if key in open_keys else rule_for(key, rules)
+    for occurrence, finding in present.items():
+        rule = None if occurrence in known else rule_for(finding.key, rules)
         if rule and finding.rows >= rule.min_rows:
-            chosen = next(each for number in count() if (each := _id(key, now_s, number)) not in ids)
+            chosen = next(each for number in count() if (each := _id(finding.key, now_s, number)) not in ids)
             yield Alert(id=chosen, state="pending", severity=rule.severity, finding=finding, pending_s=now_s)
 
 

@@ -12,6 +12,8 @@ from msgspec import Meta, Struct, field
 
 # What a float holds exactly: any larger one is somebody's joke.
 Millis = Annotated[int, Meta(ge=-(2**52), le=2**52)]
+# What a date can be: those that a server makes itself are written in tags again.
+Moment = Annotated[int, Meta(ge=-62_135_596_800_000, le=253_402_300_799_000)]
 Number = Annotated[int, Meta(ge=1, le=2**52)]
 
 
@@ -27,8 +29,8 @@ class VersionDocument(Struct):
 
     name: str
     version: Number
-    creation_timestamp: Millis = 0
-    last_updated_timestamp: Millis = 0
+    creation_timestamp: Moment = 0
+    last_updated_timestamp: Moment = 0
     user_id: str = ""
     description: str = ""
     source: str = ""

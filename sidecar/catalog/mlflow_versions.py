@@ -43,12 +43,18 @@ class _Registered(msgspec.Struct):
     at: datetime
     by: str = ""
 
+    def __post_init__(self) -> None:
+        _check_time(self.at)
+
 
 class _Decided(msgspec.Struct):
     approval: Approval
     at: datetime
     by: str = ""
     why: str = ""
+
+    def __post_init__(self) -> None:
+        _check_time(self.at)
 
 
 class _Deployed(msgspec.Struct):
@@ -58,6 +64,9 @@ class _Deployed(msgspec.Struct):
     why: str = ""
     replaced: str = ""
 
+    def __post_init__(self) -> None:
+        _check_time(self.since)
+
 
 class _Ended(_Deployed, kw_only=True):
     variant: str
@@ -65,10 +74,17 @@ class _Ended(_Deployed, kw_only=True):
     ended_by: str = ""
     ended_why: str = ""
 
+    def __post_init__(self) -> None:
+        _check_time(self.since)
+        _check_time(self.until)
+
 
 class _Live(msgspec.Struct):
     at: datetime
     metrics: dict[str, float]
+
+    def __post_init__(self) -> None:
+        _check_time(self.at)
 
 
 def draft_tags(draft: Draft, *, by: str, now_s: float) -> dict[str, str]:
@@ -248,6 +264,15 @@ def live_tag(document: VersionDocument, live: Mapping[str, float], now_s: float)
 
 def _time(time_s: float) -> str:
     return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _check_time(at: datetime) -> None:
+    """See that it has a Unix time, and that this can be written again; those at either end of the calendar may not.
+
+    Raises:
+        ValueError: It has none.
+    """
+    _time(at.timestamp())
 
 
 def _json(document: object) -> str:

@@ -13,7 +13,7 @@ from sidecar.cli.options import sourced
 from sidecar.config.json_schema import schema
 from sidecar.config.keys import Family, options, shape
 from sidecar.config.loading import Source
-from sidecar.config.schema import File, Part
+from sidecar.config.schema import Config, File, Part
 from sidecar.errors import ConfigError, Fault
 
 
@@ -35,8 +35,19 @@ def _check(source: Source, *, print_schema: bool) -> int:
         for fault in _absent(part, FAMILIES["alerts.channels"], f"alerts.channels[{place}]")
     ]:
         raise ConfigError(*faults)
+    for caution in _cautions(config):
+        click.echo(f"caution: {caution}", err=True)
     click.echo("ok")
     return 0
+
+
+def _cautions(config: Config) -> Iterator[str]:
+    """What may be meant, and seldom is."""
+    if (rollout := config.rollout) is not None:
+        old, new = (config.variants[name].version for name in (rollout.champion, rollout.challenger))
+        if old and old == new:
+            told = f"rollout: {rollout.champion} and {rollout.challenger} are both of version {new}"
+            yield f"{told}; a rollout begins once for each version, and reports, alerts and the catalogue name it so"
 
 
 def _absent(part: Part, family: Family, path: str) -> Iterator[Fault]:
@@ -59,8 +70,8 @@ check = sourced(
     _check,
     """Check a configuration without starting anything.
 
-    Takes the same file, variables and flags as `sidecar run`. Prints ok; or every fault in a line of its own on
-    stderr, with exit code 64.
+    Takes the same file, variables and flags as `sidecar run`. Prints ok, with cautions on stderr where something is
+    seldom meant; or every fault in a line of its own on stderr, with exit code 64.
 
     \b
       sidecar check --config sidecar.yaml

@@ -1,5 +1,6 @@
 """`sidecar versions experiment`: which variant is better, as a running sidecar has found out."""
 
+import re
 from collections.abc import Iterator, Sequence
 from math import isfinite, nan
 
@@ -13,6 +14,8 @@ from sidecar.errors import UnknownError
 from sidecar.records import JSON
 
 HEADER = ("measure", "challenger", "verdict", "difference", "from", "to", "rows", "to go", "first decided")
+
+_SINCE = re.compile(r", since ([0-9]+(?:\.[0-9]+)?)\Z")
 
 
 class Decided(Struct):
@@ -85,9 +88,16 @@ class Experiment(Struct):
     wrong: float | None = None
     min_rows: int = 0
 
+    @property
+    def title(self) -> str:
+        """Its name for people: that of a rollout ends with a Unix time, 0 before it was begun."""
+        if self.kind != "rollout":
+            return self.name
+        return _SINCE.sub(lambda found: f", since {moment(float(found[1]))}" if float(found[1]) else "", self.name)
+
     def is_called(self, name: str) -> bool:
         """By what it is for, by its whole name, or by that of the configuration, which its variants follow."""
-        return name in {self.kind, self.name, self.name.partition(":")[0]}
+        return name in {self.kind, self.name, self.title, self.name.partition(":")[0]}
 
 
 class _Read(Struct):
@@ -133,7 +143,7 @@ def experiment(admin: Admin, *, name: str | None, as_json: bool) -> None:
 
 
 def _told(each: Experiment) -> None:
-    tell(f"{each.kind} {spelled(each.name)}")
+    tell(f"{each.kind} {spelled(each.title)}")
     for what, text in _facts(each):
         tell(f"{what:<9} {spelled(text)}")
     if each.verdicts:
@@ -161,12 +171,12 @@ def _facts(each: Experiment) -> Iterator[tuple[str, str]]:
     late = f"; {each.late:,} rows left out, of requests whose weights nobody knows" if each.late else ""
     told = ", ".join(f"{variant} {count:,}" for variant, count in each.rows.items())
     yield "requests", f"{told}{late}; no verdict below {each.min_rows:,} rows"
-    yield "shares", _shares(each.mismatch)
-    yield "users", _users(each.sides)
+    yield "users", _shares(each.mismatch)
+    yield "sides", _sides(each.sides)
 
 
 def _shares(mismatch: Mismatch) -> str:
-    """Whether the split keeps them."""
+    """Whether the split keeps them, of users: one with many requests is one."""
     users = sum(seen.count for seen in mismatch.users)
     if not users:
         return "nobody was seen"
@@ -175,15 +185,15 @@ def _shares(mismatch: Mismatch) -> str:
         for seen in mismatch.users
     )
     word = "not kept" if mismatch.alarm else "kept"
-    return f"{word}: {told}; p = {mismatch.p_value:.3g}"
+    return f"shares {word}: {told}; p = {mismatch.p_value:.3g}"
 
 
-def _users(sides: Sides) -> str:
-    """Whether they stay on their sides."""
+def _sides(sides: Sides) -> str:
+    """Whether users stay on theirs."""
     if not sides.users:
         return "nobody was seen"
     crossed, moved = (_percent(nan if share is None else share) for share in (sides.crossed, sides.moved))
-    return f"{sides.users:,} in the sample: {crossed} seen on several sides, {moved} moved by changed weights"
+    return f"{sides.users:,} users in the sample: {crossed} seen on several sides, {moved} moved by changed weights"
 
 
 def _row(verdict: Verdict) -> Sequence[Cell]:

@@ -21,6 +21,7 @@ import click
 
 from sidecar.cli.unix import UnixConnection
 from sidecar.config.addresses import UnixAddress, UpstreamAddress, parse_upstream
+from sidecar.config.keys import TO_VARIABLE
 from sidecar.datasets.labels import Columns, Entry, files_of, from_files, from_pipe
 from sidecar.errors import ConfigError, DeliveryError, Fault, PayloadError
 from sidecar.payload.document import parse
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 EXIT_MALFORMED = 1
 EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE of sysexits.h
 
+ADMIN = "http://127.0.0.1:9901"
 TOKEN_VARIABLE = "SIDECAR_ADMIN_TOKEN"
 MAX_BATCH_BYTES = 4 << 20
 """Of the lines that are sent at once, but for the last one: the sidecar takes 8 MiB."""
@@ -54,7 +56,11 @@ _OF_FIRST = re.compile(r"body: (?:line [0-9]+: )?")
 @click.command()
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...", type=click.Path(exists=True, allow_dash=True))
 @click.option(
-    "--to", default="http://127.0.0.1:9901", show_default=True, metavar="URL", help="The sidecar's admin address."
+    "--to",
+    metavar="URL",
+    envvar=TO_VARIABLE,
+    default=ADMIN,
+    help=f"The sidecar's admin address. [{TO_VARIABLE}; default: {ADMIN}]",
 )
 @click.option("--token-file", metavar="FILE", help=f"File that holds its token. [{TOKEN_VARIABLE} is the token itself]")
 @click.option("--follow", is_flag=True, help="Wait for new lines and files, for ever.")

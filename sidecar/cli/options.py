@@ -23,7 +23,7 @@ class KeyOption(click.Option):
 
     def __init__(self, key: Key) -> None:
         told = "required; " if key.required else f"default: {_typed(key)}; " if key.default_text else ""
-        super().__init__([key.flag, _parameter(key)], metavar="VALUE", help=f"{key.description} [{told}{key.variable}]")
+        super().__init__([key.flag, _parameter(key)], metavar="VALUE", help=f"{key.meaning} [{told}{key.variable}]")
         self.section = key.path.rpartition(".")[0]
 
 

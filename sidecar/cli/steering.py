@@ -1,5 +1,6 @@
 """The commands of `sidecar versions` that change who serves whom, on a running sidecar."""
 
+import re
 from functools import wraps
 from typing import Literal, NamedTuple
 from urllib.parse import urlencode
@@ -23,6 +24,8 @@ CHANGES = 20
 MAX_CHANGES = 1000
 """What one answer holds."""
 
+_NEGATIVE = re.compile(r"-[.0-9]")
+
 
 class Asker(NamedTuple):
     """Who asks for a change, why, and of which routes.
@@ -38,6 +41,20 @@ class Asker(NamedTuple):
 
 class _Changes(Struct):
     changes: list[Changed]
+
+
+class _Percented(click.Command):
+    """A command with a number among its arguments: what looks like an option may be one below 0."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Understand the words."""
+        try:
+            return super().parse_args(ctx, list(args))
+        except click.NoSuchOption as error:
+            if not _NEGATIVE.match(error.option_name):
+                raise
+        ctx.ignore_unknown_options = True
+        return super().parse_args(ctx, args)  # whatever reads the number says what is expected
 
 
 def changing(work: Work) -> Work:
@@ -122,7 +139,7 @@ def resume(admin: Admin, asker: Asker, *, as_json: bool) -> None:
     _order(admin, asker, "resume", as_json=as_json)
 
 
-@click.command()
+@click.command(cls=_Percented)
 @click.argument("variant")
 @click.argument("percent", type=to_percent, metavar="PERCENT")
 @changing

@@ -13,6 +13,9 @@ from sidecar.cli.tree import drawn, gathered
 from sidecar.entries import Deployment, Version
 from sidecar.errors import UnknownError
 
+QUALITY = "quality."
+"""How live measures begin that rest on labels."""
+
 HEADER = ("version", "approval", "serves", "registered", "by", "framework", "metrics", "aliases", "artefact")
 
 
@@ -237,9 +240,11 @@ def _deployment(each: Deployment) -> Sequence[Cell]:
     return [*begun, moment(each.until_s), each.ended_by, each.ended_why]
 
 
-def _beside(one: Mapping[str, float], other: Mapping[str, float]) -> Iterator[tuple[Cell, ...]]:
-    for name in sorted(one.keys() | other.keys()):
-        mine, theirs = one.get(name), other.get(name)
+def _beside(training: Mapping[str, float], live: Mapping[str, float]) -> Iterator[tuple[Cell, ...]]:
+    """Metrics of one name in one line: what training calls `auc` is `quality.auc` live, if neither has the other's."""
+    same = {name: QUALITY + name for name in training.keys() - live.keys() if QUALITY + name in live.keys() - training}
+    for name in sorted(training.keys() | (live.keys() - same.values())):
+        mine, theirs = training.get(name), live.get(same.get(name, name))
         yield name, mine, theirs, _unlike(mine, theirs)
 
 

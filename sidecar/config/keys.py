@@ -5,7 +5,7 @@ import re
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import NODEFAULT, Meta, Struct
@@ -15,7 +15,10 @@ from sidecar.config.schema import Config, Part
 PREFIX = "SIDECAR_"
 FILE_VARIABLE = "SIDECAR_CONFIG"
 
-CLIENTS = frozenset({"SIDECAR_TRACKING"})
+TO_VARIABLE = "SIDECAR_TO"
+"""The sidecar that commands ask."""
+
+CLIENTS = frozenset({"SIDECAR_TRACKING", TO_VARIABLE})
 """Variables of programs that use a sidecar; where it runs itself, they mean nothing."""
 
 Family = Mapping[str, Callable[..., object]]
@@ -95,6 +98,16 @@ class Key:
     def description(self) -> str:
         """What it means."""
         return shape(self.annotation).description
+
+    @property
+    def meaning(self) -> str:
+        """What it means, with the few words that it may be where that does not name them all."""
+        bare, told, how = shape(self.annotation).bare, self.description, "One"
+        if get_origin(bare) is tuple:
+            bare, how = shape(get_args(bare)[0]).bare, "Any"
+        known = get_args(bare) if get_origin(bare) is Literal else ()
+        named = set(re.findall(r"\w+", told))
+        return told if named.issuperset(known) else f"{told} {how} of: {', '.join(known)}."
 
     @property
     def default_text(self) -> str:
@@ -200,14 +213,14 @@ def table(families: Families) -> str:
     """
     rows = ["| key | default | environment variable | meaning |", "|---|---|---|---|"]
     known = list(keys())
-    rows += [_row(key.path, key.default_text, key.variable and f"`{key.variable}`", key.description) for key in known]
+    rows += [_row(key.path, key.default_text, key.variable and f"`{key.variable}`", key.meaning) for key in known]
     alone = {key.path for key in known if shape(key.annotation).holds(Part)}
     for path, family in families.items():
         place = path if path in alone else f"{path}[]"
         for kind, part in family.items():
             rows.append(_row(f"{place} kind: {kind}", "", "", (part.__doc__ or "").partition("\n")[0]))
             for option in options(part):
-                rows += [_row(key.path, key.default_text, "", key.description) for key in _option_keys(place, option)]
+                rows += [_row(key.path, key.default_text, "", key.meaning) for key in _option_keys(place, option)]
     return "\n".join(rows) + "\n"
 
 

@@ -147,7 +147,7 @@ def _rollout(config: Config) -> Iterator[Fault]:
     weights = [
         config.variants[name].weight for name in (rollout.champion, rollout.challenger) if name in config.variants
     ]
-    if len(weights) == 2 and not sum(weights):
+    if len(weights) == 2 and rollout.champion != rollout.challenger and not sum(weights):
         told = f"{rollout.champion} and {rollout.challenger} have no weight that the rollout could deal"
         yield Fault("variants", f"{told}; expected one above 0")
     if config.state is None and config.fleet is None:

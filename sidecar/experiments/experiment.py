@@ -75,7 +75,7 @@ class _Course:
 
     Attributes:
         shares: Of the variants in their order, since the weights changed.
-        late: Rows that could not be placed.
+        late: Requests since the start that could not be placed.
         found: Rows with a finite value, by measure and variant.
         omitted: Rows without one, likewise.
         decided: First decisions, by measure and challenger.
@@ -166,11 +166,19 @@ class Experiment:
         epochs = self._take(rows, Served(failed, durations_s))
         if epochs is None:
             return
-        # The sample ratio is of the weights of now: who was dealt before them says nothing of it.
-        known = epochs >= 0
-        now = known & (epochs == self._course.timeline.epoch)
-        self._users.take(self._variants.index(rows.variant), rows.units[now])
-        self._course.rows[rows.variant] = self._course.rows.get(rows.variant, 0) + int(known.sum())
+        self._deal(rows, epochs)
+        course, placed = self._course, epochs >= 0
+        course.rows[rows.variant] = course.rows.get(rows.variant, 0) + int(placed.sum())
+        course.late += int((~placed & (rows.times_s >= course.timeline.since_s)).sum())
+
+    def spared(self, rows: Rows) -> None:
+        """Take requests that a variant was spared while it came back.
+
+        Their users are on its side as before: they count there, and in the sample ratio. Rows they are not: the variant
+        did not serve them, and they have no values.
+        """
+        if rows.variant in self._variants:
+            self._deal(rows, self._course.timeline.places(rows.times_s))
 
     def lost(self, rows: Rows, losses: Floats) -> None:
         """Take rows whose labels have come, with their losses in [0, 1]."""
@@ -246,6 +254,12 @@ class Experiment:
         self._users, self._comparisons, self._course = users, comparisons, course
         return True
 
+    def _deal(self, rows: Rows, epochs: Counts) -> None:
+        """Note whom the split gave to a variant."""
+        # The sample ratio is of the weights of now: who was dealt before them says nothing of it.
+        now = (epochs >= 0) & (epochs == self._course.timeline.epoch)
+        self._users.take(self._variants.index(rows.variant), rows.units[now])
+
     def _take(self, rows: Rows, batch: Batch) -> Counts | None:
         """Count rows by all measures that ask for them.
 
@@ -256,7 +270,6 @@ class Experiment:
             return None
         epochs = self._course.timeline.places(rows.times_s)
         kept = epochs >= 0
-        self._course.late += int((~kept).sum())
         for measure, comparison in zip(self._measures, self._comparisons, strict=True):
             values = measure.values(rows.variant, batch)
             if values is None:
@@ -277,7 +290,7 @@ class Experiment:
         judged, wrong = measure.judged, self._wrong * (1 - FEW)
         compared = possible(comparison.compare(challenger, wrong), judged)
         word = word_of(compared, judged, self._min_rows)
-        plain = word == "too_few" and comparison.surely_beyond(challenger, self._wrong * FEW)
+        plain = comparison.surely_beyond(challenger, self._wrong * FEW)
         guard = guard_of(compared, judged, self._min_rows, plain=plain)
         decided = self._course.decided.setdefault(judged.name, {})
         if word in DECISIONS and challenger not in decided:

@@ -16,8 +16,8 @@ class Standing(NamedTuple):
         since_s: Unix time at which it began; inf before it has.
         epoch_s: At which the weights changed last.
         rows: Requests that were served, by variant, whenever they were dealt.
-        late: Rows left out, as nobody knows by which weights their requests were dealt: before it began, or within the
-            second in which weights changed.
+        late: Requests left out, as nobody knows by which weights they were dealt: within the second in which weights
+            changed.
         verdicts: Of each challenger by each measure.
         guards: Likewise, and of its load.
         cautions: For people: why the verdicts may mean nothing, or why there may never be any.

@@ -13,6 +13,9 @@ the mean over several c is a martingale again.
 A user counts once, where he is first seen at all, by the weights of that time. Counting him again in each such time
 would multiply one chance by itself: a split by hash keeps him where he is.
 
+Who is dealt to a variant is its user, whoever answers: also while it is ejected, and while it comes back and is spared
+some of its requests. Else each ejection would look as if the split lost users.
+
 **Users who changed sides.** Who is seen with two variants while the weights are constant `crossed`: another key for the
 same person, a lost cookie, two sidecars of unlike salt. His answers are of both, and what the variants do to him is
 not told apart. Who is elsewhere since the weights changed has `moved`, as he should where he must.
@@ -137,7 +140,7 @@ class Users:
         self.seen = np.stack((np.zeros_like(now), both, np.where(_several(now), both, crossed)))
 
     def take(self, place: int, units: Units) -> None:
-        """Note whom a variant was asked by.
+        """Note who was dealt to a variant.
 
         Args:
             place: The variant's, below K.

@@ -173,10 +173,12 @@ def guard_of(compared: Compared, judged: Judged, min_rows: int, *, plain: bool =
     """Whether the challenger is no worse than the margin: on which side of it the whole interval is.
 
     Args:
-        plain: Few rows are enough to know that it is worse, see `few`.
+        plain: By a bound that is exact from the first row on it is worse, see `few`.
     """
+    if plain:
+        return "breach"
     if _too_few(compared, min_rows):
-        return "breach" if plain else "missing"
+        return "missing"
     low, high = (compared.low, compared.high) if judged.better == "lower" else (-compared.high, -compared.low)
     if low > judged.margin:
         return "breach"

@@ -62,15 +62,18 @@ class Weighing:
 
     def take(self, outcomes: Iterable[Outcome]) -> None:
         """Take requests that are over."""
-        by: defaultdict[str, list[Outcome]] = defaultdict(list)
+        by: defaultdict[tuple[str, bool], list[Outcome]] = defaultdict(list)
         for outcome in outcomes:
-            by[outcome.variant].append(outcome)
-        for variant, those in by.items():
+            by[outcome.variant, outcome.spared].append(outcome)
+        for (variant, spared), those in by.items():
             failed: Flags = np.array([each.failed for each in those])
             durations_s = np.array([each.duration_s for each in those])
             rows = _rows(variant, [each.unit for each in those], [each.time_s for each in those])
             for experiment in self.experiments.values():
-                experiment.served(rows, failed, durations_s)
+                if spared:
+                    experiment.spared(rows)
+                else:
+                    experiment.served(rows, failed, durations_s)
 
     def join(self, pairs: Sequence[Joined]) -> None:
         """Take labels and outcomes that have found their predictions."""

@@ -11,7 +11,7 @@ from sidecar.exchange import Exchange, Message
 from sidecar.proxy.copying import Original
 from sidecar.proxy.gateway import Gateway
 from sidecar.proxy.tap import Held
-from sidecar.routing.table import POINTS, Choice, Variant
+from sidecar.routing.table import POINTS, Choice, RoutingTable, Variant
 from sidecar.stats.served import Outcome
 from sidecar.stats.traffic import Labels
 from sidecar.wire.message import ReplyHead, RequestHead
@@ -57,8 +57,8 @@ class Account:
         "_request_id",
         "_sampled",
         "_sent_s",
+        "_spared",
         "_started_s",
-        "_takes_part",
         "_unit",
         "first_byte_s",
         "overhead_s",
@@ -72,12 +72,13 @@ class Account:
         self._head = head
         self._started_s = started_s
         self._request_id = request_id
-        variant, self._drawn, unit, sample, _ = choice
+        variant, drawn, unit, sample, _ = choice
         self.variant = variant
-        self._meant = self._drawn or variant.name
-        # Whoever is away fails its requests; who is coming back is spared some, which are no part of an experiment.
-        self._takes_part = self._drawn != "" and (variant.name == self._drawn or _is_away(gateway, self._drawn))
-        self._unit = unit if self._takes_part else 0
+        self._drawn = drawn
+        self._meant = drawn or variant.name
+        self._unit = unit if drawn else 0
+        # Whoever is away fails its requests; who is coming back is spared some, and of these only the user counts.
+        self._spared = variant.name != self._meant and not _is_away(gateway.table, drawn)
         self._reply: ReplyHead | None = None
         self._request_bytes = self._reply_bytes = 0
         self._sent_s = self.first_byte_s = self.overhead_s = 0.0
@@ -99,12 +100,17 @@ class Account:
         gateway, sampling = self._gateway, self._gateway.sampling
         return Original(
             gateway.templates.find(self._head.target),
-            self._unit if self.variant.name == self._meant else 0,
+            self._answered,
             self._sampled,
             sampling.ratio,
             sampling.all_errors,
             sampling.max_body_bytes,
         )
+
+    @property
+    def _answered(self) -> int:
+        """The unit, where whom the split drew answers it; else 0."""
+        return self._unit if self.variant.name == self._drawn and not self._spared else 0
 
     def request_body(self, payload: bytes) -> None:
         """More of the request's body."""
@@ -159,10 +165,10 @@ class Account:
         diverted = variant.name != self._meant
         if diverted:
             gateway.traffic.diverted[self._meant, variant.name] += 1
-        if gateway.served is not None and self._takes_part and error_type != "client_closed":
-            failed = diverted or not 0 < status < 500 or error_type not in NOT_THEIRS
+        if gateway.served is not None and self._drawn and error_type != "client_closed":
+            failed = not self._spared and (diverted or not 0 < status < 500 or error_type not in NOT_THEIRS)
             began_s = gateway.wall_s() - duration_s
-            gateway.served.add(Outcome(self._drawn, self._unit, failed, began_s, duration_s))
+            gateway.served.add(Outcome(self._drawn, self._unit, failed, began_s, duration_s, self._spared))
         series = gateway.traffic.series(Labels(variant.name, variant.version, method, route, status, error_type))
         series.add(duration_s, self.first_byte_s, self.overhead_s, self._request_bytes, self._reply_bytes)
         request, failed = self._kept_request, not 200 <= status < 300
@@ -200,12 +206,17 @@ class Account:
                 self.first_byte_s,
                 self.overhead_s,
                 1.0 if not 200 <= status < 300 and gateway.sampling.all_errors else gateway.sampling.ratio,
-                self._unit if variant.name == self._meant else 0,
+                self._answered,
             )
             gateway.tap.offer(exchange, request.size_bytes + reply.size_bytes)
 
 
-def _is_away(gateway: Gateway, variant: str) -> bool:
-    """Whether a variant takes no requests at all now."""
-    pool = gateway.pools.get(variant)
-    return pool is not None and pool.availability.available(gateway.now_s()) == 0.0
+def _is_away(table: RoutingTable, name: str) -> bool:
+    """Whether a variant takes no requests at all, by the table that chose: until the next one that is what was dealt.
+
+    Asked only where somebody else was chosen, which is seldom.
+    """
+    for variant in table.variants:
+        if variant.name == name:
+            return variant.available == 0.0
+    return False

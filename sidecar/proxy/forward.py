@@ -248,7 +248,7 @@ class Forward:
         table = gateway.table
         address = self._client.address if table.needs_address else b""
         choice = self._choice = table.choose(head, self._request_id, address=address, body=whole)
-        if table.sticky is not None and not choice.keyed:
+        if table.sticky is not None and choice.drawn and not choice.keyed:
             gateway.traffic.unkeyed += 1
         self._account = Account(gateway, head, self._started_s, self._request_id, choice)
         self._pool = gateway.pools[choice.variant.name]

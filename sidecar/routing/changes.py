@@ -12,7 +12,7 @@ from sidecar.config.routes import Routes, parse_routes
 from sidecar.entries import Change
 from sidecar.errors import ConfigError, ConflictError, Fault, UnknownError
 from sidecar.records import JSON
-from sidecar.routing.aliases import followed, lasting, resolutions
+from sidecar.routing.aliases import Meanings, followed, lasting, resolutions
 from sidecar.routing.course import Course, serving
 from sidecar.routing.rollout import Command, Plan, Progress, order, weights
 from sidecar.texts import shown
@@ -37,7 +37,7 @@ def declared(before: Course | None, plan: Plan | None, routes: Routes, change: C
         return fitted(Course(revision, [routes.fingerprint], routes.document, change), plan)
     known = before.declaring(routes.fingerprint)
     change = change._replace(what=difference(before.routes, routes.document))
-    fields = {"routes": routes.document, "earlier": before.routes, "versions": _lasting(before)}
+    fields = {"routes": routes.document, "earlier": before.routes, **_lasting(before)}
     return fitted(before.after(change, declared=known, **fields), plan)
 
 
@@ -65,7 +65,7 @@ def replaced(course: Course, plan: Plan | None, routes: Routes, change: Change) 
     if routes.document == course.routes:
         return course
     change = change._replace(what=difference(course.routes, routes.document))
-    fields = {"routes": routes.document, "earlier": course.routes, "versions": _lasting(course)}
+    fields = {"routes": routes.document, "earlier": course.routes, **_lasting(course)}
     after = fitted(course.after(change, **fields), plan)
     if plan is not None:
         told, *possible = (_part(each, plan) for each in (routes.document, course.routes, after.routes))
@@ -111,20 +111,23 @@ def returned(course: Course, change: Change) -> Course:
 
 
 def resolved(course: Course, plan: Plan | None, meant: Mapping[str, str], change: Change) -> Course:
-    """The versions that the catalogue's aliases mean now; the same object where they are so already.
+    """The versions that the catalogue's aliases mean now; the same object where none was moved since the last look.
+
+    That one was moved is a change though nobody follows it: whoever looks next, after a restart or elsewhere in the
+    fleet, must know.
 
     Args:
         meant: See `aliases.followed`.
         change: Says who, when and why.
     """
-    written = parse_routes(course.routes)
-    versions = followed(written, course.versions, meant)
-    told = resolutions(written, course.versions, versions)
+    written, before = parse_routes(course.routes), _meanings(course)
+    after = followed(written, before, meant)
+    told = resolutions(written, before, after)
     if not told:
         return course
     more = f", and {len(told) - DIFFERENCES} more" if len(told) > DIFFERENCES else ""
     made = change._replace(what=f"{', '.join(told[:DIFFERENCES])}{more}")
-    return fitted(course.after(made, versions=versions), plan)
+    return fitted(course.after(made, **after._asdict()), plan)
 
 
 def moved(course: Course, plan: Plan, progress: Progress, now_s: float) -> Course:
@@ -199,8 +202,13 @@ def version_of(course: Course, plan: Plan) -> str:
     return serving(course).variants[plan.challenger].version
 
 
-def _lasting(course: Course) -> dict[str, str]:
-    return lasting(parse_routes(course.routes), course.versions)
+def _meanings(course: Course) -> Meanings:
+    return Meanings(course.versions, course.unfollowed)
+
+
+def _lasting(course: Course) -> dict[str, Mapping[str, str]]:
+    """What a course with other routes has of this one's aliases, by field."""
+    return lasting(parse_routes(course.routes), _meanings(course))._asdict()
 
 
 def _shared(routes: Routes, variant: str, percent: float) -> dict[str, float]:

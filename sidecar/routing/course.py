@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from sidecar.config.routes import Routes, parse_routes
 from sidecar.entries import Change
@@ -12,6 +13,9 @@ from sidecar.routing.rollout import Progress
 
 DECLARED = 16
 """Configurations that are remembered."""
+
+MOST_REVISIONS = 2**53
+"""What every reader of JSON holds exactly, and every database: no number of changes, but somebody's mistake or joke."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +31,11 @@ class Course:
         progress: Of the rollout.
         begun_s: Unix time at which its first step began; what was seen before does not count.
         earlier: The routes to go back to; None where there are none.
-        versions: Of the catalogue, by the alias that means them, as last resolved.
+        versions: Of the catalogue, by the alias that means them, as last followed.
+        unfollowed: To where an alias was moved last, where its variants have not followed it.
     """
 
-    revision: int
+    revision: Annotated[int, Meta(ge=0, le=MOST_REVISIONS)]
     declared: Sequence[str]
     routes: Mapping[str, Any]
     change: Change
@@ -39,6 +44,7 @@ class Course:
     begun_s: float = 0.0
     earlier: Mapping[str, Any] | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    unfollowed: Mapping[str, str] = field(default_factory=dict)
 
     def after(self, change: Change, **fields: Any) -> "Course":  # noqa: ANN401  # of any of the fields' types
         """The next one."""
@@ -67,5 +73,5 @@ def decode(document: bytes) -> Course:
     """
     try:
         return msgspec.json.decode(document, type=Course)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise ValueError(str(error)) from None

@@ -17,6 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import isfinite
+from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
 from sidecar.errors import ConflictError
@@ -156,6 +157,7 @@ class Seen(NamedTuple):
         rows: Of the challenger since `Progress.since_s`.
         guardrails: The word of each.
         ready: The challenger takes all of its part: it is neither ejected nor coming back.
+        sentences: What is known of each, for people.
     """
 
     now_s: float
@@ -163,6 +165,7 @@ class Seen(NamedTuple):
     rows: int
     guardrails: Mapping[str, Word]
     ready: bool
+    sentences: Mapping[str, str] = MappingProxyType({})
 
 
 def advance(plan: Plan, progress: Progress, seen: Seen) -> Progress:
@@ -180,7 +183,8 @@ def advance(plan: Plan, progress: Progress, seen: Seen) -> Progress:
     """
     breached = sorted(name for name, word in seen.guardrails.items() if word == "breach")
     if breached and (progress.phase, "breach") in TRANSITIONS:
-        reason = f"breach at {percent(plan, progress):g} %: {', '.join(breached)}"
+        told = [f"{name} ({seen.sentences[name]})" if name in seen.sentences else name for name in breached]
+        reason = f"breach at {percent(plan, progress):g} %: {', '.join(told)}"
         return _moved(progress, "breach", seen.now_s, by=ITSELF, reason=reason)
     if seen.version != progress.version:
         reason = f"{_named(seen.version)} is behind the challenger now"

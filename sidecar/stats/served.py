@@ -18,6 +18,8 @@ class Outcome(NamedTuple):
         failed: There was no reply, or not all of it; or it was a 5xx, or another variant's.
         time_s: Unix time at which it came.
         duration_s: Of the whole of it.
+        spared: Another variant was asked, while this one comes back and may not have all of its requests yet. Only
+            the user counts, who is this one's as before; it has not failed.
     """
 
     variant: str
@@ -25,6 +27,7 @@ class Outcome(NamedTuple):
     failed: bool
     time_s: float
     duration_s: float
+    spared: bool = False
 
 
 class Served:

@@ -1,6 +1,6 @@
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -24,11 +24,8 @@ from tests.admin.rig import ROUTED, Answer, Client, Sidecar, Trials, asking, fau
 T = TypeVar("T")
 
 ROUTES, CHANGES, WEIGHT, ROLLOUT = "/v1/routes", "/v1/routes/changes", "/v1/routes/weight", "/v1/rollout"
-ROLLING = msgspec.structs.replace(
-    ROUTED,
-    state="/nowhere",
-    rollout=Rollout(champion="champion", challenger="challenger", steps=(5.0, 50.0), start="manual"),
-)
+PLANNED = Rollout(champion="champion", challenger="challenger", steps=(5.0, 50.0), start="manual")
+ROLLING = msgspec.structs.replace(ROUTED, state="/nowhere", rollout=PLANNED)
 OTHER = {"variants": {"champion": {"url": "http://c:1", "version": "5"}}}
 SHARED = {"variants": {name: {"url": f"http://{name}:1", "weight": 50} for name in ("champion", "challenger")}}
 
@@ -167,9 +164,27 @@ def test_a_rollout_of_which_nothing_is_known_yet_is_told_too(trials: Trials | No
     assert (answer.json()["rollout"]["awaited"], answer.json()["rollout"]["guardrails"]) == ("", [])
 
 
-def test_a_rollout_that_waits_to_be_started_awaits_nothing() -> None:
-    told = got(Sidecar(config=ROLLING)).json()["rollout"]
-    assert (told["phase"], told["step"], told["percent"], told["awaited"]) == ("waiting", -1, 0.0, "")
+@pytest.mark.parametrize(
+    ("rejected", "ready", "awaited"),
+    [
+        ((), False, "the servers of both to answer"),
+        ((), True, ""),
+        (None, True, "what the catalogue says of the versions"),
+        ({("challenger", "4")}, True, "another version, as this one was rejected"),
+    ],
+)
+def test_a_rollout_that_waits_tells_for_what(
+    rejected: Collection[tuple[str, str]] | None, ready: bool, awaited: str
+) -> None:
+    sidecar = Sidecar(config=msgspec.structs.replace(ROLLING, rollout=msgspec.structs.replace(PLANNED, start="auto")))
+    sidecar.steering.rejected = rejected
+    sidecar.trials = Trials({}, Judged(0, {}, ready=ready))
+    told = got(sidecar).json()["rollout"]
+    assert (told["phase"], told["step"], told["percent"], told["awaited"]) == ("waiting", -1, 0.0, awaited)
+
+
+def test_a_rollout_that_does_not_begin_by_itself_waits_for_an_order() -> None:
+    assert got(Sidecar(config=ROLLING)).json()["rollout"]["awaited"] == "an order to start"
 
 
 CHANGED = (
@@ -545,7 +560,7 @@ def test_whatever_the_body_it_is_taken_or_refused() -> None:
 
 def test_words_that_are_no_unicode_are_told_as_their_escape() -> None:
     sidecar = Sidecar()
-    sidecar.steering.course = replace(sidecar.steering.course, change=Change(1.0, "\ud800", "a\udc80b", "\udfff"))
+    sidecar.steering._helm.course = replace(sidecar.steering.course, change=Change(1.0, "\ud800", "a\udc80b", "\udfff"))
     told = routing(sidecar.view())
     assert told["change"] == {"time": 1.0, "who": "\\ud800", "what": "a\\udc80b", "why": "\\udfff"}
     assert undescribed("Routing", told) == []

@@ -149,6 +149,18 @@ def test_what_flaps_is_told_once() -> None:
     assert course([(now_s, now_s % 60 < 20) for now_s in range(900)]) == [(10, "firing")]
 
 
+def test_what_happens_again_is_told_though_the_first_time_is_not_resolved() -> None:
+    alerts: tuple[Alert, ...] = ()
+    heard = []
+    for now_s, at_s in ((0, 7.0), (10, None), (20, 17.0), (30, 17.0), (80, 17.0)):
+        findings = [] if at_s is None else [replace(found(), at_s=at_s)]
+        alerts, told = step(alerts, findings, (Rule(hold_s=0, resolve_s=60),), now_s)
+        heard += [(now_s, alert.finding.at_s, alert.state) for alert in told]
+
+    assert heard == [(0, 7.0, "firing"), (20, 17.0, "firing"), (80, 7.0, "resolved")]
+    assert len({alert.id for alert in alerts}) == 2
+
+
 def test_what_lasts_is_told_again_and_again() -> None:
     moments = [(now_s, True) for now_s in range(0, 3100, 10)]
     assert course(moments) == [(10, "firing"), (1010, "firing"), (2010, "firing"), (3010, "firing")]

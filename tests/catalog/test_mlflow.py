@@ -183,6 +183,8 @@ def test_a_sidecar_follows_the_aliases_that_people_move(mlflow: MlflowServer, ca
         assert told[:-1] == [
             "variants.newest.version: 5 → 6 (@latest)",
             "variants.challenger.version: 4 → 2 (@challenger)",
+            "@champion: 4 → 3, which champion serves",
+            "@champion: 3 → 4, which challenger serves",
         ]
         await cataloguing.close()
         await site.close()

@@ -142,6 +142,38 @@ def test_a_tag_that_cannot_be_read_counts_as_none(text: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "at",
+    [
+        "0001-01-01T00:00:00",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00",
+        "9999-12-31T23:59:59.999999Z",
+        "1e300",
+        "-1e300",
+    ],
+)
+def test_a_time_that_cannot_be_written_again_counts_as_none(at: str) -> None:
+    whole: dict[str, str | float] = {"at": at, "since": at, "until": at, "approval": "rejected"}
+    whole |= {"variant": "a", "weight": 1}
+    spoiled = {name: json.dumps(whole | {"metrics": {}}) for name in ("registered", "deployment.a", "live")}
+    said = document(**spoiled, decisions=json.dumps([whole]), deployments=json.dumps([whole]))
+    assert read(said) == Version(
+        group="fraud", number=1, draft=Draft(links=[]), registered_s=0.0, by="", decisions=[], deployments=[]
+    )
+    half = json.dumps([whole | {"since": "2026-07-30T00:00:00Z"}])
+    assert deployments(document(deployments=half)) == []
+    decided = decision_tags(said, Decision("approved", 0.0, "ada", "good"))
+    assert json.loads(decided[DECISIONS])[0]["by"] == "ada"
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "9999-12-31T23:59:59-00:00"])
+def test_the_first_and_the_last_time_that_there_is_goes_there_and_back(at: str) -> None:
+    noted = json.dumps([{"approval": "rejected", "at": at}])
+    decided = decision_tags(document(decisions=noted, approval="rejected"), Decision("approved", 0.0, "ada", ""))
+    assert json.loads(decided[DECISIONS])[0]["at"][:19] == at[:19]
+
+
 def test_a_decision_is_kept_in_front_of_what_makes_it_hold() -> None:
     tags = decision_tags(document(), Decision("approved", 0.0, "ada", "good"))
     noted = '[{"approval":"approved","at":"1970-01-01T00:00:00.000000Z","by":"ada","why":"good"}]'

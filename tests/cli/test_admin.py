@@ -119,6 +119,20 @@ def test_a_socket_in_the_file_system_is_asked(tmp_path: Path, capsys: Told) -> N
     assert err == f"unix:{tmp_path}/gone.sock: [Errno 2] No such file or directory\n"
 
 
+def test_the_environment_says_which_sidecar_unless_the_command_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Told
+) -> None:
+    gone = f"unix:{tmp_path}/gone.sock"
+    with served() as made:
+        monkeypatch.setenv("SIDECAR_TO", made.url)
+        assert main(["versions", "routes"]) == 0
+        assert main(["versions", "routes", "--to", gone]) == 69
+        monkeypatch.setenv("SIDECAR_TO", gone)
+        assert main(["versions", "routes", "--to", made.url]) == 0
+
+    assert capsys.readouterr().err.startswith(gone)
+
+
 @pytest.mark.parametrize("to", ["", "host", "http://", "http://a/path", "http://me:s3cret@host", "ftp://a"])
 def test_an_address_that_can_be_none_is_refused(to: str, capsys: Told) -> None:
     assert main(["versions", "rollback", "--to", to]) == 64

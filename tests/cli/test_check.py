@@ -20,6 +20,26 @@ def test_a_good_configuration_is_ok(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert capsys.readouterr() == ("ok\n", "")
 
 
+@pytest.mark.parametrize(
+    ("versions", "cautioned"), [(("3", "4"), False), (("", ""), False), (("3", "3"), True), (("@a", "@a"), True)]
+)
+def test_a_rollout_to_the_same_version_is_ok_with_a_caution(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], versions: tuple[str, str], cautioned: bool
+) -> None:
+    named = zip("ab", versions, strict=True)
+    variants = {name: {"url": f"http://{name}", "version": version} for name, version in named}
+    catalog = {"kind": "mlflow", "uri": "http://mlflow"} if "@" in versions[0] else {"kind": "sqlite"}
+    document = {"variants": variants, "rollout": {"champion": "a", "challenger": "b"}, "catalog": catalog}
+    path = tmp_path / "sidecar.yaml"
+    path.write_text(json.dumps({**document, "state": str(tmp_path)}))
+
+    assert main(["check", "--config", str(path)]) == 0
+
+    out, err = capsys.readouterr()
+    told = f"caution: rollout: a and b are both of version {versions[0]}; a rollout begins once for each version"
+    assert (out, err.startswith(told) if cautioned else err == "") == ("ok\n", True), err
+
+
 def test_faults_are_told_one_per_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "sidecar.yaml"
     path.write_text("listne: 1\ncapture: {sinks: [{kind: jsnol}]}\n")

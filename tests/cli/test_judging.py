@@ -58,7 +58,7 @@ TRIAL = Standing(
     min_rows=200,
 )
 ROLLOUT = TRIAL._replace(
-    name="challenger 4 instead of champion 3, since 0.0",
+    name="challenger 4 instead of champion 3, since 1785412800.25",
     epoch_s=1_785_416_400.0,
     late=1234,
     verdicts=(WORSE,),
@@ -100,8 +100,8 @@ def test_an_experiment_is_told_with_its_verdicts_checks_and_cautions(sidecar: Se
         "began     2026-07-30T12:00:00Z",
         "budget    a wrong verdict, ever, in 5 % of such experiments at most",
         "requests  champion 1,810, challenger 1,790; no verdict below 200 rows",
-        "shares    kept: champion 60 % (50 % due), challenger 40 % (50 % due); p = 0.8",
-        "users     1,000 in the sample: 0.1 % seen on several sides, 2 % moved by changed weights",
+        "users     shares kept: champion 60 % (50 % due), challenger 40 % (50 % due); p = 0.8",
+        "sides     1,000 users in the sample: 0.1 % seen on several sides, 2 % moved by changed weights",
         "",
         "measure\tchallenger\tverdict\tdifference\tfrom\tto\trows\tto go\tfirst decided",
         "errors\tchallenger\tworse\t+0.007\t+0.003\t+0.011\t1810 + 1790\t0\tworse 2026-07-30T13:00:00Z",
@@ -121,13 +121,40 @@ def test_a_rollout_is_told_with_its_guardrails(sidecar: Served, capsys: Told) ->
 
     out = capsys.readouterr().out.splitlines()
     assert out[:4] == [
-        "rollout challenger 4 instead of champion 3, since 0.0",
+        "rollout challenger 4 instead of champion 3, since 2026-07-30T12:00:00Z",
         "began     2026-07-30T12:00:00Z, weights changed 2026-07-30T13:00:00Z",
         "budget    a wrong rollback, ever, in 5 % of such rollouts at most",
         "requests  champion 1,810, challenger 1,790; 1,234 rows left out, of requests whose weights nobody knows; "
         "no verdict below 200 rows",
     ]
     assert out[-2:] == ["", "challenger errs in 1.9 % of requests: breach"]
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("challenger 4 instead of champion 3, since 0.0", "challenger 4 instead of champion 3"),
+        ("b 4, since 5 instead of a, since 1785412800.0", "b 4, since 5 instead of a, since 2026-07-30T12:00:00Z"),
+        ("b instead of a, since " + "9" * 400, "b instead of a, since inf"),
+        ("b instead of a, since inf", "b instead of a, since inf"),
+        ("b instead of a, since 1.2.3", "b instead of a, since 1.2.3"),
+        ("b instead of a", "b instead of a"),
+    ],
+)
+def test_a_rollouts_name_ends_with_a_time_that_people_read(capsys: Told, name: str, title: str) -> None:
+    with served() as made:
+        stand(made, {"rollout": ROLLOUT._replace(name=name)})
+        assert ask(made) == 0
+
+    assert capsys.readouterr().out.partition("\n")[0] == f"rollout {title}"
+
+
+def test_the_name_of_an_experiment_is_told_as_it_is(capsys: Told) -> None:
+    with served() as made:
+        stand(made, {"experiment": TRIAL._replace(name="a: b, since 1785412800.0")})
+        assert ask(made) == 0
+
+    assert capsys.readouterr().out.startswith("experiment a: b, since 1785412800.0\n")
 
 
 def test_all_are_told_with_a_line_between(sidecar: Served, capsys: Told) -> None:
@@ -146,6 +173,8 @@ def test_all_are_told_with_a_line_between(sidecar: Served, capsys: Told) -> None
         (["fraud-4"], ["experiment"]),
         (["fraud-4: champion 3, challenger 4"], ["experiment"]),
         (["rollout"], ["rollout"]),
+        (["challenger 4 instead of champion 3, since 1785412800.25"], ["rollout"]),
+        (["challenger 4 instead of champion 3, since 2026-07-30T12:00:00Z"], ["rollout"]),
     ],
 )
 def test_json_is_what_the_sidecar_said(sidecar: Served, capsys: Told, name: list[str], kinds: list[str]) -> None:
@@ -181,8 +210,8 @@ def test_one_that_has_not_begun_is_told(capsys: Told) -> None:
         "began     not yet",
         "budget    a wrong verdict, ever, in 5 % of such experiments at most",
         "requests  champion 0, challenger 0; no verdict below 200 rows",
-        "shares    nobody was seen",
         "users     nobody was seen",
+        "sides     nobody was seen",
     ]
 
 
@@ -192,7 +221,7 @@ def test_a_split_that_loses_users_is_told(capsys: Told) -> None:
         stand(made, {"experiment": TRIAL._replace(mismatch=lost)})
         assert ask(made) == 0
 
-    told = "shares    not kept: champion 60 % (50 % due), challenger 40 % (50 % due); p = 1e-05\n"
+    told = "users     shares not kept: champion 60 % (50 % due), challenger 40 % (50 % due); p = 1e-05\n"
     assert told in capsys.readouterr().out
 
 

@@ -272,6 +272,17 @@ def test_a_token_is_sent(
     assert capsys.readouterr().err.startswith("--token-file: 127.0.0.1:")
 
 
+def test_the_environment_says_where_the_sidecar_is(
+    shelf: Shelf, to: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "labels.jsonl").write_bytes(lines("a"))
+    monkeypatch.setenv("SIDECAR_TO", to)
+
+    assert main(["labels", str(tmp_path / "labels.jsonl")]) == 0
+
+    assert shelf.ids == ["a"]
+
+
 def test_labels_go_over_unix_sockets_too(tmp_path: Path) -> None:
     (tmp_path / "labels.jsonl").write_bytes(lines("a"))
     bound = socket.socket(socket.AF_UNIX)

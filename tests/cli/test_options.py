@@ -48,6 +48,7 @@ def test_help_tells_meaning_default_and_variable_under_the_section() -> None:
     limits = help_.partition("Keys of limits:\n")[2].partition("\n\n")[0]
     assert "Header fields of a message. [default: 200; SIDECAR_LIMITS__FIELDS]" in limits
     assert "[required; SIDECAR_TLS__CERT]" in help_
+    assert "wait to be told. One of: promote, hold. [default: promote; SIDECAR_ROLLOUT__FINISH]" in help_
     assert help_.count("\nKeys:\n") == help_.count("\nOptions:\n") == 1
 
 

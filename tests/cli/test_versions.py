@@ -153,6 +153,32 @@ def test_a_version_is_shown_with_all_that_is_known(shelf: Shelf, capsys: Told) -
     ]
 
 
+@pytest.mark.parametrize(
+    ("training", "live", "expected"),
+    [
+        ({"auc": 0.93}, {"quality.auc": 0.9}, ["auc\t0.93\t0.9\t-0.03"]),
+        ({"quality.auc": 0.93}, {"quality.auc": 0.9}, ["quality.auc\t0.93\t0.9\t-0.03"]),
+        (
+            {"auc": 0.94, "quality.auc": 0.93},
+            {"quality.auc": 0.9},
+            ["auc\t0.94\t\t", "quality.auc\t0.93\t0.9\t-0.03"],
+        ),
+        ({"auc": 0.93}, {"auc": 0.8, "quality.auc": 0.9}, ["auc\t0.93\t0.8\t-0.13", "quality.auc\t\t0.9\t"]),
+        ({"val_auc": 0.93}, {"quality.auc": 0.9}, ["quality.auc\t\t0.9\t", "val_auc\t0.93\t\t"]),
+        ({"requests": 5.0}, {"requests": 7.0, "quality.f1": 0.5}, ["quality.f1\t\t0.5\t", "requests\t5\t7\t2"]),
+    ],
+)
+def test_a_training_metric_stands_beside_the_live_one_of_its_name(
+    shelf: Shelf, capsys: Told, training: dict[str, float], live: dict[str, float], expected: list[str]
+) -> None:
+    register(shelf.catalog, Draft(metrics=training))
+    shelf.catalog.report("fraud", "1", live, now_s=LATER_S)
+
+    assert main(["versions", "show", "fraud", "1"]) == 0
+
+    assert capsys.readouterr().out.partition("difference\n")[2].splitlines() == expected
+
+
 def test_where_a_version_comes_from_is_drawn_through_other_models(shelf: Shelf, capsys: Told) -> None:
     fill(shelf.catalog)
 

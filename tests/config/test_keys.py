@@ -1,4 +1,4 @@
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pytest
 from msgspec import Meta
@@ -32,6 +32,23 @@ def test_a_key_has_a_flag_and_a_variable(path: str, flag: str, variable: str, de
     key: Key = KEYS[path]
 
     assert (key.flag, key.variable, key.default_text) == (flag, variable, default)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "meaning"),
+    [
+        (Annotated[Literal["a", "b"], Meta(description="How.")], "How. One of: a, b."),
+        (Annotated[Literal["a", "b"] | None, Meta(description="How, if at all.")], "How, if at all. One of: a, b."),
+        (Annotated[tuple[Literal["a", "b"], ...], Meta(description="When.")], "When. Any of: a, b."),
+        (Annotated[Literal["up", "down"], Meta(description="Whether it goes up or down.")], None),
+        (Annotated[str, Meta(description="A name.")], None),
+        (Annotated[tuple[str, ...], Meta(description="Names.")], None),
+    ],
+)
+def test_what_a_key_means_names_the_words_that_it_may_be(annotation: object, meaning: str | None) -> None:
+    key = Key("a", annotation, required=True, default=None)
+
+    assert key.meaning == (meaning or key.description)
 
 
 def test_flags_and_variables_name_one_key_each() -> None:

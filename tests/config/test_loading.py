@@ -97,6 +97,13 @@ def test_other_variables_are_none_of_ours() -> None:
     assert Source(environ={**UPSTREAM, **links, **other}).load(FAMILIES) == Config(upstream="http://model:8081")
 
 
+@pytest.mark.parametrize("name", ["SIDECAR_TRACKING", "SIDECAR_TO"])
+def test_what_commands_are_told_is_no_key(name: str) -> None:
+    assert Source(environ={**UPSTREAM, name: "http://127.0.0.1:9901"}).load(FAMILIES) == Source(environ=UPSTREAM).load(
+        FAMILIES
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

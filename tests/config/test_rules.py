@@ -252,6 +252,10 @@ ROUTES: list[tuple[Config, list[str]]] = [
     ),
     (rollout(), []),
     (rollout(challenger="a"), ["rollout.challenger: a is the champion too, expected another variant"]),
+    (
+        replace(rollout(challenger="a"), variants={"a": Variant(url="http://a", weight=0), "b": MODEL}),
+        ["rollout.challenger: a is the champion too, expected another variant"],
+    ),
     (rollout(champion="x"), ["rollout.champion: x is no variant, expected one of a, b"]),
     (rollout(steps=(5.0, 1.0)), ["rollout.steps: 5, 1; expected them ascending"]),
     (rollout(steps=(5.0, 5.0)), ["rollout.steps: 5, 5; expected them ascending"]),

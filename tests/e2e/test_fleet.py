@@ -103,7 +103,7 @@ def test_a_breach_that_one_sidecar_sees_rolls_all_back(data: Data, cluster: Clus
             together(one, other, phase="rolled_back")
         others.ask(other, 20)
 
-        assert told(other)["reason"] == "breach at 50 %: errors"
+        assert told(other)["reason"].startswith("breach at 50 %: errors (")
     assert others.statuses == {200: 40}
     assert others.served == {(CHAMPION, "1")}
 

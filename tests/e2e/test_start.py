@@ -141,7 +141,7 @@ def test_weights_that_are_the_rollouts_and_not_the_files_are_told_once(tmp_path:
     assert said.count(f"{expected}challenger 0 % (file: 10 %), champion 100 % (file: 90 %)\n") == 1
 
 
-def test_weights_that_somebody_has_changed_since_are_told_with_who(tmp_path: Path) -> None:
+def test_weights_that_somebody_has_changed_since_are_told_with_the_revision(tmp_path: Path) -> None:
     file = weighed(tmp_path, 9, 1)
     with sidecar("--config", file) as running:
         running.process.says("monitoring$")
@@ -152,5 +152,5 @@ def test_weights_that_somebody_has_changed_since_are_told_with_who(tmp_path: Pat
         running.process.says("serving on")
         again = running.process.said
 
-    assert "weights are set" not in first
-    assert "weights are set by ann, revision 2, not by the configuration: challenger 50 % (file: 10 %)" in again
+    assert "weights are" not in first
+    assert "weights are those of revision 2, not the configuration's: challenger 50 % (file: 10 %)" in again

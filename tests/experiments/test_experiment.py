@@ -142,7 +142,7 @@ def test_before_it_has_begun_nothing_counts() -> None:
 
     assert set(words(standing).values()) == {"too_few"}
     assert standing.rows == {"champion": 0, "challenger": 0}
-    assert (standing.since_s, standing.mismatch.p_value) == (math.inf, 1.0)
+    assert (standing.since_s, standing.mismatch.p_value, standing.sides.users) == (math.inf, 1.0, 0)
 
 
 def test_variants_that_take_no_part_are_ignored() -> None:
@@ -164,6 +164,44 @@ def test_a_split_that_loses_users_and_users_who_cross_are_told() -> None:
 
     assert (standing.mismatch.alarm, standing.sides.crossed) == (True, 1.0)
     assert [caution[:19] for caution in standing.cautions] == ["the split does not ", "100.0% of the users"]
+
+
+def test_requests_that_a_variant_is_spared_keep_the_sample_ratio_and_are_no_rows() -> None:
+    made, rng = begun(*EVERY), np.random.default_rng(23)
+    errors(made, rng, (0.0, 0.0), 1000)
+    some = rows(rng, "champion", 1000)
+    made.served(some, np.zeros(1000, dtype=np.bool_), np.full(1000, 0.1))
+    before = made.look(2.0)
+    made.spared(rows(rng, "challenger", 1000))
+    made.spared(rows(rng, "shadow", 1000))
+    made.spared(rows(rng, "challenger", 1000, time_s=-1.0))  # of before it began
+    after = made.look(2.0)
+    but_users = after._replace(mismatch=before.mismatch, sides=before.sides, cautions=before.cautions)
+
+    assert (before.mismatch.counts, after.mismatch.counts) == ((2000, 1000), (2000, 2000))
+    assert before.mismatch.nats > 0 > after.mismatch.nats
+    assert told(but_users) == told(before)
+
+
+def test_who_is_spared_and_then_served_is_on_one_side_and_counts_once() -> None:
+    made, rng = begun(Errors()), np.random.default_rng(24)
+    for variant in VARIANTS:
+        some = rows(rng, variant, 500)
+        made.spared(some)
+        made.served(some, np.zeros(500, dtype=np.bool_), np.full(500, 0.1))
+    standing = made.look(2.0)
+
+    assert (standing.mismatch.counts, standing.sides) == ((500, 500), (1000, 0.0, 0.0))
+    assert standing.rows == {"champion": 500, "challenger": 500}
+
+
+def test_of_earlier_weights_who_is_spared_says_nothing_either() -> None:
+    made, rng = begun(Errors()), np.random.default_rng(25)
+    made.begin(HALVES, 5.0)
+    made.begin({"champion": 90.0, "challenger": 10.0}, 6.0)
+    made.spared(rows(rng, "challenger", 500, time_s=4.0))
+
+    assert made.look(7.0).mismatch.counts == (0, 0)
 
 
 def test_a_restart_in_the_middle_changes_nothing() -> None:

@@ -150,6 +150,16 @@ def test_a_challenger_that_fails_always_and_slowly_is_a_breach_after_twenty_rows
     assert slower.words("challenger")["latency.p99"] == "breach"
 
 
+@pytest.mark.parametrize("min_rows", [5, 200])
+def test_what_few_rows_make_plain_is_plain_whatever_rows_a_verdict_takes(min_rows: int) -> None:
+    made, rng = experiment(Errors(margin=0.01), wrong=0.01, min_rows=min_rows), np.random.default_rng(3)
+    made.begin({"champion": 99.0, "challenger": 1.0}, 0.0)
+    for variant, failed in (("champion", np.zeros(1000, dtype=np.bool_)), ("challenger", np.arange(14) % 2 > 0)):
+        made.served(rows(rng, variant, len(failed)), failed, np.ones(len(failed)))
+
+    assert made.look(1.0).words("challenger") == {"errors": "breach"}
+
+
 def test_few_rows_have_a_tenth_of_the_budget_and_the_interval_the_rest() -> None:
     champion, challenger = failing(0, 400), failing(2, 2, seed=2)
     enough = next(

@@ -151,7 +151,7 @@ def test_of_what_was_dealt_while_the_weights_changed_nobody_knows_by_which() -> 
         errors(made, rng, (0.1, 0.9), 500, time_s=time_s)
     standing = made.look(10.0)
 
-    assert (standing.late, standing.rows) == (2000, {"champion": 0, "challenger": 0})
+    assert (standing.late, standing.rows) == (1000, {"champion": 0, "challenger": 0})
     assert words(standing) == {"errors": "too_few"}
 
 

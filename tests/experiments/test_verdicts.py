@@ -73,8 +73,8 @@ def test_what_few_rows_make_plain_is_a_breach_and_no_verdict() -> None:
 
     assert word_of(told, judged(), 200) == "too_few"
     assert guard_of(told, judged(), 200, plain=True) == "breach"
-    # Of enough rows the interval says it.
-    assert guard_of(told, judged(), 20, plain=True) == "unknown"
+    # Nor does it take back what fewer rows made plain that the interval does not say it yet.
+    assert guard_of(told, judged(), 20, plain=True) == "breach"
 
 
 def test_a_breach_tells_its_interval_or_its_few_rows() -> None:

@@ -66,6 +66,18 @@ def test_outcomes_go_to_their_variants() -> None:
     assert counts(built) == {"errors": (4, 4)}
 
 
+def test_of_requests_that_a_variant_was_spared_only_the_users_count() -> None:
+    built = weighing(ERRORS, {"kind": "latency"}, {"kind": "cost", "per_request": SHARES})
+    one = Outcome("champion", 1, failed=False, time_s=200.0, duration_s=0.1)
+    for variant in SHARES:
+        built.take(one._replace(variant=variant, unit=unit) for unit in range(10))
+        built.take(one._replace(variant=variant, unit=unit, failed=True, spared=True) for unit in range(5, 30))
+    standing = built.look({}, 300.0)["experiment"]
+
+    assert counts(built) == {"errors": (10, 10), "latency.mean": (10, 10), "cost": (10, 10)}
+    assert (standing.rows, standing.sides.users) == ({"champion": 10, "challenger": 10}, 30)
+
+
 def test_of_the_replies_the_named_number_is_weighed_once() -> None:
     built = weighing(METRIC)
     for variant, answer in (("champion", b'{"cost": 2}'), ("challenger", b'{"cost": 3}')):

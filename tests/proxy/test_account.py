@@ -1,14 +1,23 @@
 """What is counted of a request, and what of it goes to the tap."""
 
+from dataclasses import replace
+from itertools import count, islice
+
+import numpy as np
 import pytest
 
+from sidecar.experiments.users import Users
 from sidecar.proxy.account import Account
 from sidecar.proxy.gateway import Gateway, Sampling
+from sidecar.proxy.limits import Timeouts
+from sidecar.proxy.pool import Pool
 from sidecar.proxy.tap import HEAD_BYTES, PIECE_BYTES, Tap
+from sidecar.routing.availability import Availability, Settings
+from sidecar.routing.sticky import Header
 from sidecar.routing.table import Choice, Variant, points
 from sidecar.stats.served import Served
 from sidecar.wire.http1 import parse_reply, parse_request
-from tests.proxy.rig import EVERYTHING, GET, NOTHING, OK, Rig, gateway_to, on_both_loops, sidecar, until
+from tests.proxy.rig import EVERYTHING, GET, LOCALHOST, NOTHING, OK, Rig, gateway_to, on_both_loops, sidecar, until
 
 POST = b"POST /v2/models/m/infer?x=1 HTTP/1.1\r\nHost: m\r\nX-Request-Id: mine\r\nContent-Length: 4\r\n\r\nbody"
 ERRORS = Sampling(ratio=0.0, all_errors=True)
@@ -145,31 +154,37 @@ async def test_a_request_without_an_id_is_kept_under_ours() -> None:
 
 
 A, B = Variant("a", version="1"), Variant("b", version="2")
+AWAY, RETURNING = replace(A, available=0.0), replace(A, available=0.5)
+THIRD = Variant("c", available=0.0)
 DRAWN = Choice(A, "a", 7, 0, keyed=True)
+OTHERS = DRAWN._replace(variant=B)
+PING = parse_request(b"GET /ping HTTP/1.1\r\nHost: m\r\n")
+ANSWERED = parse_reply(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n", to_head=False)
 
 
-def account_of(choice: Choice) -> tuple[Gateway, Account]:
-    gateway = gateway_to({}, (A, B), sampling=EVERYTHING, served=Served())
+def account_of(choice: Choice, first: Variant = A) -> tuple[Gateway, Account]:
+    gateway = gateway_to({}, (first, B, THIRD), sampling=EVERYTHING, served=Served())
     gateway.traffic.enter()
-    head = parse_request(b"GET /ping HTTP/1.1\r\nHost: m\r\n")
-    return gateway, Account(gateway, head, 0.0, b"r", choice)
+    return gateway, Account(gateway, PING, 0.0, b"r", choice)
 
 
 WHOSE = {
-    "drawn": (DRAWN, [], 7, {}),
-    "drawn, and diverted": (DRAWN, [B], 0, {("a", "b"): 1}),
-    "drawn, and away when it was": (DRAWN._replace(variant=B), [], 0, {("a", "b"): 1}),
-    "away, and whose replacement failed": (DRAWN._replace(variant=B), [A], 0, {}),
-    "apart from the split": (DRAWN._replace(drawn=""), [], 0, {}),
-    "apart from the split, and diverted": (DRAWN._replace(drawn=""), [B], 0, {("a", "b"): 1}),
+    "drawn": (DRAWN, A, [], 7, {}),
+    "drawn, and diverted": (DRAWN, A, [B], 0, {("a", "b"): 1}),
+    "drawn, and away": (OTHERS, AWAY, [], 0, {("a", "b"): 1}),
+    "drawn, and spared": (OTHERS, RETURNING, [], 0, {("a", "b"): 1}),
+    "spared, and whose replacement failed": (OTHERS, RETURNING, [A], 0, {}),
+    "apart from the split": (DRAWN._replace(drawn=""), A, [], 0, {}),
+    "apart from the split, and diverted": (DRAWN._replace(drawn=""), A, [B], 0, {("a", "b"): 1}),
+    "without a name": (DRAWN._replace(variant=Variant(""), drawn=""), A, [], 0, {}),
 }
 
 
-@pytest.mark.parametrize(("choice", "others", "unit", "diverted"), WHOSE.values(), ids=WHOSE.keys())
+@pytest.mark.parametrize(("choice", "first", "others", "unit", "diverted"), WHOSE.values(), ids=WHOSE.keys())
 def test_a_unit_counts_for_whom_the_split_drew_and_for_nobody_else(
-    choice: Choice, others: list[Variant], unit: int, diverted: dict[tuple[str, str], int]
+    choice: Choice, first: Variant, others: list[Variant], unit: int, diverted: dict[tuple[str, str], int]
 ) -> None:
-    gateway, account = account_of(choice)
+    gateway, account = account_of(choice, first)
     for other in others:
         account.divert(other)
     original = account.original
@@ -203,9 +218,9 @@ def test_an_outcome_fails_with_its_variant(status: int, error_type: str, failed:
         account.reply(parse_reply(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n" % status, to_head=False), 0.0)
     account.close(error_type, whole=True)
     assert gateway.served is not None
-    ((variant, unit, found, began_s, duration_s),) = gateway.served.take()
+    ((variant, unit, found, began_s, duration_s, spared),) = gateway.served.take()
 
-    assert (variant, unit, found) == ("a", 7, failed)
+    assert (variant, unit, found, spared) == ("a", 7, failed, False)
     assert began_s == 1e9 - duration_s
 
 
@@ -221,8 +236,68 @@ def test_who_went_away_or_was_not_drawn_is_no_outcome(choice: Choice, error_type
 def test_a_diverted_outcome_is_a_failure_of_whom_the_split_drew() -> None:
     gateway, account = account_of(DRAWN)
     account.divert(B)
-    account.reply(parse_reply(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n", to_head=False), 0.0)
+    account.reply(ANSWERED, 0.0)
     account.close("", whole=True)
     assert gateway.served is not None
 
     assert [(each.variant, each.failed) for each in gateway.served.take()] == [("a", True)]
+
+
+@pytest.mark.parametrize(("first", "failed", "spared"), [(AWAY, True, False), (RETURNING, False, True)])
+@pytest.mark.parametrize("others", [[], [A]])
+@pytest.mark.parametrize("error_type", ["", "reset"])
+def test_who_is_away_fails_and_who_comes_back_is_spared(
+    first: Variant, failed: bool, spared: bool, others: list[Variant], error_type: str
+) -> None:
+    gateway, account = account_of(OTHERS, first)
+    for other in others:
+        account.divert(other)
+    account.reply(ANSWERED, 0.0)
+    account.close(error_type, whole=True)
+    assert gateway.served is not None
+    (outcome,) = gateway.served.take()
+
+    # Who was away and is asked in the end, since the replacement fails, answers as ever.
+    failed = failed and not (others and not error_type)
+    assert (outcome.variant, outcome.unit) == ("a", 7)
+    assert (outcome.failed, outcome.spared) == (failed, spared)
+
+
+@pytest.mark.parametrize(("first", "ejected_s", "spared"), [(AWAY, 960.0, False), (RETURNING, 999.0, True)])
+def test_who_is_spared_goes_by_what_was_dealt_and_not_by_what_is_so_since(
+    first: Variant, ejected_s: float, spared: bool
+) -> None:
+    availability = Availability(Settings(errors=1))
+    availability.failed("error", ejected_s)
+    pool = Pool(LOCALHOST, 1, timeouts=Timeouts(), idle_limit=1, availability=availability)
+    gateway = replace(gateway_to({}, (first, B), served=Served()), pools={"a": pool})
+    Account(gateway, PING, 0.0, b"r", OTHERS).close("", whole=True)
+    assert gateway.served is not None
+    (outcome,) = gateway.served.take()
+
+    assert (availability.available(gateway.now_s()) == 0.0) is spared
+    assert (outcome.spared, outcome.failed) == (spared, not spared)
+
+
+@pytest.mark.parametrize("sticky", [None, Header("x-user")])
+def test_an_ejection_and_the_way_back_lose_nobody(sticky: Header | None) -> None:
+    users, places, ids = Users(2), {"a": 0, "b": 1}, count()
+    users.begin(np.array([0.5, 0.5]))
+    diverted = 0
+    for available in (1.0, 0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0):
+        first = replace(A, available=available)
+        gateway = gateway_to({}, (first, B), split={"sticky": sticky}, served=Served())
+        assert gateway.served is not None
+        for number in islice(ids, 200):
+            head = parse_request(b"GET /ping HTTP/1.1\r\nHost: m\r\nX-User: %d\r\n" % (number % 900))
+            Account(gateway, head, 0.0, b"%d" % number, gateway.table.choose(head, b"%d" % number)).close(
+                "", whole=True
+            )
+        diverted += gateway.traffic.diverted["a", "b"]
+        for outcome in gateway.served.take():
+            users.take(places[outcome.variant], np.array([outcome.unit], dtype=np.uint64))
+
+    # Without those who were spared a tenth of the users would be away: enough to be told.
+    assert diverted > 250
+    assert (users.sides.crossed, sum(users.mismatch.counts)) == (0.0, 900 if sticky else 1600)
+    assert users.mismatch.p_value > 0.1

@@ -88,13 +88,13 @@ def who(rig: Rig) -> list[tuple[str, str, int, str]]:
     return sorted((labels.variant, labels.version, labels.status, labels.error_type) for labels in rig.series())
 
 
-def diverted_once(rig: Rig, *, asked: bool = True) -> None:
-    """One request was meant for `v0` and served by `v1`, and all accounts say so; who was not asked has not failed."""
+def diverted_once(rig: Rig, *, spared: bool = False) -> None:
+    """One request was meant for `v0` and served by `v1`, and all accounts say so; who was spared has not failed."""
     (exchange,) = rig.exchanges()
 
     assert rig.gateway.traffic.diverted == {("v0", "v1"): 1}
     assert (exchange.variant, exchange.version, exchange.unit) == ("v1", "4", 0)
-    assert outcomes(rig) == ([("v0", True)] if asked else [])
+    assert outcomes(rig) == [("v0", not spared)]
     assert not any(rig.gateway.traffic.active_by_variant.values())
 
 
@@ -485,6 +485,21 @@ async def test_who_does_not_say_who_they_are_is_counted() -> None:
 
 
 @on_both_loops
+async def test_whom_a_rule_or_a_field_takes_need_not_say_who_they_are() -> None:
+    split = {"sticky": Header("x-user"), "override_header": "x-variant", "rules": (Rule("v0", path="/health*"),)}
+    async with fallible(variants=EQUAL, split=split) as rig:
+        for request in (b"GET /healthz HTTP/1.1\r\nHost: m\r\n\r\n", GET[:-2] + b"X-Variant: v0\r\n\r\n"):
+            client, upstream = await rig.asks(request)
+            await upstream.send(OK)
+            await client.expect(OK)
+            upstream.close()
+            await until(lambda: not rig.gateway.pools["v0"].idle)
+
+        assert rig.gateway.traffic.unkeyed == 0
+        assert outcomes(rig) == []
+
+
+@on_both_loops
 async def test_where_nobody_asks_who_they_are_nobody_is_counted() -> None:
     async with sidecar() as rig:
         client, upstream = await rig.asks(GET)
@@ -549,16 +564,19 @@ async def test_whom_a_field_meant_only_the_fallback_replaces() -> None:
         assert outcomes(rig) == []
 
 
+@pytest.mark.parametrize(("available", "spared"), [(0.0, False), (1e-9, True)])
 @on_both_loops
-async def test_requests_of_a_variant_that_is_away_are_counted_as_diverted() -> None:
-    away = Variant("v0", version="3", available=0.0)
-    async with fallible(variants=(away, SPARE)) as rig:
+async def test_requests_of_a_variant_that_is_away_or_comes_back_are_counted_as_diverted(
+    available: float, spared: bool
+) -> None:
+    first = Variant("v0", version="3", available=available)
+    async with fallible(variants=(first, SPARE)) as rig:
         client, spare = await rig.asks(GET, "v1")
         await spare.send(OK)
         await client.expect(OK)
 
         assert rig.upstream.untouched()
-        diverted_once(rig, asked=False)
+        diverted_once(rig, spared=spared)
 
 
 # Who serves: by what the body says

@@ -177,8 +177,20 @@ def test_an_alias_that_was_moved_is_a_change_and_the_rollout_begins_anew() -> No
     assert (of_the_champion.progress, told(of_the_champion)) == (before.progress, {"a": 50.0, "b": 50.0})
 
 
-@pytest.mark.parametrize("meant", [{}, {"@a": "1", "@b": "2"}, {"@a": "2"}, {"@c": "7"}])
-def test_what_changes_no_version_is_the_same_course(meant: dict[str, str]) -> None:
+def test_an_alias_that_was_moved_to_where_another_serves_is_a_change_and_nobody_follows_it_now_or_later() -> None:
+    before = aliased(Progress(version="2", phase="stepping", step=1))
+    after = resolved(before, PLAN, {"@a": "2"}, CHANGE)
+    assert after.change == CHANGE._replace(what="@a: 1 → 2, which b serves")
+    assert (after.versions, after.progress, told(after)) == (before.versions, before.progress, told(before))
+    assert resolved(after, PLAN, {"@a": "2"}, CHANGE) is after
+    other = parse_routes({"variants": {"a": {"url": "http://a", "version": "@a"}, "b": {"url": "http://b"}}})
+    for later in (replaced(after, None, other, CHANGE), declared(after, None, other, CHANGE)):
+        assert resolved(later, None, {"@a": "2"}, CHANGE) is later
+        assert resolved(later, None, {"@a": "5"}, CHANGE).versions["@a"] == "5"
+
+
+@pytest.mark.parametrize("meant", [{}, {"@a": "1", "@b": "2"}, {"@c": "7"}])
+def test_where_no_alias_was_moved_it_is_the_same_course(meant: dict[str, str]) -> None:
     before = aliased()
     assert resolved(before, PLAN, meant, CHANGE) is before
     plain = course(a=1, b=1)

@@ -16,6 +16,7 @@ FULL = Course(
     begun_s=1e9 + 0.1,
     earlier={"variants": {"c": {}}},
     versions={"@champion": "3"},
+    unfollowed={"@champion": "4"},
 )
 
 
@@ -35,10 +36,17 @@ def test_what_is_encoded_is_decoded(course: Course) -> None:
         b"{}",
         encode(FULL)[:-1],
         encode(FULL).replace(b'"revision":4', b'"revision":"4"'),
+        encode(FULL).replace(b'"revision":4', b'"revision":-1'),
+        encode(FULL).replace(b'"revision":4', b'"revision":9007199254740993'),
+        encode(FULL).replace(b'"revision":4', b'"revision":9223372036854775808'),
+        encode(FULL).replace(b'"revision":4', b'"revision":' + b"9" * 99),
+        encode(FULL).replace(b'[1.5,"ann"', b'[1e999,"ann"'),
+        encode(FULL).replace(b'"changed_s":2.5', b'"changed_s":-1e999'),
         encode(FULL).replace(b'"held"', b'"lost"'),
         encode(FULL).replace(b'"step":2', b'"step":-1'),
         encode(FULL).replace(b'"time_s"', b'"time"') + b"x",
         encode(FULL).replace(b'"routes":{"variants":{}}', b'"routes":7'),
+        encode(FULL).replace(b'"routes":{"variants":{}}', b'"routes":{"a":' + b"[" * 10_000 + b"]" * 10_000 + b"}"),
     ],
 )
 def test_what_is_something_else_is_refused(document: bytes) -> None:
@@ -51,7 +59,7 @@ def test_what_a_later_version_adds_is_left() -> None:
 
 
 def test_what_an_earlier_version_has_written_knows_no_aliases() -> None:
-    document = encode(COURSE).replace(b',"versions":{}', b"")
+    document = encode(COURSE).replace(b',"versions":{},"unfollowed":{}', b"")
     assert b"versions" not in document
     assert decode(document) == COURSE
 
