@@ -28,10 +28,11 @@ POINTS = 1 << 32
 # To copy a hash that is begun, and to unpack its digest, takes two thirds of the time of a new one and int.from_bytes.
 _BEGUN = blake2b(digest_size=8)
 _one, _two = Struct(">Q").unpack, Struct(">II").unpack
+_HALF = 0xFFFFFFFF
 _WORD = 0xFFFFFFFFFFFFFFFF
 _ALONE = 0xD6E8FEB86659FD93
 """Seed of the units of requests that are on their own; likewise."""
-_RETURN = 0x9E3779B97F4A7C15
+_RETURN = 0x9E3779B9
 """Seed of the points at which users come back: any but a variant's."""
 
 
@@ -121,7 +122,7 @@ class RoutingTable:
         named = {variant.name.encode(): variant for variant in self.variants}
         salt = blake2b(self.salt.encode(errors="surrogatepass")).digest()  # of one length: no name or key runs into it
         seed = blake2b(salt, digest_size=8)
-        arms = [(_word(seed, name), each.weight, each) for name, each in named.items() if each.weight > 0]
+        arms = [(_word(seed, name) >> 32, each.weight, each) for name, each in named.items() if each.weight > 0]
         object.__setattr__(self, "needs_body", isinstance(self.sticky, Pointer))
         object.__setattr__(self, "needs_address", isinstance(self.sticky, Address))
         object.__setattr__(self, "_ends", ends)
@@ -231,16 +232,18 @@ def _word(seed: blake2b, data: bytes) -> int:
 def _rings(seed: int, weight: float, unit: int) -> float:
     """When the clock of that seed and weight rings for a user: -log2(u) / weight for u uniform in (0, 1).
 
-    u is a hash of seed and unit: the rounds of MurmurHash3's finaliser that the upper bits take part in. Two are enough
-    since both come from BLAKE2b; another BLAKE2b for each arm would take twice as long.
+    u is a hash of seed and unit, of 32 bits: the rounds of Mueller's integer hash, whose products fit into a register
+    where the module is compiled. They are enough since both come from BLAKE2b; another BLAKE2b for each arm would take
+    twice as long.
     """
-    number = (unit ^ seed) * 0xFF51AFD7ED558CCD & _WORD
-    number = (number ^ number >> 32) * 0xC4CEB9FE1A85EC53 & _WORD
-    return (64.0 - log2(number + 0.5)) / weight
+    number = (unit ^ unit >> 32) & _HALF ^ seed
+    number = (number ^ number >> 16) * 0x045D9F3B & _HALF
+    number = (number ^ number >> 16) * 0x045D9F3B & _HALF
+    return (32.0 - log2((number ^ number >> 16) + 0.5)) / weight
 
 
 def _mixed(number: int, seed: int) -> int:
-    """Another 64 bits for those of a hash: the same rounds, and one for the lower bits."""
+    """Another 64 bits for those of a hash: the rounds of MurmurHash3's finaliser."""
     number = (number ^ seed) * 0xFF51AFD7ED558CCD & _WORD
     number = (number ^ number >> 32) * 0xC4CEB9FE1A85EC53 & _WORD
     return number ^ number >> 32
