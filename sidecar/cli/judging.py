@@ -168,7 +168,7 @@ def _facts(each: Experiment) -> Iterator[tuple[str, str]]:
     if each.wrong is not None:
         what = "rollback" if each.kind == "rollout" else "verdict"
         yield "budget", f"a wrong {what}, ever, in {_percent(each.wrong)} of such {each.kind}s at most"
-    late = f"; {each.late:,} rows left out, of requests whose weights nobody knows" if each.late else ""
+    late = f"; {each.late:,} left out, as nobody knows by which weights they were dealt" if each.late else ""
     told = ", ".join(f"{variant} {count:,}" for variant, count in each.rows.items())
     yield "requests", f"{told}{late}; no verdict below {each.min_rows:,} rows"
     yield "users", _shares(each.mismatch)

@@ -124,7 +124,7 @@ def test_a_rollout_is_told_with_its_guardrails(sidecar: Served, capsys: Told) ->
         "rollout challenger 4 instead of champion 3, since 2026-07-30T12:00:00Z",
         "began     2026-07-30T12:00:00Z, weights changed 2026-07-30T13:00:00Z",
         "budget    a wrong rollback, ever, in 5 % of such rollouts at most",
-        "requests  champion 1,810, challenger 1,790; 1,234 rows left out, of requests whose weights nobody knows; "
+        "requests  champion 1,810, challenger 1,790; 1,234 left out, as nobody knows by which weights they were dealt; "
         "no verdict below 200 rows",
     ]
     assert out[-2:] == ["", "challenger errs in 1.9 % of requests: breach"]
