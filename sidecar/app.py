@@ -389,9 +389,6 @@ class App:
             deliveries or monitoring.sinks(capture.sinks, config.endpoint, capture.buffer_bytes),
         )
 
-    def _well(self) -> set[str]:
-        return self._upstreams.well
-
     def _not_ready(self) -> list[str]:
         reasons = ["stopping"] if self._listener.draining else []
         return reasons if self._upstreams.answering else [*reasons, "no upstream answers"]

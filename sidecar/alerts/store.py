@@ -15,7 +15,6 @@ import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from numbers import Integral, Real
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -23,6 +22,7 @@ import msgspec
 
 from sidecar.errors import DeliveryError
 from sidecar.records import Alert, Notice
+from sidecar.scalars import plain
 from sidecar.sqlite_file import Schema, open_file, transaction
 
 log = logging.getLogger(__name__)
@@ -259,19 +259,7 @@ def _delete(connection: sqlite3.Connection, number: int) -> int:
 
 
 def _encoded(record: Alert | Notice) -> str:
-    return json.dumps(msgspec.to_builtins(record, enc_hook=_plain))
-
-
-def _plain(value: object) -> str | int | float:
-    """A scalar of numpy's as Python's: the types allow the one where the other is meant."""
-    match value:
-        case str():
-            return str(value)
-        case Integral():
-            return int(value)
-        case Real():
-            return float(value)
-    raise TypeError(f"{value!r}, expected a text or a number")
+    return json.dumps(msgspec.to_builtins(record, enc_hook=plain))
 
 
 def _decoded(document: str, record: type[T]) -> T | None:

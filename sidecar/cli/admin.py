@@ -10,10 +10,10 @@ import click
 import msgspec
 
 from sidecar.catalog.documents import decode, encode
-from sidecar.cli.asking import ADMIN, Work, token, token_option
+from sidecar.cli.asking import Work, token, token_option
+from sidecar.cli.reaching import to_option
 from sidecar.cli.unix import UnixConnection
 from sidecar.config.addresses import UnixAddress, UpstreamAddress, parse_upstream
-from sidecar.config.keys import TO_VARIABLE
 from sidecar.errors import ConfigError, ConflictError, DeliveryError, Fault, UnknownError
 from sidecar.texts import shown
 
@@ -28,13 +28,7 @@ SHOWN = 2000
 def asked(work: Work) -> Work:
     """The options that say which sidecar; the command gets it as its first argument."""
 
-    @click.option(
-        "--to",
-        metavar="URL",
-        envvar=TO_VARIABLE,
-        default=ADMIN,
-        help=f"The sidecar's admin address. [{TO_VARIABLE}; default: {ADMIN}]",
-    )
+    @to_option
     @token_option
     @wraps(work)
     def call(to: str, token_file: str | None, **values: object) -> object:

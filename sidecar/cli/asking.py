@@ -14,14 +14,12 @@ from sidecar.catalog.mlflow import Mlflow
 from sidecar.catalog.opening import PLACE, TOKEN, TOKEN_FILE, open_catalog
 from sidecar.catalog.remote import Remote
 from sidecar.catalog.sqlite import Sqlite
+from sidecar.cli.reaching import ADMIN
 from sidecar.errors import ConfigError, ConflictError, DeliveryError, Fault, UnknownError
 from sidecar.texts import shown
 
 EXIT_REFUSED = 1
 EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE of sysexits.h
-
-ADMIN = "http://127.0.0.1:9901"
-"""The sidecar's admin address, where nothing else is said."""
 
 TOKEN_BYTES = 4096
 SHOWN = 2000

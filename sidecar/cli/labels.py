@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
+from sidecar.catalog.opening import TOKEN
+from sidecar.cli.reaching import to_option
 from sidecar.cli.unix import UnixConnection
 from sidecar.config.addresses import UnixAddress, UpstreamAddress, parse_upstream
-from sidecar.config.keys import TO_VARIABLE
 from sidecar.datasets.labels import Columns, Entry, files_of, from_files, from_pipe
 from sidecar.errors import ConfigError, DeliveryError, Fault, PayloadError
 from sidecar.payload.document import parse
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 EXIT_MALFORMED = 1
 EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE of sysexits.h
 
-ADMIN = "http://127.0.0.1:9901"
-TOKEN_VARIABLE = "SIDECAR_ADMIN_TOKEN"
 MAX_BATCH_BYTES = 4 << 20
 """Of the lines that are sent at once, but for the last one: the sidecar takes 8 MiB."""
 
@@ -55,14 +54,8 @@ _OF_FIRST = re.compile(r"body: (?:line [0-9]+: )?")
 
 @click.command()
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...", type=click.Path(exists=True, allow_dash=True))
-@click.option(
-    "--to",
-    metavar="URL",
-    envvar=TO_VARIABLE,
-    default=ADMIN,
-    help=f"The sidecar's admin address. [{TO_VARIABLE}; default: {ADMIN}]",
-)
-@click.option("--token-file", metavar="FILE", help=f"File that holds its token. [{TOKEN_VARIABLE} is the token itself]")
+@to_option
+@click.option("--token-file", metavar="FILE", help=f"File that holds its token. [{TOKEN} is the token itself]")
 @click.option("--follow", is_flag=True, help="Wait for new lines and files, for ever.")
 @click.option(
     "--batch", type=click.IntRange(1, 50_000), default=500, show_default=True, help="Labels to send at once, at most."
@@ -114,9 +107,9 @@ def labels(  # noqa: PLR0913  # click hands over every option
 
 
 def _token(file: str | None) -> str:
-    token = Path(file).read_text(errors="replace").strip() if file else os.environ.get(TOKEN_VARIABLE, "")
+    token = Path(file).read_text(errors="replace").strip() if file else os.environ.get(TOKEN, "")
     if (file and not token) or not token.isprintable():
-        raise ConfigError(Fault("--token-file" if file else TOKEN_VARIABLE, "expected a token in one line"))
+        raise ConfigError(Fault("--token-file" if file else TOKEN, "expected a token in one line"))
     return token
 
 

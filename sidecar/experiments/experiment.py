@@ -5,7 +5,7 @@ challengers and m measures each of the c m comparisons gets wrong / (c m), and i
 probability at most. Whether they depend on each other does not matter: the probability that any of them does is no
 greater than the sum (Boole), which is `wrong`. A verdict or a breach is only wrong where its interval misses.
 Saturation is no estimate, and takes no part of it; `drift` splits its own part again, among its bins. A tenth of each
-part is for what few rows make plain (`few`): a breach below `min_rows`. The rest is the interval's.
+part is for what few rows make plain (`few`): a breach, below `min_rows` too. The rest is the interval's.
 
 **Late rows** are counted where their requests were dealt, see `Timeline`; for what that does to the intervals, see
 `totals`.

@@ -45,7 +45,6 @@ class Asked:
         "_kept",
         "_left_bytes",
         "_next",
-        "_pool",
         "_sent_s",
         "_started_s",
         "_tap",

@@ -256,7 +256,7 @@ def test_a_commit_that_fails_changes_nothing(store: Store) -> None:
 
 def test_what_is_no_alert_is_refused_before_anything_is_written(store: Store) -> None:
     store.commit([alert("a")], [], [], NOW_S)
-    with pytest.raises(TypeError, match=r"expected a text or a number"):
+    with pytest.raises(TypeError, match=r"object is no text and no number"):
         store.commit([alert("b", told=object())], [], [], NOW_S)
     assert store.load() == [alert("a")]
 
