@@ -86,6 +86,7 @@ FIXED = (
     "fleet",
     "state",
     "telemetry",
+    "log",
 )
 """Keys that hold for the life of the process."""
 

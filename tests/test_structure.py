@@ -13,6 +13,8 @@ UNTESTED_ALONE = {
     "build/serving.py": "tests/e2e",
     "monitor.py": "tests/e2e",
     "admin/view.py": "data only",
+    "config/telemetry.py": "data only",
+    "config/values.py": "tests/config/test_schema.py",
     "entries.py": "data only",
     "exchange.py": "data only",
     "frame.py": "tests/test_steering.py: by what becomes of courses",

@@ -11,7 +11,16 @@ from msgspec.structs import replace
 
 from sidecar import trials as module
 from sidecar.build import monitoring
-from sidecar.config.schema import Config, Experiment, Part, Shadow, Split, Sticky, Timeouts, Variant
+from sidecar.config.schema import (
+    Config,
+    Experiment,
+    Part,
+    Shadow,
+    Split,
+    Sticky,
+    Timeouts,
+    Variant,
+)
 from sidecar.errors import ConfigError, Fault
 from sidecar.monitors.weighing import Weighing
 from sidecar.payload import DECODERS

@@ -6,7 +6,17 @@ import pytest
 from msgspec.structs import replace
 
 from sidecar import upstreams as module
-from sidecar.config.schema import Config, Ejection, Experiment, Health, Limits, Shadow, Split, UpstreamTls, Variant
+from sidecar.config.schema import (
+    Config,
+    Ejection,
+    Experiment,
+    Health,
+    Limits,
+    Shadow,
+    Split,
+    UpstreamTls,
+    Variant,
+)
 from sidecar.proxy.copying import Original
 from sidecar.proxy.gateway import Gateway
 from sidecar.proxy.tap import Tap

@@ -33,7 +33,7 @@ from sidecar.admin.routing import Routing
 from sidecar.admin.status import reference, status, traffic
 from sidecar.admin.view import View
 from sidecar.config.addresses import Address, SocketAddress
-from sidecar.config.schema import LONGEST_S
+from sidecar.config.values import LONGEST_S
 from sidecar.records import JSON, State
 from sidecar.reference.checks import Violation, write_violations
 from sidecar.stats.window import Snapshot

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from sidecar.alerts.document import document, timestamp
 from sidecar.alerts.posting import BOTH, On, SecretUrl, authorization, encode, on_faults, post, url_faults
-from sidecar.config.schema import File
+from sidecar.config.values import File
 from sidecar.errors import ConfigError, Fault
 from sidecar.records import JSON, Key, Notice
 

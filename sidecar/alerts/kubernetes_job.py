@@ -12,7 +12,7 @@ import yaml
 
 from sidecar.alerts.document import document
 from sidecar.alerts.posting import On, encode, on_faults
-from sidecar.config.schema import File
+from sidecar.config.values import File
 from sidecar.errors import ConfigError, DeliveryError
 from sidecar.kubernetes.access import API, Access, Refused, Request, api_faults
 from sidecar.kubernetes.account import A_LABEL, CREDENTIALS, Account, is_label, namespace_faults

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.alerts.document import document
 from sidecar.alerts.posting import BOTH, On, SecretUrl, check_url, encode, on_faults, post, read_secret, url_faults
-from sidecar.config.schema import File
+from sidecar.config.values import File
 from sidecar.errors import ConfigError, DeliveryError, Fault
 from sidecar.records import JSON, Notice
 

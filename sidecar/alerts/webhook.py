@@ -22,7 +22,7 @@ from sidecar.alerts.posting import (
     read_secret,
     url_faults,
 )
-from sidecar.config.schema import File
+from sidecar.config.values import File
 from sidecar.errors import ConfigError, DeliveryError, Fault
 from sidecar.records import JSON, Notice
 

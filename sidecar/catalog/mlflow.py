@@ -25,7 +25,7 @@ from sidecar.catalog.mlflow_replies import RunDocument, VersionDocument, texts
 from sidecar.catalog.mlflow_runs import batches, live_points, read_run, status_of
 from sidecar.catalog.mlflow_tracking import Tracking
 from sidecar.catalog.mlflow_versions import LIVE, decision_tags, draft_tags, live_tag, read_version, source_of
-from sidecar.config.schema import Seconds
+from sidecar.config.values import Seconds
 from sidecar.entries import Approval, Decision, Draft, Point, Run, RunStatus, Version
 from sidecar.errors import ConfigError, ConflictError, Fault, UnknownError
 from sidecar.ports import Serving

@@ -13,7 +13,8 @@ from sidecar.cli.options import sourced
 from sidecar.config.json_schema import schema
 from sidecar.config.keys import Family, options, shape
 from sidecar.config.loading import Source
-from sidecar.config.schema import Config, File, Part
+from sidecar.config.schema import Config, Part
+from sidecar.config.values import File
 from sidecar.errors import ConfigError, Fault
 
 

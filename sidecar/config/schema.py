@@ -11,36 +11,26 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
 
-from sidecar.config.addresses import parse_address, parse_upstream
+from sidecar.config.telemetry import Log, Telemetry
+from sidecar.config.values import (
+    END,
+    LONGEST_S,
+    MIB,
+    FieldName,
+    File,
+    Listening,
+    Method,
+    Name,
+    Pointer,
+    Ratio,
+    Seconds,
+    Template,
+    Url,
+)
 
-MIB = 1 << 20
 AUTO = "auto"  # the one payload format that is not in the registry: whichever of them reads the exchange
-LONGEST_S = 7 * 24 * 3600.0  # a limit beyond a week is a typing error: milliseconds given for seconds
-_END = r"(?![\s\S])"  # what `$` means in JSON Schema; Python's also stands before a last line end
 
 _SECRET = {"writeOnly": True}
-_NAME = {"expected": "1 to 63 letters, digits, `_`, `.` or `-`"}
-_FIELD_NAME = {"expected": "the name of a header field"}
-
-# A folder is named after each of these: `.` and `..` would name another one.
-Name = Annotated[str, Meta(pattern=r"^(?!\.{1,2}" + _END + r")[A-Za-z0-9_.-]{1,63}" + _END, extra=_NAME)]
-Seconds = Annotated[float, Meta(gt=0, le=LONGEST_S)]
-Ratio = Annotated[float, Meta(ge=0, le=1)]
-Listening = Annotated[str, Meta(extra={"parse": parse_address, "expected": "host:port, [v6]:port or unix:/path"})]
-Url = Annotated[
-    str, Meta(extra={"parse": parse_upstream, "expected": "http://host:port, https://host:port or unix:/path"})
-]
-File = Annotated[str, Meta(min_length=1, extra={"expected": "a file's path"})]
-FieldName = Annotated[str, Meta(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+" + _END, extra=_FIELD_NAME)]
-Pointer = Annotated[
-    str,
-    Meta(pattern=r"^(/([^~/]|~[01])*)+" + _END, extra={"expected": "a JSON pointer, as in /instances/*/card_number"}),
-]
-Method = Annotated[str, Meta(pattern=r"^[A-Z][A-Z-]{0,31}" + _END, extra={"expected": "a method, as in POST"})]
-Template = Annotated[
-    str,
-    Meta(pattern=r"^/([^{}?#\s]|\{[^{}/\s]+\})*" + _END, extra={"expected": "a path, as in /score/{model}"}),
-]
 
 
 class Part(Struct, frozen=True, kw_only=True):
@@ -71,7 +61,7 @@ class Variant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     version: Annotated[
         str,
         Meta(
-            pattern=r"^[\x21-\x7e]{0,128}" + _END,
+            pattern=r"^[\x21-\x7e]{0,128}" + END,
             description="The build of the model behind it, or @ with an alias of MLflow's registry, which is followed.",
             extra={"expected": "a text of up to 128 visible ASCII characters without spaces"},
         ),
@@ -294,6 +284,8 @@ class Headers(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     variant: Annotated[
         bool, Meta(description="Add x-sidecar-variant and x-sidecar-version to replies of named variants.")
     ] = True
+    # A model has no use for its clients' addresses.
+    forwarded_for: Annotated[bool, Meta(description="Add the client's address to x-forwarded-for.")] = False
 
 
 class Capture(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -466,15 +458,6 @@ class Alerts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
 
 
-class Telemetry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is exported; where it goes, the standard OTEL_* variables say."""
-
-    # Half of the 2000 attribute sets per instrument at which OpenTelemetry's SDKs fold.
-    max_series: Annotated[
-        int, Meta(ge=16, le=100_000, description="Label sets per metric; later ones are folded into other.")
-    ] = 1000
-
-
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The configuration of one sidecar. Every key but `kind` and its options has a default, save the upstream."""
 
@@ -488,8 +471,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "127.0.0.1:9901"
     # Loopback needs none.
     admin_token: Annotated[
-        Annotated[str, Meta(pattern=r"^[\x21-\x7e]+" + _END, extra={"expected": "visible ASCII without spaces"})]
-        | None,
+        Annotated[str, Meta(pattern=r"^[\x21-\x7e]+" + END, extra={"expected": "visible ASCII without spaces"})] | None,
         Meta(
             description="Bearer token of the admin side; admin_token_file keeps it out of ps.",
             extra_json_schema=_SECRET,
@@ -550,3 +532,4 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(max_length=1000, description="Route templates such as /score/{model}, before the built-in ones."),
     ] = ()
     telemetry: Annotated[Telemetry, Meta(description="What is exported.")] = Telemetry()
+    log: Annotated[Log, Meta(description="The sidecar's own log.")] = Log()

@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass, field
 
 import orjson
 
-from sidecar.config.schema import File
+from sidecar.config.values import File
 from sidecar.errors import ConfigError, ConflictError, DeliveryError, Fault
 from sidecar.fleet.following import Following, Pace, Place, version_of
 from sidecar.kubernetes.access import API, Access, Object, Refused, Request, api_faults

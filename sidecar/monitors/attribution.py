@@ -14,7 +14,7 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
-from sidecar.config.schema import Pointer, Url
+from sidecar.config.values import Pointer, Url
 from sidecar.errors import ConfigError, Fault, PayloadError
 from sidecar.monitors.attributed import CHECK, KIND, Attributed, Weighing
 from sidecar.monitors.versions import Versions

@@ -22,7 +22,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta
 
-from sidecar.config.schema import File, Seconds
+from sidecar.config.values import File, Seconds
 from sidecar.errors import ConfigError, DeliveryError, Fault
 from sidecar.records import Joined, Label, LabelCounts, LabelStatus, Prediction
 from sidecar.store.documents import (

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
 
-from sidecar.config.schema import Seconds
+from sidecar.config.values import Seconds
 from sidecar.errors import ConfigError, DeliveryError
 from sidecar.records import Joined, Label, LabelCounts, LabelStatus, Prediction
 from sidecar.sqlite_file import open_file, transaction

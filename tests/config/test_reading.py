@@ -1,7 +1,14 @@
 import pytest
 
 from sidecar.config.reading import nearest, read
-from sidecar.config.schema import AlertRule, Alerts, Config, ListenerTls, Part, Variant
+from sidecar.config.schema import (
+    AlertRule,
+    Alerts,
+    Config,
+    ListenerTls,
+    Part,
+    Variant,
+)
 from tests.config.parts import FAMILIES
 
 SHELF = {"kind": "shelf", "path": "/x"}
@@ -43,7 +50,7 @@ FAULTS: list[tuple[object, list[str]]] = [
         "zzz: unknown key; expected one of listen, admin, admin_token, admin_token_file, endpoint, upstream, variants, "
         "split, shadow, health, ejection, experiment, rollout, catalog, fleet, "
         "tls, timeouts, limits, headers, capture, payload, statistics, reference, monitors, model, labels, alerts, "
-        "state, routes, telemetry"]),
+        "state, routes, telemetry, log"]),
     ({"timeouts": None}, ["timeouts: expected a mapping, got nothing"]),
     ({"timeouts": {"conect_s": 3}}, ["timeouts.conect_s: unknown key; did you mean connect_s?"]),
     ({"timeouts": {"connect_s": 0}}, ["timeouts.connect_s: expected a number > 0 and <= 604800, got 0"]),

@@ -2,7 +2,15 @@ import pytest
 from msgspec.structs import replace
 
 from sidecar.config.routes import merged, parse_routes, routes_of, with_routes
-from sidecar.config.schema import Config, Shadow, Split, SplitRule, Sticky, UpstreamTls, Variant
+from sidecar.config.schema import (
+    Config,
+    Shadow,
+    Split,
+    SplitRule,
+    Sticky,
+    UpstreamTls,
+    Variant,
+)
 from sidecar.errors import ConfigError
 from sidecar.records import JSON
 

@@ -1,4 +1,5 @@
-from sidecar.config.schema import LONGEST_S, Capture, Config, Part, Payload
+from sidecar.config.schema import Capture, Config, Part, Payload
+from sidecar.config.values import LONGEST_S
 
 
 def test_header_names_are_compared_in_lower_case() -> None:

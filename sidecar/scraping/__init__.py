@@ -1,0 +1,1 @@
+"""Metrics that model servers offer to Prometheus, read and forwarded."""
