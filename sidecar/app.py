@@ -14,9 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -41,16 +39,9 @@ if TYPE_CHECKING:
     from aiohttp.web import AppRunner
 
     from sidecar.admin.view import View
-    from sidecar.alerts.alerting import Alerting
-    from sidecar.cataloguing import Cataloguing
-    from sidecar.explaining import Explaining
     from sidecar.monitor import Monitor
-    from sidecar.pipeline import Parts, Pipeline
     from sidecar.records import Event
     from sidecar.reference.folder import Reference
-    from sidecar.sinks.delivery import Delivery
-    from sidecar.trials import Trials
-    from sidecar.truth import Truth
     from sidecar.watching import Watching
 
 log = logging.getLogger(__name__)
@@ -63,9 +54,6 @@ FLUSH_S = 4.0
 
 SWITCH_S = 0.0005
 """How long another thread may keep the interpreter from the request path; Python's own value is 5 ms."""
-
-INFLATION = 8
-"""How many times `capture.max_body_bytes` a compressed body may inflate to."""
 
 GC_ALLOCATIONS = 50_000
 """Between two looks for cycles among young objects: requests make none, and captures waiting are no garbage."""
@@ -210,6 +198,7 @@ class App:
         """Load in a thread what serving does not wait for, then start it."""
         await asyncio.to_thread(load_monitoring)
         from sidecar.admin.server import application, start
+        from sidecar.assembly import Made, Served, watching
         from sidecar.monitor import Exporting, Monitor
         from sidecar.sinks.otlp import Otlp
         from sidecar.sinks.otlp_logs import OtlpLogs
@@ -221,9 +210,16 @@ class App:
             self._metrics.interval_s if self._metrics else 0.0,
             OtlpLogs(self._logs, **names) if self._logs else None,
         )
+        served = Served(
+            self._traffic, self._tap, self._upstreams, self._steering, lambda: self._listener.draining, wall_s
+        )
         monitor = self._monitor = Monitor(
-            self._watching(
-                config, serving.address_of(admin_socket), exporting.logs.emit if exporting.logs else _untold
+            watching(
+                config,
+                served,
+                Made(self._store, self._graders, self._attributing),
+                admin=serving.address_of(admin_socket),
+                tell=exporting.logs.emit if exporting.logs else _untold,
             ),
             self._traffic,
             self._tap,
@@ -248,94 +244,6 @@ class App:
         gc.freeze()
         gc.set_threshold(GC_ALLOCATIONS)
         log.info("monitoring")
-
-    def _watching(self, config: Config, admin: str, tell: Callable[["Event"], None]) -> "Watching":
-        """What the rows pass, from the tap to the alerts.
-
-        Args:
-            admin: Where the admin side is bound.
-            tell: Takes events.
-        """
-        from sidecar.alerts.alerting import Alerting
-        from sidecar.alerts.delivery import Deliveries
-        from sidecar.pipeline import Pipeline
-        from sidecar.watching import Watching
-
-        pipeline = Pipeline(
-            self._tap,
-            self._parts(config, ()),
-            make_window=monitoring.window(config.statistics),
-            now_s=time.monotonic,
-            wall_s=wall_s,
-        )
-        store = self._store or monitoring.store(None)
-        deliveries = Deliveries(store, monitoring.channels(config.alerts.channels), now_s=wall_s, chance=random.random)
-        alerting = Alerting(
-            monitoring.rules(config.alerts),
-            store=store,
-            deliveries=deliveries,
-            link=monitoring.alerts_link(config.alerts.link, admin),
-            wall_s=wall_s,
-            tell=tell,
-        )
-        folder = Path(config.reference.path) if config.reference.path else None
-        data = monitoring.data_monitor(config.monitors)
-        watching = Watching(pipeline, alerting, data=data, folder=folder, wall_s=wall_s, tell=tell)
-        watching.truth = self._truth(pipeline, config)
-        watching.explaining = self._explaining(pipeline, config)
-        watching.trials = self._trials(pipeline, alerting, watching.truth)
-        watching.cataloguing = self._cataloguing(config, watching.truth)
-        return watching
-
-    def _trials(self, pipeline: "Pipeline", alerting: "Alerting", truth: "Truth | None") -> "Trials":
-        """What looks at experiments and the rollout."""
-        from sidecar.trials import Sources, Trials
-
-        upstreams = self._upstreams
-        sources = Sources(upstreams.served, self._traffic, lambda: upstreams.states, lambda: upstreams.well, wall_s)
-        return Trials(pipeline, self._steering, sources, truth=truth, make=monitoring.weighing, read=alerting.read)
-
-    def _cataloguing(self, config: Config, truth: "Truth | None") -> "Cataloguing":
-        """What keeps the catalogue in step."""
-        from sidecar.cataloguing import Cataloguing
-        from sidecar.instruments.live import live_measures
-
-        return Cataloguing(
-            monitoring.catalog(config.catalog, config.state),
-            config.endpoint,
-            self._steering,
-            live=partial(live_measures, self._traffic, truth.grading if truth else None),
-            wall_s=wall_s,
-        )
-
-    def _truth(self, pipeline: "Pipeline", config: Config) -> "Truth | None":
-        """What joins labels, where a monitor wants them."""
-        if self._graders is None:
-            return None
-        from sidecar.truth import Truth
-
-        grading, comparing, headers = self._graders
-        store = monitoring.label_store(config.labels, config.state)
-        return Truth(pipeline, store, grading=grading, comparing=comparing, groups=headers, wall_s=wall_s)
-
-    def _explaining(self, pipeline: "Pipeline", config: Config) -> "Explaining | None":
-        """What brings attributions to the monitor that wants them, where there is one."""
-        if self._attributing is None:
-            return None
-        import numpy as np
-
-        from sidecar.explaining import Explaining
-
-        return Explaining(
-            pipeline,
-            self._attributing,
-            upstreams=monitoring.explained(
-                self._attributing.options.url, serving.variants_of(config.upstream, config.variants)
-            ),
-            paused=lambda: self._listener.draining,
-            wall_s=wall_s,
-            rng=np.random.default_rng(random.getrandbits(64)),
-        )
 
     def _view(self, monitor: "Monitor") -> "View":
         from sidecar.admin.view import ConfigView, VariantView, View
@@ -364,30 +272,6 @@ class App:
             upstreams=self._upstreams,
             trials=monitor.watching.trials,
             cataloguing=monitor.watching.cataloguing,
-        )
-
-    def _parts(self, config: Config, deliveries: Sequence["Delivery"]) -> "Parts":
-        """What exchanges pass.
-
-        Args:
-            config: Says what.
-            deliveries: To go on with; without any, the configuration's sinks are made.
-        """
-        from sidecar.payload import DECODERS
-        from sidecar.payload.decoding import Decoding
-        from sidecar.payload.reading import Reader
-        from sidecar.pipeline import Parts
-
-        capture, payload = config.capture, config.payload
-        return Parts(
-            Reader(
-                max_inflated_bytes=INFLATION * capture.max_body_bytes,
-                redact=payload.redact,
-                redact_headers=payload.redact_headers,
-                headers=capture.headers,
-            ),
-            Decoding(DECODERS, format=payload.format, features=payload.features, prediction=payload.prediction),
-            deliveries or monitoring.sinks(capture.sinks, config.endpoint, capture.buffer_bytes),
         )
 
     def _not_ready(self) -> list[str]:
@@ -477,7 +361,9 @@ class App:
         if self._monitor is not None:
             same_sinks = config.capture.sinks == earlier.capture.sinks
             kept = self._monitor.pipeline.parts.deliveries if same_sinks else ()
-            await self._monitor.replace(self._parts(config, kept), FLUSH_S)
+            from sidecar.assembly import parts
+
+            await self._monitor.replace(parts(config, kept), FLUSH_S)
             await self._monitor.watching.alerting.replace(
                 monitoring.rules(config.alerts), monitoring.channels(config.alerts.channels)
             )
@@ -489,7 +375,7 @@ class App:
 
 def load_monitoring() -> None:
     """Import what serving does not need: numpy, aiohttp and what builds on them."""
-    for name in ("sidecar.admin.server", "sidecar.alerts.store", "sidecar.monitor", "sidecar.payload"):
+    for name in ("sidecar.admin.server", "sidecar.assembly"):
         import_module(name)
 
 

@@ -9,6 +9,7 @@ TESTS = PACKAGE.parent / "tests"
 
 UNTESTED_ALONE = {
     "app.py": "tests/e2e: it is what a process does",
+    "assembly.py": "tests/e2e",
     "build/monitoring.py": "tests/e2e",
     "build/serving.py": "tests/e2e",
     "monitor.py": "tests/e2e",
