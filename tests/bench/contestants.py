@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -133,8 +134,14 @@ def _envoy(place: Place) -> list[str]:
 
 
 def _sidecar(*options: str, checkout: str = "") -> Callable[[Place], list[str]]:
-    """Of this tree, or of another one: `-P` lets the variable decide."""
-    start = ["/usr/bin/env", f"PYTHONPATH={checkout}", sys.executable, "-P"] if checkout else [sys.executable]
+    """Of this tree, or of another one: `-P` lets the variable decide.
+
+    Args:
+        options: Environment variables, `NAME=value`, before flags.
+    """
+    variables = [*takewhile(lambda each: not each.startswith("--"), options)]
+    options = options[len(variables) :]
+    python = [f"PYTHONPATH={checkout}", sys.executable, "-P"] if checkout else [sys.executable]
 
     def command(place: Place) -> list[str]:
         sinks = f"[{{kind: jsonl, path: {place.folder}/captures}}]"
@@ -151,14 +158,9 @@ def _sidecar(*options: str, checkout: str = "") -> Callable[[Place], list[str]]:
         pairs = [word for pair in flags.items() for word in pair]
         if "--reference" in options:
             write_reference(place.folder / "reference")
-        return [
-            *start,
-            "-m",
-            "sidecar",
-            "run",
-            *pairs,
-            *(each.format(folder=place.folder, upstream=place.upstream) for each in options),
-        ]
+        fields = {"folder": place.folder, "upstream": place.upstream}
+        before, after = ([each.format(**fields) for each in those] for those in (variables, options))
+        return ["/usr/bin/env", *before, *python, "-m", "sidecar", "run", *pairs, *after]
 
     return command
 
@@ -178,6 +180,7 @@ NGINX_NAME, ENVOY_NAME = "nginx", "envoy"
 SIDECAR_NAME, ALL_NAME, BARE_NAME = "sidecar", "sidecar-all", "sidecar-bare"
 WATCHING_NAME, ALL_WATCHING_NAME = "sidecar-watching", "sidecar-all-watching"
 VERSIONS_NAME, SHADOWING_NAME = "sidecar-versions", "sidecar-shadowing"
+TELLING_NAME = "sidecar-telling"
 JUDGING_NAME, ALL_JUDGING_NAME = "sidecar-judging", "sidecar-all-judging"
 REFERENCE = ("--reference", "{folder}/reference")
 LABELS = (
@@ -190,12 +193,20 @@ ARMS = (
     '{{a: {{url: "http://127.0.0.1:{upstream}", weight: 9}}, b: {{url: "http://127.0.0.1:{upstream}"}}}}',
     *("--split-sticky-header", "x-user-id"),
 )
+# The model server's nginx answers everything with 200: a collector that takes all, and is not measured.
+TELEMETRY = (
+    "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:{upstream}",
+    "OTEL_METRIC_EXPORT_INTERVAL=5000",
+    "OTEL_TRACES_SAMPLER=parentbased_traceidratio",
+    "OTEL_TRACES_SAMPLER_ARG=0.1",
+)
 WAYS: dict[str, tuple[str, ...]] = {
     SIDECAR_NAME: (),
     ALL_NAME: ("--capture-sample-ratio", "1.0"),
     BARE_NAME: ("--capture-sample-ratio", "0", "--capture-errors", "sampled"),
     WATCHING_NAME: REFERENCE,
     ALL_WATCHING_NAME: ("--capture-sample-ratio", "1.0", *REFERENCE),
+    TELLING_NAME: TELEMETRY,
     JUDGING_NAME: LABELS,
     VERSIONS_NAME: ARMS,
     SHADOWING_NAME: (*ARMS, "--shadow-variant", "b", "--shadow-ratio", "0.1"),

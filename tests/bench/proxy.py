@@ -26,6 +26,7 @@ from tests.bench.contestants import (
     NGINX_NAME,
     SHADOWING_NAME,
     SIDECAR_NAME,
+    TELLING_NAME,
     WATCHING_NAME,
     Contestant,
     Place,
@@ -169,6 +170,7 @@ def small_bodies(
     return [
         at_most("CPU per request, defaults", ratio(result, SIDECAR_NAME, ENVOY_NAME), 0.45, "of envoy"),
         at_most("CPU per request, defaults", ratio(result, SIDECAR_NAME, NGINX_NAME), 2.0, "of nginx"),
+        at_most("CPU per request, metrics, a tenth traced", ratio(result, TELLING_NAME, ENVOY_NAME), 0.45, "of envoy"),
         at_most("CPU per request, defaults, watching", ratio(result, WATCHING_NAME, ENVOY_NAME), 0.65, "of envoy"),
         at_most("CPU per request, quality and bias too", ratio(result, JUDGING_NAME, ENVOY_NAME), 0.65, "of envoy"),
         at_most("CPU per request, two variants, shadow", ratio(result, SHADOWING_NAME, ENVOY_NAME), 0.6, "of envoy"),
