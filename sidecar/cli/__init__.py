@@ -7,6 +7,9 @@ COMMANDS = {
     "labels": ("sidecar.cli.labels:labels", "Send labels, which say how good the predictions were."),
     "versions": ("sidecar.cli.versions:versions", "Keep the versions of a model, and change who serves whom."),
     "runs": ("sidecar.cli.runs:runs", "Log training runs into the catalogue."),
+    "inject": ("sidecar.cli.inject:inject", "Put the sidecar into the pods of a Kubernetes manifest."),
+    "inject-webhook": ("sidecar.cli.webhook:webhook", "Put it into the pods of a cluster, when they are made."),
+    "redirect": ("sidecar.cli.redirect:redirect", "Lead a pod's inbound port to it, by the kernel's own rules."),
     "check": ("sidecar.cli.check:check", "Check a configuration without starting anything."),
 }
 """Where each command is, and what it does, by its name; the order is the help's."""

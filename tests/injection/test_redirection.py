@@ -1,0 +1,132 @@
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from sidecar.injection.redirection import Ended, Redirection, change, installing, removing, run
+
+REDIRECTION = Redirection((8080, 8081), 15006, 1337)
+JUMPS = "-A PREROUTING -j SIDECAR_INBOUND\n-A OUTPUT -j SIDECAR_LOCAL\n"
+INSTALLED = f"*nat\n:PREROUTING ACCEPT [0:0]\n:SIDECAR_INBOUND - [0:0]\n:SIDECAR_LOCAL - [0:0]\n{JUMPS}COMMIT\n"
+
+
+class Kernel:
+    """Answers as iptables' programs do, and keeps what it was given.
+
+    Args:
+        answers: By the command's first word.
+    """
+
+    def __init__(self, **answers: Ended) -> None:
+        self.answers = answers
+        self.given: list[tuple[str, str]] = []
+
+    def run(self, command: Sequence[str], text: str) -> Ended:
+        self.given.append((" ".join(command), text))
+        return self.answers.get(command[0].replace("-", "_"), Ended(0, "", ""))
+
+
+def test_the_rules_go_in_whole_with_chains_and_jumps() -> None:
+    assert installing(REDIRECTION, "").splitlines() == [
+        "*nat",
+        ":SIDECAR_INBOUND - [0:0]",
+        ":SIDECAR_LOCAL - [0:0]",
+        *(f"-A SIDECAR_INBOUND ! -i lo -p tcp --dport {port} -j REDIRECT --to-ports 15006" for port in (8080, 8081)),
+        *(
+            f"-A SIDECAR_LOCAL -o lo -p tcp --dport {port} -m owner ! --uid-owner 1337 -j REDIRECT --to-ports 15006"
+            for port in (8080, 8081)
+        ),
+        "-I PREROUTING 1 -j SIDECAR_INBOUND",
+        "-I OUTPUT 1 -j SIDECAR_LOCAL",
+        "COMMIT",
+    ]
+
+
+def test_jumps_that_are_there_are_not_put_in_again() -> None:
+    assert "-I " not in installing(REDIRECTION, INSTALLED)
+
+
+def test_all_of_ours_is_taken_out_and_nothing_where_there_is_nothing() -> None:
+    assert removing(INSTALLED + JUMPS).splitlines() == [
+        "*nat",
+        *["-D PREROUTING -j SIDECAR_INBOUND"] * 2,
+        *["-D OUTPUT -j SIDECAR_LOCAL"] * 2,
+        "-F SIDECAR_INBOUND",
+        "-F SIDECAR_LOCAL",
+        "-X SIDECAR_INBOUND",
+        "-X SIDECAR_LOCAL",
+        "COMMIT",
+    ]
+    assert removing("*nat\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n") == ""
+
+
+def test_a_change_reads_what_is_there_and_writes_once() -> None:
+    kernel = Kernel(iptables_save=Ended(0, INSTALLED, ""))
+
+    assert change("ipv4", partial(installing, REDIRECTION), kernel.run) == ""
+    assert kernel.given == [
+        ("iptables-save -t nat", ""),
+        ("iptables-restore --noflush --wait=5", installing(REDIRECTION, INSTALLED)),
+    ]
+
+
+def test_nothing_to_change_is_not_written() -> None:
+    kernel = Kernel()
+
+    assert change("ipv6", removing, kernel.run) == ""
+    assert [command for command, _ in kernel.given] == ["ip6tables-save -t nat"]
+
+
+def test_where_the_systems_own_program_fails_the_older_one_is_tried() -> None:
+    kernel = Kernel(iptables_restore=Ended(2, "", "unknown option"))
+
+    assert change("ipv4", partial(installing, REDIRECTION), kernel.run) == ""
+    assert kernel.given[-1][0].startswith("iptables-legacy-restore")
+
+
+MISSING = Ended(127, "", "no such program")
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        ({"iptables_save": MISSING, "iptables_legacy_save": MISSING}, "iptables-save: no such program"),
+        (
+            {
+                "iptables_save": MISSING,
+                "iptables_legacy_save": Ended(3, "", "\ncan't initialize: Permission denied\nmore"),
+            },
+            "iptables-legacy-save: can't initialize: Permission denied",
+        ),
+        ({"iptables_restore": Ended(4, "", ""), "iptables_legacy_save": MISSING}, "iptables-restore: exit code 4"),
+        (
+            {"iptables_restore": Ended(1, "", "bad\x1b[31m " + "x" * 500), "iptables_legacy_save": MISSING},
+            "iptables-restore: bad\\x1b[31m " + "x" * 500,
+        ),
+    ],
+)
+def test_why_it_cannot_be_is_one_line_of_what_tells_most(answers: dict[str, Ended], told: str) -> None:
+    found = change("ipv4", partial(installing, REDIRECTION), Kernel(**answers).run)
+
+    assert found == (told if len(told) <= 300 else told[:299] + "…")
+
+
+@pytest.mark.parametrize(
+    ("script", "ended"),
+    [
+        ("cat; echo no >&2; exit 3", Ended(3, "given", "no\n")),
+        (None, Ended(127, "", "no such program")),
+    ],
+)
+def test_a_command_is_run_with_its_input(tmp_path: Path, script: str | None, ended: Ended) -> None:
+    command = ["sh", "-c", script] if script else [str(tmp_path / "none")]
+
+    assert run(command, "given") == ended
+
+
+def test_what_may_not_be_run_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "plain"
+    file.write_text("")
+
+    assert run([str(file)], "")[:2] == (126, "")
