@@ -19,8 +19,10 @@ from sidecar.frame import CONFIGURATION, Frame
 from sidecar.journal import Journal
 from sidecar.keeping import Keeping
 from sidecar.ports import Fleet, Kept
+from sidecar.records import Event
 from sidecar.routing import changes
 from sidecar.routing.course import Course, decode, encode, serving
+from sidecar.routing.telling import change_event
 from sidecar.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -61,6 +63,7 @@ class Helm:
 
     Attributes:
         frame: In force, as is `course`.
+        tell: Takes an event of every course that is in force; never waits. To be set before the start.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class Helm:
         wall_s: Callable[[], float],
     ) -> None:
         self.frame = Frame.of(config)
+        self.tell: Callable[[Event], None] = _untold
         self._journal = journal
         self._prepare = prepare
         self._wall_s = wall_s
@@ -80,6 +84,7 @@ class Helm:
         self._turn = asyncio.Lock()
         self._tasks = Tasks()
         self._urgent: Urgent | None = None
+        self._told: Course | None = None
         self.course = self._begun()
         self._read = (self.course, serving(self.course))
 
@@ -103,6 +108,7 @@ class Helm:
 
     def start(self) -> None:
         """Keep the course, and follow the fleet's."""
+        self._tell()
         self._tasks.start(self._open())
 
     async def close(self) -> None:
@@ -129,6 +135,7 @@ class Helm:
                     self.frame = before
                     self.course = self._again(course, before)
                     self._prepare(self.effective)()
+                    self._tell()
                 raise
 
     async def change(self, make: Make, revision: int | None = None, *, tries: int = 1) -> Course:
@@ -187,7 +194,7 @@ class Helm:
         for place, document in enumerate(documents):
             # What another version has written, or what does not fit, is left.
             with suppress(ValueError, ConfigError):
-                course = self.frame.usable(document)
+                course = self._told = self.frame.usable(document)
                 if place:
                     what = f"routes of revision {course.revision}"
                     change = Change(self._wall_s(), CONFIGURATION, what, "no later ones fit")
@@ -223,6 +230,7 @@ class Helm:
         if self.course is before:
             self.frame, self.course = frame, after
             put()
+            self._tell()
         else:
             # Somebody has gone back meanwhile, and what was prepared is of what was in force before that.
             self._enforce(self._again(after, frame), frame)
@@ -234,6 +242,13 @@ class Helm:
             # Not checked again: where only weights change, a file that is gone meanwhile keeps nobody from going back.
             self._prepare(merged(frame.config, routes))()
         self.frame, self.course = frame, after
+        self._tell()
+
+    def _tell(self) -> None:
+        """Tell of the course in force, if it is another than was told of last."""
+        before, self._told = self._told, self.course
+        if (event := change_event(before, self.course, self.frame.plan, self._wall_s())) is not None:
+            self.tell(event)
 
     async def _keep_on(self) -> None:
         """Keep the course in force, or the fleet's that comes first; what else fails is told, and tried again later."""
@@ -329,7 +344,8 @@ class Helm:
         except (ValueError, ConfigError, OSError) as error:
             raise DeliveryError(f"the fleet's routes cannot be used here: {error}") from None
         self._keeping.follow(kept.mark, encode(course))
-        log.info("revision %d of the fleet's routes in force: %s", course.revision, course.change.what)
+        told = {"event_name": "sidecar.routes.changed"}
+        log.info("revision %d of the fleet's routes in force: %s", course.revision, course.change.what, extra=told)
 
     def _again(self, course: Course, frame: Frame) -> Course:
         """The course with what took effect here before; where that cannot be, it is over."""
@@ -339,3 +355,7 @@ class Helm:
             return self._urgent.make(course, frame)
         except (ConfigError, ConflictError, UnknownError):
             return course
+
+
+def _untold(event: Event) -> None:
+    """Where nobody asked for events."""

@@ -15,11 +15,14 @@ from typing import NamedTuple, Protocol, TypeVar
 from sidecar.errors import PayloadError
 from sidecar.exchange import Exchange, Message
 from sidecar.payload.assembling import assemble
+from sidecar.payload.custom import Custom
 from sidecar.payload.decoding import Decoding, Rows
 from sidecar.payload.reading import Reader
 from sidecar.ports import Watch
 from sidecar.records import Body, Capture, Sample, Table
 from sidecar.sinks.delivery import Delivery
+from sidecar.stats.lag import SLICE_SECONDS, Timing
+from sidecar.stats.traffic import Histogram
 from sidecar.stats.window import Snapshot, Window
 
 log = logging.getLogger(__name__)
@@ -69,11 +72,16 @@ class Feed(Protocol):
 
 
 class Parts(NamedTuple):
-    """What a reload replaces."""
+    """What a reload replaces.
+
+    Args:
+        custom: The user's own metrics; None where there are none.
+    """
 
     reader: Reader
     decoding: Decoding
     deliveries: Sequence[Delivery]
+    custom: Custom | None = None
 
 
 class Pipeline:
@@ -89,11 +97,13 @@ class Pipeline:
     Attributes:
         watches: What follows the rows; others may be put there at any time.
         keeps: Take exchanges whole, with their rows, before they are counted; never wait. Likewise.
+        notes: Take captures as they are stored, decoded or not; never wait. Likewise.
         windows: By variant and kind: `features` or `predictions`.
         recent: The latest captures.
         captured: Captures read so far.
         rows: Rows decoded so far, by variant.
         failures: Bodies that could not be decoded, by reason; `internal` for a fault of ours.
+        slices: Seconds that each piece of its work took on the event loop.
         surviving: Around work behind the request path: a fault of ours ends there, counted.
     """
 
@@ -113,12 +123,15 @@ class Pipeline:
         self._wall_s = wall_s
         self.watches: Sequence[Watch] = ()
         self.keeps: list[Callable[[Sequence[tuple[Capture, Rows]]], None]] = []
+        self.notes: list[Callable[[Sequence[Capture]], None]] = []
         self.windows: dict[tuple[str, str], Window] = {}
         self.recent: deque[Capture] = deque(maxlen=RECENT)
         self.captured = 0
         self.rows: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
+        self.slices = Histogram(SLICE_SECONDS)
         self.surviving = _Surviving(self.failures)
+        self._timing = Timing(self.slices, perf_counter)
         self._judging = asyncio.Lock()
         self._batch: list[tuple[Capture, Rows]] = []
         self._batch_bytes = 0
@@ -140,23 +153,37 @@ class Pipeline:
     async def step(self) -> None:
         """Read for a moment; count what has been read when there is enough of it, or nothing more to read."""
         captures: list[Capture] = []
-        end_s = perf_counter() + SLICE_S
-        with self.surviving:
-            while perf_counter() < end_s and (exchange := self._tap.take()) is not None:
-                if is_heavy(exchange):
-                    await asyncio.to_thread(self._read, exchange, captures)
-                    break
-                self._read(exchange, captures)
+        heavy: Exchange | None = None
+        if len(self._tap):
+            with self.surviving, self._timing:
+                heavy = self._read_some(captures)
+        if heavy is not None:
+            with self.surviving:
+                await asyncio.to_thread(self._read, heavy, captures)
         if captures:
-            self._store(captures)
+            with self._timing:
+                self._store(captures)
         full = len(self._batch) >= BATCH_EXCHANGES or self._batch_bytes > BATCH_BYTES
         if self._batch and (full or self.now_s() - self._batch_since_s > BATCH_S):
             await self._count()
+
+    def _read_some(self, captures: list[Capture]) -> Exchange | None:
+        """Read for a moment, or until there is one that is heavy: that one."""
+        end_s = perf_counter() + SLICE_S
+        while perf_counter() < end_s and (exchange := self._tap.take()) is not None:
+            if is_heavy(exchange):
+                return exchange
+            self._read(exchange, captures)
+        return None
 
     def _read(self, exchange: Exchange, captures: list[Capture]) -> None:
         capture, documents = self.parts.reader.read(exchange)
         captures.append(capture)
         size_bytes = len(capture.request.data) + len(capture.reply.data)
+        if self.parts.custom is not None:
+            with self.surviving:
+                bodies = size_bytes <= DECODED_BYTES
+                documents = self.parts.custom.count(exchange, capture, documents, bodies=bodies)
         if size_bytes > DECODED_BYTES:
             self.failures["too_large"] += 1
             return
@@ -177,6 +204,9 @@ class Pipeline:
         self.recent.extend(map(shortened, captures[-RECENT:]))
         for delivery in self.parts.deliveries:
             delivery.offer(captures)
+        for note in self.notes:
+            with self.surviving:
+                note(captures)
 
     async def snapshots(self) -> dict[tuple[str, str], Snapshot]:
         """All windows as they are now; a wide one takes 0.2 ms, so the loop is given back between them."""
@@ -191,7 +221,7 @@ class Pipeline:
         batch, self._batch, self._batch_bytes = self._batch, [], 0
         waiting = 0
         for keep in self.keeps:
-            with self.surviving:
+            with self.surviving, self._timing:
                 keep(batch)
         with self.surviving:
             for sample in assemble(batch):
@@ -199,7 +229,8 @@ class Pipeline:
                 for features, predictions in slices(sample):
                     for kind, table in (("features", features), ("predictions", predictions)):
                         await asyncio.sleep(0)
-                        self._update(sample.variant, kind, table)
+                        with self._timing:
+                            self._update(sample.variant, kind, table)
                     await self._watch(sample, features, predictions)
                     waiting += len(features.values)
                     if waiting >= JUDGED_ROWS:
@@ -211,7 +242,7 @@ class Pipeline:
     async def _watch(self, sample: Sample, features: Table, predictions: Table) -> None:
         for watch in self.watches:
             await asyncio.sleep(0)
-            with self.surviving:
+            with self.surviving, self._timing:
                 watch.count(sample.variant, sample.version, features, predictions)
 
     async def _judge(self) -> None:

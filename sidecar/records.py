@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from hashlib import md5
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from sidecar.trace_context import Trace
+
 if TYPE_CHECKING:
     # Sinks need these records before numpy need be there, and serving waits for the sinks' options to be checked.
     from sidecar.stats.moments import Flags, Floats, Units
@@ -387,23 +389,61 @@ class Notice:
         return not {"*", channel, channel.partition("[")[0]}.isdisjoint(self.channels)
 
 
+Level = Literal["debug", "info", "warning", "error", "critical"]
+"""How bad it is what a log record tells."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened once, to be exported as a log record.
 
     Args:
-        name: `sidecar.alert`, of OpenTelemetry's event names.
+        name: `sidecar.alert`, of OpenTelemetry's event names; empty for a line of the log.
         time_s: Unix time.
         severity: Its word.
         body: For people.
         attributes: For machines.
+        scope: Who says it: a logger's name.
+        trace: Under which it happened; None under none.
     """
 
     name: str
     time_s: float
-    severity: Severity
+    severity: Level
     body: str
     attributes: Mapping[str, str | int | float | bool]
+    scope: str = "sidecar"
+    trace: Trace | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExponentialBuckets:
+    """A histogram whose bounds are powers of 2^(2^-scale), as OpenTelemetry's data model defines it.
+
+    Bucket i holds what is above 2^(i * 2^-scale) and not above 2^((i + 1) * 2^-scale). Two of them merge exactly: at
+    the coarser of their scales every bucket of either is part of one.
+
+    Args:
+        zeros: Values that are 0, or too small for a bucket.
+        positive: The index of the first bucket, and the counts from there on; likewise the next.
+        negative: Of negative numbers, by magnitude.
+        total: The sum of all values; not finite where it is not known.
+        minimum: The least value; NaN where it is not known.
+        maximum: The greatest; likewise.
+    """
+
+    scale: int
+    zeros: int
+    positive: tuple[int, Sequence[int]]
+    negative: tuple[int, Sequence[int]]
+    total: float
+    minimum: float
+    maximum: float
+
+    @property
+    def count(self) -> int:
+        """How many values there are."""
+        return self.zeros + sum(self.positive[1]) + sum(self.negative[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,15 +454,18 @@ class Buckets:
         bounds: The B - 1 inclusive upper bounds, ascending; the last bucket is open.
         counts: Length B.
         total: The sum of all values.
+        finer: The same values in exponential buckets; None where they are not known so.
     """
 
     bounds: Sequence[float]
     counts: Sequence[int]
     total: float
+    finer: ExponentialBuckets | None = None
 
 
 Kind = Literal["counter", "up_down", "gauge", "histogram"]
 Attributes = Mapping[str, str | int | bool]
+Value = float | Buckets | ExponentialBuckets
 
 
 @dataclass(frozen=True, slots=True)
@@ -432,14 +475,14 @@ class Metric:
     Args:
         name: OpenTelemetry's name of it: `http.server.request.duration`.
         unit: In UCUM: `s`, `By`, `{request}`.
-        points: A value, or Buckets for a histogram, by attribute set.
+        points: A value, or buckets for a histogram, by attribute set; those of one histogram are of one kind.
     """
 
     name: str
     unit: str
     description: str
     kind: Kind
-    points: Sequence[tuple[Attributes, float | Buckets]]
+    points: Sequence[tuple[Attributes, Value]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from sidecar.frame import Frame
 from sidecar.helm import TRIES, Helm, Urgent
 from sidecar.journal import Journal
 from sidecar.ports import Fleet
-from sidecar.records import JSON
+from sidecar.records import JSON, Event
 from sidecar.routing import changes
 from sidecar.routing.changes import variant_of, version_of
 from sidecar.routing.course import Course, serving
@@ -68,6 +68,14 @@ class Steering:
         self.rejected: Collection[tuple[str, str]] | None = ()
         self._helm = Helm(config, journal, fleet=fleet, prepare=prepare, wall_s=wall_s)
         self._wall_s = wall_s
+
+    def telling(self, tell: Callable[[Event], None]) -> None:
+        """Have every change told as an event, from the start on.
+
+        Args:
+            tell: Never waits.
+        """
+        self._helm.tell = tell
 
     @property
     def course(self) -> Course:

@@ -338,9 +338,8 @@ def test_what_replies_carry_is_read_without_any_call_and_goes_on_after_a_restart
         await second.explaining.start(state)
         for _ in range(50):
             await second.send(carrying({"a": 0.1, "b": 0.7}))
-        await until(lambda: second.explaining.findings)
+        await until(lambda: version_of(second)[0] == 150 and second.explaining.findings)
         await second.explaining.close()
-        assert version_of(second)[0] == 150
 
     asyncio.run(scenario())
 

@@ -11,9 +11,11 @@ from time import thread_time
 import numpy as np
 import pytest
 
+from sidecar.config.telemetry import CustomMetric
 from sidecar.exchange import Exchange, Message
 from sidecar.payload import DECODERS
 from sidecar.payload.awaiting import Awaiting
+from sidecar.payload.custom import Custom
 from sidecar.payload.decoding import Decoding, Rows
 from sidecar.payload.reading import Reader
 from sidecar.pipeline import (
@@ -127,6 +129,21 @@ def test_every_row_of_every_exchange_is_counted(waiting: Waiting) -> None:
     predictions = line.windows["champion", "predictions"].snapshot().current(1e6)
     np.testing.assert_allclose(predictions.mean, [expected.sum(axis=1).mean()], rtol=1e-12)
     assert not line.failures
+
+
+def test_metrics_of_ones_own_are_counted_whether_or_not_rows_can_be_decoded(waiting: Waiting) -> None:
+    sizes = CustomMetric(name="sizes", kind="counter", header="x-size", of="request")
+    scores = CustomMetric(name="scores", kind="counter", pointer="/predictions/*")
+    custom = Custom([sizes, scores], max_series=10)
+    waiting.append(exchange({"instances": rows(2)}, [1.5, 2.0], lines=b"X-Size: 7\r\n"))
+    waiting.append(exchange(None, [4.0], lines=b"X-Size: 1\r\n", body=b"neither rows nor JSON"))
+    waiting.append(exchange(None, [8.0], lines=b"X-Size: 2\r\n", body=b" " * (DECODED_BYTES + 1)))
+    line = pipeline(waiting)
+    line.parts = line.parts._replace(custom=custom)
+    asyncio.run(line.drain())
+    totals = [{key: series.total for key, series in tally.series.items()} for tally in custom.tallies]
+    assert totals == [{("champion", "3"): 10.0}, {("champion", "3"): 7.5}]
+    assert line.rows == {"champion": 2}
 
 
 def test_texts_are_counted_with_their_rows_when_a_batch_is_counted_in_parts(waiting: Waiting) -> None:
@@ -292,6 +309,64 @@ def test_run_takes_what_comes_until_cancelled(waiting: Waiting) -> None:
 )
 def test_large_and_compressed_bodies_are_heavy(body: bytes, lines: bytes, heavy: bool) -> None:
     assert is_heavy(exchange(None, body=body, lines=lines)) == heavy
+
+
+def test_captures_are_noted_whether_they_can_be_decoded_or_not(waiting: Waiting) -> None:
+    waiting.extend([exchange({"instances": rows(1)}, [1.0]), exchange(None, status=503, body=b"no JSON")])
+    line = pipeline(waiting)
+    noted: list[int] = []
+    line.notes.append(lambda captures: noted.extend(each.status for each in captures))
+    asyncio.run(line.drain())
+    assert noted == [200, 503]
+
+
+def test_a_note_that_fails_costs_no_other(waiting: Waiting) -> None:
+    def fault(_: Sequence[Capture]) -> None:
+        raise RuntimeError("a fault of ours")
+
+    waiting.append(exchange({"instances": rows(1)}, [1.0]))
+    line = pipeline(waiting)
+    noted: list[Capture] = []
+    line.notes += [fault, noted.extend]
+    asyncio.run(line.drain())
+    assert (len(noted), line.failures["internal"], line.rows["champion"]) == (1, 1, 1)
+
+
+def test_what_the_work_takes_of_the_event_loop_is_counted_and_idleness_is_not(waiting: Waiting) -> None:
+    line = pipeline(waiting)
+    asyncio.run(line.step())
+    assert sum(line.slices.counts) == 0
+    waiting.append(exchange({"instances": rows(3)}, [1.0, 2.0, 3.0]))
+    line.watches = [Seen()]
+    asyncio.run(line.drain())
+    # Read, stored, two windows, one watch.
+    assert sum(line.slices.counts) == 5
+    assert 0.0 < line.slices.total < 1.0
+
+
+class Slow:
+    """A format that takes its time, wherever it is read."""
+
+    def reads(self, path: str, content_type: str, document: JSON) -> bool:  # noqa: ARG002  (as ports has it)
+        return True
+
+    def features(self, body: bytes, document: JSON) -> tuple[Sequence[str], list[list[object]]]:  # noqa: ARG002
+        until_s = thread_time() + 0.02
+        while thread_time() < until_s:
+            pass
+        return (), [[1.0]]
+
+    predictions = features
+
+
+@pytest.mark.parametrize(("padding", "on_the_loop"), [(70_000, False), (0, True)])
+def test_the_time_of_a_thread_is_not_the_event_loops(waiting: Waiting, padding: int, on_the_loop: bool) -> None:
+    waiting.append(exchange({"padding": " " * padding}))
+    line = pipeline(waiting)
+    line.parts = line.parts._replace(decoding=Decoding({"slow": Slow}))
+    asyncio.run(line.drain())
+    assert line.rows["champion"] == 1
+    assert (line.slices.total > 0.02) is on_the_loop
 
 
 def test_heavy_bodies_are_counted_like_others(waiting: Waiting) -> None:

@@ -13,6 +13,7 @@ from sidecar.config.schema import Config, Experiment, Shadow, Variant
 from sidecar.errors import ConfigError, ConflictError, DeliveryError, SidecarError, UnknownError
 from sidecar.journal import Journal
 from sidecar.ports import Kept
+from sidecar.records import Event
 from sidecar.routing.course import decode, encode
 from sidecar.routing.rollout import Command, percent
 from sidecar.steering import Judged, Steering
@@ -1344,5 +1345,128 @@ def test_whatever_happens_what_is_in_force_is_what_the_rollout_gives_and_in_the_
             assert each.journal.changes(1)[0][0] == each.steering.course.revision
             assert each.steering.unkept == ""
             await each.close()
+
+    asyncio.run(scenario())
+
+
+# What is told as events
+
+
+@asynccontextmanager
+async def telling(config: Config = PLAIN, fleet: Place | None = None) -> AsyncIterator[tuple[Site, list[Event]]]:
+    here, events = Site(config, fleet=fleet), list[Event]()
+    here.steering.telling(events.append)
+    try:
+        yield await here.began(), events
+    finally:
+        await here.close()
+
+
+def _named(events: list[Event]) -> list[tuple[object, ...]]:
+    return [
+        (each.name, each.attributes["sidecar.change.who"], each.attributes["sidecar.routes.after"]) for each in events
+    ]
+
+
+def test_every_change_is_told_once_when_it_is_in_force() -> None:
+    async def scenario() -> None:
+        async with telling() as (here, events):
+            await here.weigh("challenger", 25)
+            with pytest.raises(ConflictError):
+                await here.weigh("challenger", 30, revision=1)
+            await here.weigh("challenger", 25)
+            await here.look()
+            assert _named(events) == [
+                ("sidecar.routes.changed", "configuration", "champion (version 3) 90 %, challenger (version 4) 10 %"),
+                ("sidecar.routes.changed", "ann", "champion (version 3) 75 %, challenger (version 4) 25 %"),
+            ]
+
+    asyncio.run(scenario())
+
+
+def test_a_rollout_is_told_step_by_step_and_its_end_as_a_warning() -> None:
+    async def scenario() -> None:
+        async with telling(ROLLED) as (here, events):
+            await here.look()
+            await here.look(after_s=10)
+            await here.look(BREACH)
+        assert [(each.attributes["sidecar.rollout.phase"], each.severity) for each in events] == [
+            ("waiting", "info"),
+            ("stepping", "info"),
+            ("stepping", "info"),
+            ("rolled_back", "warning"),
+        ]
+        assert {each.name for each in events} == {"sidecar.rollout"}
+        assert [each.attributes["sidecar.rollout.percent"] for each in events] == [0.0, 5.0, 50.0, 0.0]
+
+    asyncio.run(scenario())
+
+
+def test_a_rollback_that_cannot_be_kept_is_told_all_the_same_and_once() -> None:
+    async def scenario() -> None:
+        async with telling(ROLLED) as (here, events):
+            await here.look()
+            here.journal.full = True
+            await here.look(BREACH)
+            await here.look(BREACH)
+            assert [each.severity for each in events] == ["info", "info", "warning"]
+            here.journal.full = False
+            await here.look(BREACH)
+            assert len(events) == 3
+
+    asyncio.run(scenario())
+
+
+def test_what_could_not_be_kept_did_not_happen_and_is_not_told() -> None:
+    async def scenario() -> None:
+        async with telling() as (here, events):
+            here.journal.full = True
+            with pytest.raises(DeliveryError):
+                await here.weigh("challenger", 25)
+            assert len(events) == 1
+
+    asyncio.run(scenario())
+
+
+def test_after_a_restart_only_what_is_new_is_told(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with site(folder=tmp_path) as here:
+            await here.weigh("challenger", 25)
+        again = Site(folder=tmp_path)
+        events: list[Event] = []
+        again.steering.telling(events.append)
+        again.steering.start()
+        await again.look()
+        await again.close()
+        assert events == []
+        other = Site(NEWER, tmp_path)
+        other.steering.telling(events.append)
+        other.steering.start()
+        await other.close()
+        assert [each.attributes["sidecar.routes.before"] for each in events] == [
+            "champion (version 3) 75 %, challenger (version 4) 25 %"
+        ]
+
+    asyncio.run(scenario())
+
+
+def test_what_another_of_the_fleet_orders_is_told_here_too() -> None:
+    async def scenario() -> None:
+        place = Place()
+        async with telling(fleet=place) as (_, events), site(fleet=place) as other:
+            await other.weigh("challenger", 40)
+            await until(lambda: len(events) == 2)
+            assert _named(events)[-1][1:] == ("ann", "champion (version 3) 60 %, challenger (version 4) 40 %")
+
+    asyncio.run(scenario())
+
+
+def test_a_configuration_that_is_refused_leaves_what_was_told_true() -> None:
+    async def scenario() -> None:
+        async with telling() as (here, events):
+            here.unusable = True
+            with pytest.raises(OSError, match="no such certificate"):
+                await here.steering.declare(NEWER)
+            assert len(events) == 1
 
     asyncio.run(scenario())

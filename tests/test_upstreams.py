@@ -1,4 +1,5 @@
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -6,10 +7,12 @@ import pytest
 from msgspec.structs import replace
 
 from sidecar import upstreams as module
+from sidecar.build import serving
 from sidecar.config.schema import (
     Config,
     Ejection,
     Experiment,
+    Headers,
     Health,
     Limits,
     Shadow,
@@ -17,9 +20,12 @@ from sidecar.config.schema import (
     UpstreamTls,
     Variant,
 )
+from sidecar.config.telemetry import Tail
 from sidecar.proxy.copying import Original
 from sidecar.proxy.gateway import Gateway
 from sidecar.proxy.tap import Tap
+from sidecar.sinks.otlp_traces import otlp_traces_settings
+from sidecar.stats.traced import Tracing
 from sidecar.stats.traffic import Traffic
 from sidecar.tasks import Tasks
 from sidecar.upstreams import Means, Upstreams
@@ -39,11 +45,17 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 class Park:
     """Upstreams, and the gateways that they put."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, tracing: Tracing | None = None) -> None:
         self.now_s = 100.0
         self.tasks = Tasks()
         means = Means(
-            Traffic(max_series=10), Tap(buffer_bytes=0), self.tasks, lambda: b"r", lambda: self.now_s, lambda: 1e9
+            Traffic(max_series=10),
+            Tap(buffer_bytes=0),
+            self.tasks,
+            lambda: b"r",
+            lambda: self.now_s,
+            lambda: 1e9,
+            tracing,
         )
         self.upstreams = Upstreams(config, means)
         self.gateways: list[Gateway] = []
@@ -358,3 +370,24 @@ def test_an_answer_of_who_is_gone_meanwhile_says_nothing() -> None:
             after.close()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("tail", [None, Tail(errors=False, slow_s=2.0, per_minute=1), Tail()])
+def test_requests_are_traced_as_the_variables_and_the_configuration_say(tail: Tail | None) -> None:
+    settings = otlp_traces_settings({"OTEL_TRACES_EXPORTER": "otlp", "OTEL_TRACES_SAMPLER": "always_off"})
+    tracing = serving.tracing(settings, tail, random.Random(1).getrandbits)
+    assert tracing is not None
+    park = Park(Config(upstream="http://127.0.0.1:9", headers=Headers(forwarded_for=True)), tracing)
+    gateway = park.upstreams.gateway
+    assert (gateway.tracing, gateway.forwarded_for) == (tracing, True)
+    assert tracing.draws(b"0" * 16) is False
+    slow = tail is not None and tail.slow_s is not None
+    assert tracing.notable(failed=False, duration_s=3.0) == ("slow" if slow else "")
+    assert tracing.notable(failed=True, duration_s=1.0) == ("error" if tail is not None and tail.errors else "")
+    assert [tracing.admits("error", 0.0) for _ in range(2)] == [True, tail is not None and tail.per_minute > 1]
+
+
+def test_where_nobody_asks_for_traces_there_are_none() -> None:
+    assert serving.tracing(otlp_traces_settings({}), Tail(), random.Random(1).getrandbits) is None
+    gateway = Park(Config(upstream="http://127.0.0.1:9")).upstreams.gateway
+    assert (gateway.tracing, gateway.forwarded_for) == (None, False)

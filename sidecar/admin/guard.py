@@ -14,6 +14,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from sidecar.records import JSON
 from sidecar.texts import shown
+from sidecar.trace_context import parse, under
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,14 @@ def failure(status: int, message: str, headers: Mapping[str, str] | None = None)
     """A reply that says what is wrong, in the form of the proxy's own: `{"error": {"type": …, "message": …}}`."""
     error = {"type": HTTPStatus(status).phrase.lower().replace(" ", "_"), "message": message}
     return reply({"error": error}, status, headers)
+
+
+@web.middleware
+async def traces(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """What is logged and told on the way to the reply belongs to the trace of who asks."""
+    fields = request.headers.getall("traceparent", [])
+    with under(parse(fields[0]) if len(fields) == 1 else None):
+        return await handler(request)
 
 
 @web.middleware

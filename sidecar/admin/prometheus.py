@@ -1,5 +1,7 @@
 """A report in Prometheus' text format 0.0.4, under the names that OpenTelemetry's translation gives it.
 
+The format has no exponential histograms: what is known only so is left out.
+
 https://prometheus.io/docs/instrumenting/exposition_formats/
 https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/
 """
@@ -9,22 +11,31 @@ import re
 from collections.abc import Iterable
 from itertools import accumulate
 
-from sidecar.records import Attributes, Buckets, Metric, Report
+from sidecar.records import Attributes, Buckets, ExponentialBuckets, Metric, Report
 
 CONTENT_TYPE = "text/plain; version=0.0.4"
 
 TYPES = {"counter": "counter", "up_down": "gauge", "gauge": "gauge", "histogram": "histogram"}
-UNITS = {"s": "_seconds", "By": "_bytes"}
+UNITS = {
+    "s": "_seconds",
+    "ms": "_milliseconds",
+    "us": "_microseconds",
+    "By": "_bytes",
+    "Cel": "_celsius",
+    "W": "_watts",
+    "J": "_joules",
+}
 """Units in braces are notes and go; others we do not export."""
 
 _FOREIGN = re.compile(r"[^a-zA-Z0-9_]")
+_FOREIGN_IN_NAME = re.compile(r"[^a-zA-Z0-9_:]")
 _IN_HELP = str.maketrans({"\\": "\\\\", "\n": "\\n"})
 _IN_LABEL = str.maketrans({"\\": "\\\\", "\n": "\\n", '"': '\\"'})
 
 
 def render(report: Report) -> bytes:
     """The text; metrics without points are left out."""
-    lines = (line for metric in report.metrics if metric.points for line in _metric(metric))
+    lines = (line for metric in report.metrics if _tellable(metric) for line in _metric(metric))
     # A text that is not Unicode (a lone surrogate, which JSON can spell) is told as its escape.
     return "".join(lines).encode("utf-8", "backslashreplace")
 
@@ -37,9 +48,17 @@ def metric_name(metric: Metric) -> str:
         'http_server_request_duration_seconds'
         >>> metric_name(Metric("sidecar.tunnels", "{tunnel}", "", "counter", []))
         'sidecar_tunnels_total'
+        >>> metric_name(Metric("vllm:inter_token_latency_seconds", "s", "", "histogram", []))
+        'vllm:inter_token_latency_seconds'
     """
+    name, unit = _FOREIGN_IN_NAME.sub("_", metric.name), UNITS.get(metric.unit, "")
     suffix = "_total" if metric.kind == "counter" else ""
-    return _FOREIGN.sub("_", metric.name) + UNITS.get(metric.unit, "") + suffix
+    return (name if name.endswith(unit) else name + unit) + suffix
+
+
+def _tellable(metric: Metric) -> bool:
+    """Whether there is a point that the format can tell; those of one metric are of one kind."""
+    return bool(metric.points) and not isinstance(metric.points[0][1], ExponentialBuckets)
 
 
 def _metric(metric: Metric) -> Iterable[str]:
@@ -50,7 +69,7 @@ def _metric(metric: Metric) -> Iterable[str]:
         labels = _labels(attributes)
         if isinstance(value, Buckets):
             yield from _histogram(name, labels, value)
-        else:
+        elif not isinstance(value, ExponentialBuckets):
             yield f"{name}{_braced(labels)} {_number(value)}\n"
 
 

@@ -22,7 +22,7 @@ from sidecar.admin.changing import body
 from sidecar.admin.columns import columns
 from sidecar.admin.drift import drift
 from sidecar.admin.experiments import experiments, shadow
-from sidecar.admin.guard import loopback_guard, query_guard, replies, reply, token_guard
+from sidecar.admin.guard import loopback_guard, query_guard, replies, reply, token_guard, traces
 from sidecar.admin.labels import Labels
 from sidecar.admin.prometheus import CONTENT_TYPE, render
 from sidecar.admin.quality import quality
@@ -72,7 +72,7 @@ def application(view: View, *, token: str | None, address: Address) -> web.Appli
         token: Without it, everybody who can connect may ask.
         address: Where it listens: on loopback, requests must say so in their Host field.
     """
-    guards: list[Middleware] = [replies]
+    guards: list[Middleware] = [traces, replies]
     if isinstance(address, SocketAddress) and address.loopback:
         guards.append(loopback_guard)
     if token is not None:

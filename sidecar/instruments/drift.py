@@ -1,8 +1,9 @@
 """What the data monitor makes of the rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import get_args
 
+from sidecar.instruments.bins import bin_metrics
 from sidecar.instruments.table import SUBJECTS, Points, bounded, metric
 from sidecar.monitors.data import Following
 from sidecar.records import Metric
@@ -11,7 +12,11 @@ from sidecar.texts import encodable
 
 
 def watch_metrics(
-    following: Following | None, broken: Mapping[str, Sequence[Violation]], *, max_series: int
+    following: Following | None,
+    broken: Mapping[str, Sequence[Violation]],
+    *,
+    max_series: int,
+    variants: Collection[str] = (),
 ) -> list[Metric]:
     """What the data monitor makes of the rows. May be called from any thread.
 
@@ -19,6 +24,7 @@ def watch_metrics(
         following: The monitor; None where nothing is watched.
         broken: Violations by variant; a check that nothing breaks is told as well, or who waits for 0 would wait on.
         max_series: Points of each metric that is told by column.
+        variants: That have rows counted by bin before their first.
     """
     rows: Points = []
     drifted: Points = []
@@ -39,11 +45,13 @@ def watch_metrics(
                     statistics.append(({**at, "sidecar.detector": kind}, said.statistic))
     named = {"sidecar.drift.evidence": evidence, "sidecar.drift.statistic": statistics}
     told, omitted = bounded(named, max_series)
+    bins, without = bin_metrics(following, variants, max_series=max_series)
     return [
         metric("sidecar.drift.rows", rows),
         metric("sidecar.drift.columns", drifted),
         *told,
-        metric("sidecar.drift.omitted", [({}, omitted)] if following else []),
+        *bins,
+        metric("sidecar.drift.omitted", [({}, omitted + without)] if following else []),
         metric(
             "sidecar.violations",
             [

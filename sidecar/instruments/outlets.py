@@ -35,6 +35,11 @@ class Outlet(Protocol):
         """Why, the last time; empty before the first."""
         ...
 
+    @property
+    def waiting(self) -> int:
+        """Not sent yet."""
+        ...
+
 
 class SinkOutlet(Outlet, Protocol):
     """A way out that keeps files."""
@@ -44,12 +49,18 @@ class SinkOutlet(Outlet, Protocol):
         """Deleted to make room for later ones."""
         ...
 
+    @property
+    def waiting_bytes(self) -> int:
+        """What waits, in memory."""
+        ...
+
 
 def sink_metrics(sinks: Sequence[SinkOutlet]) -> list[Metric]:
     """What became of captures, by sink."""
     named: list[tuple[Attributes, SinkOutlet]] = [({"sidecar.sink": sink.name}, sink) for sink in sinks]
     return [
         *outlet_metrics("sidecar.sink", named),
+        metric("sidecar.sink.held", [(at, sink.waiting_bytes) for at, sink in named]),
         metric("sidecar.sink.deleted", [(at, sink.deleted_files) for at, sink in named]),
     ]
 
@@ -65,4 +76,5 @@ def outlet_metrics(prefix: str, outlets: Sequence[tuple[Attributes, Outlet]]) ->
         metric(f"{prefix}.delivered", [(at, outlet.delivered) for at, outlet in outlets]),
         metric(f"{prefix}.dropped", [(at, outlet.dropped) for at, outlet in outlets]),
         metric(f"{prefix}.failed", [(at, outlet.failed) for at, outlet in outlets]),
+        metric(f"{prefix}.waiting", [(at, outlet.waiting) for at, outlet in outlets]),
     ]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import NamedTuple
 
-from sidecar.records import Attributes, Buckets, Kind, Metric
+from sidecar.records import Attributes, Kind, Metric, Value
 from sidecar.texts import encodable
 
 Points = list[tuple[Attributes, float]]
@@ -35,6 +35,7 @@ _OF_COLUMN = {
     "max": Instrument("gauge", "", "Greatest value of the window"),
     "quantile": Instrument("gauge", "", "Quantiles over the window"),
     "distinct": Instrument("gauge", "{category}", "Different texts in the window"),
+    "value": Instrument("histogram", "", "All numbers since the start, by OTLP only"),
 }
 
 INSTRUMENTS: dict[str, Instrument] = {
@@ -45,6 +46,8 @@ INSTRUMENTS: dict[str, Instrument] = {
     "http.client.request.duration": Instrument("histogram", "s", "The upstream's share of the requests' duration"),
     "sidecar.upstream.first_byte.duration": Instrument("histogram", "s", "From head sent upstream to reply's head"),
     "sidecar.overhead.duration": Instrument("histogram", "s", "The sidecar's own share of the requests' duration"),
+    "sidecar.traces": Instrument("counter", "{trace}", "Traces kept, because sampled or by the tail's rules"),
+    "sidecar.traces.dropped": Instrument("counter", "{trace}", "Traces that were to be kept and were not"),
     "sidecar.tunnels": Instrument("counter", "{tunnel}", "Tunnels opened"),
     "sidecar.series.folded": Instrument("counter", "{request}", "Requests counted without a label set of their own"),
     "sidecar.capture.offered": Instrument("counter", "{exchange}", "Exchanges offered for capture"),
@@ -57,15 +60,20 @@ INSTRUMENTS: dict[str, Instrument] = {
     "sidecar.sink.delivered": Instrument("counter", "{capture}", "Captures that a sink took"),
     "sidecar.sink.dropped": Instrument("counter", "{capture}", "Captures that never reached a sink"),
     "sidecar.sink.failed": Instrument("counter", "{capture}", "Captures that a sink did not take"),
+    "sidecar.sink.waiting": Instrument("up_down", "{capture}", "Captures that wait for a sink"),
+    "sidecar.sink.held": Instrument("up_down", "By", "Bytes of captures that wait for a sink"),
     "sidecar.sink.deleted": Instrument("counter", "{file}", "Files of captures deleted to make room for later ones"),
     "sidecar.export.delivered": Instrument("counter", "{item}", "Reports and events that the collector took"),
     "sidecar.export.dropped": Instrument("counter", "{item}", "Reports replaced by a later one, events without room"),
     "sidecar.export.failed": Instrument("counter", "{item}", "Reports and events that the collector did not take"),
+    "sidecar.export.waiting": Instrument("up_down", "{item}", "Reports and events that wait for the collector"),
     "sidecar.drift.rows": Instrument("counter", "{row}", "Rows compared with the reference"),
     "sidecar.drift.evidence": Instrument("gauge", "{nat}", "Evidence of drift since the last alarm, a logarithm"),
     "sidecar.drift.statistic": Instrument("gauge", "", "What a detector says of the latest whole window"),
     "sidecar.drift.columns": Instrument("gauge", "{column}", "Features and predictions that have drifted"),
-    "sidecar.drift.omitted": Instrument("gauge", "{point}", "Evidence and statistics beyond the limit of series"),
+    "sidecar.drift.bin.rows": Instrument("counter", "{row}", "Rows compared with the reference, by its bins"),
+    "sidecar.drift.bin.reference": Instrument("gauge", "{row}", "The reference's rows, by its bins"),
+    "sidecar.drift.omitted": Instrument("gauge", "{point}", "Evidence, statistics and bins beyond the limit of series"),
     "sidecar.violations": Instrument("gauge", "{column}", "Features and predictions that break a constraint"),
     "sidecar.predictions": Instrument("counter", "{exchange}", "Exchanges kept until their labels come"),
     "sidecar.predictions.awaiting": Instrument("gauge", "{exchange}", "Exchanges without a label that may still come"),
@@ -109,13 +117,66 @@ INSTRUMENTS: dict[str, Instrument] = {
     "sidecar.alert.delivered": Instrument("counter", "{notice}", "Notices that a channel took"),
     "sidecar.alert.dropped": Instrument("counter", "{notice}", "Notices given up: too old, or too many waited"),
     "sidecar.alert.failed": Instrument("counter", "{notice}", "Attempts at which a channel did not take a notice"),
+    "sidecar.alert.waiting": Instrument("up_down", "{notice}", "Notices that wait for a channel"),
+    "sidecar.scrape.up": Instrument("gauge", "", "1 where the latest look at a model server's metrics succeeded, or 0"),
+    "sidecar.scrape.duration": Instrument("gauge", "s", "Duration of that look"),
+    "sidecar.scrape.points": Instrument("gauge", "{point}", "Points of that look that are forwarded"),
+    "sidecar.scrape.omitted": Instrument("gauge", "{point}", "Points of that look that are not"),
+    "sidecar.scrape.failures": Instrument("counter", "{scrape}", "Looks at a model server's metrics that failed"),
+    "sidecar.custom.failures": Instrument("counter", "{value}", "Values of custom metrics that are no such numbers"),
+    "sidecar.custom.omitted": Instrument("counter", "{value}", "Values of custom metrics beyond the limit of series"),
     **{f"sidecar.{subject}.{gauge}": each for subject in SUBJECTS.values() for gauge, each in _OF_COLUMN.items()},
     "sidecar.window.omitted": Instrument("gauge", "{column}", "Features and predictions beyond the limit of series"),
+    "sidecar.loop.lag": Instrument("histogram", "s", "How late the event loop wakes a task that sleeps"),
+    "sidecar.pipeline.slice.duration": Instrument("histogram", "s", "Work of the pipeline between two requests"),
+    "sidecar.capture.percent": Instrument("gauge", "", "Percent of the exchanges that are to be captured"),
+    "sidecar.configuration.revision": Instrument("gauge", "", "Which configuration is in force, counted from 1"),
+    "sidecar.configuration.refused": Instrument("counter", "{configuration}", "Configurations that were refused"),
+    "process.cpu.time": Instrument("counter", "s", "CPU time, that of children that have ended included"),
+    "process.memory.usage": Instrument("up_down", "By", "Resident memory; shared pages count for each process"),
+    "process.memory.virtual": Instrument("up_down", "By", "Virtual memory"),
+    "process.thread.count": Instrument("up_down", "{thread}", "Threads"),
+    "process.unix.file_descriptor.count": Instrument("up_down", "{file_descriptor}", "Open file descriptors"),
+    "process.disk.io": Instrument("counter", "By", "Bytes read from and written to disks"),
+    "process.uptime": Instrument("gauge", "s", "Since the oldest process was started"),
+    "sidecar.process.count": Instrument("gauge", "{process}", "Processes that the figures are sums of"),
+    "sidecar.process.file_descriptor.limit": Instrument("gauge", "{file_descriptor}", "Limit of open descriptors"),
+    "container.cpu.time": Instrument("counter", "s", "CPU time of the container"),
+    "container.memory.usage": Instrument("up_down", "By", "Memory of the container, files in memory included"),
+    "container.memory.working_set": Instrument("up_down", "By", "Its memory without files that were not needed lately"),
+    "container.memory.rss": Instrument("up_down", "By", "Its memory that is no file"),
+    "container.memory.available": Instrument("up_down", "By", "What is left to its limit"),
+    "container.paging.faults": Instrument("counter", "{fault}", "Page faults of the container"),
+    "container.disk.io": Instrument("counter", "By", "Bytes read from and written to block devices"),
+    "sidecar.container.cpu.limit": Instrument("gauge", "{cpu}", "CPUs that the container may use"),
+    "sidecar.container.cpu.periods": Instrument("counter", "{period}", "Periods in which the CPU limit was enforced"),
+    "sidecar.container.cpu.throttled_periods": Instrument("counter", "{period}", "Of these, in which it was reached"),
+    "sidecar.container.cpu.throttled": Instrument("counter", "s", "Time the container had to stop at its CPU limit"),
+    "sidecar.container.memory.limit": Instrument("gauge", "By", "Memory that the container may use"),
+    "sidecar.container.memory.peak": Instrument("gauge", "By", "The most that it ever used"),
+    "sidecar.container.memory.oom_kills": Instrument("counter", "{kill}", "Processes killed for want of memory"),
+    "sidecar.container.task.count": Instrument("gauge", "{task}", "Processes and threads of the container"),
+    "sidecar.container.task.limit": Instrument("gauge", "{task}", "So many it may have"),
+    "sidecar.container.stalled": Instrument("counter", "s", "Time in which some or all of its tasks had to wait"),
+    "system.network.io": Instrument("counter", "By", "Bytes through an interface of the pod or machine"),
+    "system.network.packet.count": Instrument("counter", "{packet}", "Packets through it"),
+    "system.network.packet.dropped": Instrument("counter", "{packet}", "Packets that it dropped"),
+    "system.network.errors": Instrument("counter", "{error}", "Errors of it"),
+    "hw.gpu.utilization": Instrument("gauge", "", "Part of the time in which the GPU was busy, 0 to 1"),
+    "hw.gpu.memory.usage": Instrument("up_down", "By", "Memory of the GPU that is used"),
+    "hw.gpu.memory.limit": Instrument("up_down", "By", "Memory of the GPU"),
+    "hw.temperature": Instrument("gauge", "Cel", "Temperature of the GPU"),
+    "hw.power": Instrument("gauge", "W", "Power that the GPU takes"),
+    "hw.energy": Instrument("counter", "J", "Energy that the GPU took"),
+    "hw.errors": Instrument("counter", "{error}", "Errors of the GPU's memory"),
+    "sidecar.infrastructure.unreadable": Instrument("gauge", "{subject}", "1 for what cannot be read, and why"),
+    "sidecar.cloudwatch.omitted": Instrument("gauge", "{point}", "Points under CloudWatch's names beyond the limit"),
+    "sidecar.exchange.untold": Instrument("counter", "{exchange}", "Failed exchanges beyond those told as events"),
     "sidecar.info": Instrument("gauge", "", "Always 1; its attributes tell what runs"),
 }
 
 
-def metric(name: str, points: Iterable[tuple[Attributes, float | Buckets]]) -> Metric:
+def metric(name: str, points: Iterable[tuple[Attributes, Value]]) -> Metric:
     """The metric of this name with its points."""
     instrument = INSTRUMENTS[name]
     return Metric(name, instrument.unit, instrument.description, instrument.kind, list(points))

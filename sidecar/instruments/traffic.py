@@ -1,26 +1,47 @@
 """What the request path counted."""
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from math import nan
 
 from sidecar.instruments.table import known, metric
-from sidecar.records import Attributes, Buckets, Metric
-from sidecar.stats.traffic import BYTES, OVERHEAD_SECONDS, SECONDS, Histogram, Labels, Traffic
+from sidecar.records import Attributes, Buckets, ExponentialBuckets, Metric
+from sidecar.stats.traffic import (
+    BYTES,
+    EXPONENTIAL_SCALE,
+    EXPONENTIAL_SECONDS,
+    EXPONENTIAL_START,
+    FINE_SECONDS,
+    OVERHEAD_SECONDS,
+    SECONDS,
+    Histogram,
+    Labels,
+    Traffic,
+)
+
+_INDICES = tuple(
+    EXPONENTIAL_START - 1 + bisect_left(EXPONENTIAL_SECONDS, bound) for bound in (*FINE_SECONDS, float("inf"))
+)
+"""Which exponential bucket each fine one is part of; the one before the first holds what is too small for any."""
 
 
-def traffic_metrics(traffic: Traffic, *, scheme: str, upstreams: Mapping[str, tuple[str, int]]) -> list[Metric]:
+def traffic_metrics(
+    traffic: Traffic, *, scheme: str, upstreams: Mapping[str, tuple[str, int]], exponential: bool = False
+) -> list[Metric]:
     """What the request path counted.
 
     Args:
         scheme: Of the listener: `http` or `https`.
         upstreams: Host and port by variant; a Unix socket's path has port 0. What reached none of these variants is
             in no `http.client` metric.
+        exponential: Durations are told in exponential buckets too. Sizes never are: they are counted in powers of four.
     """
-    durations = _Histograms("http.server.request.duration", SECONDS)
+    durations = _Histograms("http.server.request.duration", SECONDS, exponential=exponential)
     requests = _Histograms("http.server.request.body.size", BYTES)
     replies = _Histograms("http.server.response.body.size", BYTES)
-    overheads = _Histograms("sidecar.overhead.duration", OVERHEAD_SECONDS)
-    upstream = _Histograms("http.client.request.duration", SECONDS)
-    first_bytes = _Histograms("sidecar.upstream.first_byte.duration", SECONDS)
+    overheads = _Histograms("sidecar.overhead.duration", OVERHEAD_SECONDS, exponential=exponential)
+    upstream = _Histograms("http.client.request.duration", SECONDS, exponential=exponential)
+    first_bytes = _Histograms("sidecar.upstream.first_byte.duration", SECONDS, exponential=exponential)
     for labels, series in traffic:
         seen = _server(labels, scheme)
         durations.add(seen, series.duration_s)
@@ -50,21 +71,38 @@ def traffic_metrics(traffic: Traffic, *, scheme: str, upstreams: Mapping[str, tu
 class _Histograms:
     """The points of one histogram metric; label sets that are exported alike are added up."""
 
-    def __init__(self, name: str, bounds: Sequence[float]) -> None:
+    def __init__(self, name: str, bounds: Sequence[float], *, exponential: bool = False) -> None:
         self._name = name
         self._bounds = bounds
-        self._points: dict[tuple[tuple[str, str | int | bool], ...], Buckets] = {}
+        self._exponential = exponential
+        self._points: dict[tuple[tuple[str, str | int | bool], ...], Histogram] = {}
 
     def add(self, attributes: Attributes, histogram: Histogram) -> None:
         key = tuple(attributes.items())
-        counts, total = histogram.over(self._bounds), histogram.total
         if before := self._points.get(key):
-            counts = [one + two for one, two in zip(before.counts, counts, strict=True)]
-            total += before.total
-        self._points[key] = Buckets(self._bounds, counts, total)
+            both = Histogram(before.bounds)
+            both.merge(before)
+            both.merge(histogram)
+            histogram = both
+        self._points[key] = histogram
 
     def metric(self) -> Metric:
-        return metric(self._name, [(dict(key), buckets) for key, buckets in self._points.items()])
+        return metric(self._name, [(dict(key), self._buckets(each)) for key, each in self._points.items()])
+
+    def _buckets(self, histogram: Histogram) -> Buckets:
+        finer = _exponential(histogram) if self._exponential else None
+        return Buckets(self._bounds, histogram.over(self._bounds), histogram.total, finer)
+
+
+def _exponential(histogram: Histogram) -> ExponentialBuckets:
+    """Of durations; what is beyond the last bound is in the bucket that begins there."""
+    placed: dict[int, int] = {}
+    for index, count in zip(_INDICES, histogram.counts, strict=True):
+        if count:
+            placed[index] = placed.get(index, 0) + count
+    zeros = placed.pop(EXPONENTIAL_START - 1, 0)
+    run = (min(placed), [placed.get(index, 0) for index in range(min(placed), max(placed) + 1)]) if placed else (0, [])
+    return ExponentialBuckets(EXPONENTIAL_SCALE, zeros, run, (0, []), histogram.total, nan, nan)
 
 
 def _server(labels: Labels, scheme: str) -> Attributes:

@@ -1,13 +1,13 @@
 """SageMaker's `baseline_drift_check`, by the methods and thresholds of constraints.json, and violations as findings."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import get_args
 
 from sidecar.detectors.chi_squared import ChiSquared
 from sidecar.detectors.distance import LInfinity
 from sidecar.monitors.telling import MAX_TEXT, NAMED
 from sidecar.ports import Detector
-from sidecar.records import Carrier, Comparison, Event, Finding, Key
+from sidecar.records import Carrier, Event, Finding, Key
 from sidecar.reference.checks import Violation
 from sidecar.reference.constraints import CategoricalMethod, Constraint, Constraints
 from sidecar.stats.tally import Tally
@@ -33,16 +33,17 @@ def drift_violations(
         names: Of the k features of both tallies.
         current: A whole window.
     """
-    columns = {name: column for column, name in enumerate(names)}
-    asked = [
-        (feature, columns[feature.name], _method(feature, ordered=bool(reference.ordered[columns[feature.name]])))
-        for feature in constraints.features
-        if feature.name in columns and feature.monitoring.evaluates and feature.monitoring.compares
-    ]
-    compared = {method: METHODS[method].check(reference, current) for method in {method for *_, method in asked}}
-    found = (_check(feature, column, method, compared[method]) for feature, column, method in asked)
     rows = (current.n + current.missing).tolist()
-    return [each._replace(rows=rows[columns[each.feature]]) for each in found if each is not None]
+    found = (
+        (_check(feature, method, value), rows[column])
+        for feature, column, method, value in _measured(constraints, names, reference, current)
+    )
+    return [each._replace(rows=n) for each, n in found if each is not None]
+
+
+def distances(constraints: Constraints, names: Sequence[str], reference: Tally, current: Tally) -> dict[str, float]:
+    """What those constraints are held against, by feature; NaN where it is not defined. See `drift_violations`."""
+    return {feature.name: value for feature, _, _, value in _measured(constraints, names, reference, current)}
 
 
 def findings(violations: Iterable[Violation], *, variant: str, version: str) -> list[Finding]:
@@ -88,15 +89,29 @@ def _method(feature: Constraint, *, ordered: bool) -> str:
     return feature.monitoring.comparison_method if ordered else feature.monitoring.categorical_method
 
 
-def _check(feature: Constraint, column: int, method: str, compared: Comparison) -> Violation | None:
+def _measured(
+    constraints: Constraints, names: Sequence[str], reference: Tally, current: Tally
+) -> Iterator[tuple[Constraint, int, str, float]]:
+    """The features that are to be compared: column, method, and its number, which is a p-value of chi-squared."""
+    columns = {name: column for column, name in enumerate(names)}
+    asked = [
+        (feature, columns[feature.name], _method(feature, ordered=bool(reference.ordered[columns[feature.name]])))
+        for feature in constraints.features
+        if feature.name in columns and feature.monitoring.evaluates and feature.monitoring.compares
+    ]
+    compared = {method: METHODS[method].check(reference, current) for method in {method for *_, method in asked}}
+    for feature, column, method in asked:
+        said = compared[method].p_value if method == "ChiSquared" else compared[method].statistic
+        yield feature, column, method, float(said[column])
+
+
+def _check(feature: Constraint, method: str, value: float) -> Violation | None:
     monitoring = feature.monitoring
     limit = monitoring.comparison_threshold
     if method in get_args(CategoricalMethod) and monitoring.categorical_threshold is not None:
         limit = monitoring.categorical_threshold
     if method == "ChiSquared":
-        value = float(compared.p_value[column])
         broken, told = value < limit, f"the p-value of chi-squared is {value:.3g}, expected at least {limit:g}"
     else:
-        value = float(compared.statistic[column])
         broken, told = value > limit, f"the distance ({method}) is {value:.3g}, expected at most {limit:g}"
     return Violation(feature.name, "baseline_drift_check", value, limit, told) if broken else None

@@ -19,7 +19,7 @@ from sidecar.monitors.followed import Column, Followed
 from sidecar.monitors.placing import Rows, placement
 from sidecar.monitors.windows import Windows
 from sidecar.records import Finding, Table
-from sidecar.reference.binning import bins_of
+from sidecar.reference.binning import Bins, bins_of
 from sidecar.reference.checks import Check, Violation, violations
 from sidecar.reference.folder import Reference
 from sidecar.stats.keeping import Array, below, sealed, unsealed
@@ -131,6 +131,11 @@ class Following:
         found = violations(self._constraints, features, predictions)
         followed = self.variants.get(variant)
         return [*found, *followed.broken] if followed else found
+
+    @property
+    def bins(self) -> Bins:
+        """Where rows are counted."""
+        return self._bins
 
     def columns(self, variant: str) -> list[Column]:
         """What is known of each column of the reference, in its order; nothing before the variant's first row."""

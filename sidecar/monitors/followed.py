@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from sidecar.monitors.association import BETWEEN, Association
-from sidecar.monitors.conformity import MONITOR, drift_violations
+from sidecar.monitors.conformity import MONITOR, distances, drift_violations
 from sidecar.monitors.drift import Drift, Drifting
 from sidecar.monitors.placing import Rows
 from sidecar.monitors.telling import change_of, drifted, labels
@@ -72,7 +73,8 @@ class Followed:
         association: Weighs them whole; None where there is no sample to compare with.
 
     Attributes:
-        rows: Counted so far.
+        rows: Counted so far, before a restart too.
+        rows_by_bin: Since the reference was taken up, shape (k, B + 1); never changed in place, for who reads it.
         version: The build that answered last.
         findings: What holds now; violations aside.
         broken: Drift beyond what the constraints allow, in the latest whole window.
@@ -89,6 +91,7 @@ class Followed:
         association: Association | None,
     ) -> None:
         self.rows = 0
+        self.rows_by_bin = np.zeros_like(bins.reference)
         self.version = ""
         self.findings: Sequence[Finding] = ()
         self.broken: Sequence[Violation] = ()
@@ -127,6 +130,7 @@ class Followed:
         if not rows or not self._bins.names:
             return
         self.rows += rows
+        self.rows_by_bin = self.rows_by_bin + counted.counts
         self._drift.judge(counted, whole, now_s)
         if self._association:
             self._association.judge(whole, self._drift.seen & ~self._drift.answered, self._drift.moments.ago_s)
@@ -164,12 +168,28 @@ class Followed:
                 nats=nats[column],
                 drifting=drift.drifting.get(column),
                 statistics={kind: _statistic(each, column) for kind, each in self._windows.comparisons.items()},
-                labels=labels(self._bins, column),
+                labels=self._labels[column],
                 reference=then[column].tolist(),
                 current=None if now is None else now[column].tolist(),
             )
             for column, name in enumerate(self._bins.names)
         ]
+
+    def subjects(self) -> Mapping[str, Subject]:
+        """Which table of samples has each column."""
+        return {name: self._drift.subject(column) for column, name in enumerate(self._bins.names)}
+
+    def distances(self) -> Mapping[str, float]:
+        """How far features are from the reference by the constraints' methods, in the latest whole window."""
+        current = self._windows.current
+        if current is None:
+            return {}
+        return distances(self._constraints, self._bins.names, self._bins.reference_tally, current)
+
+    @cached_property
+    def _labels(self) -> Sequence[Sequence[str]]:
+        """What each bin holds, by column: of 1,000 columns 15 ms, once."""
+        return [labels(self._bins, column) for column in range(len(self._bins.names))]
 
     def _compare(self) -> None:
         """See what the latest whole window says, if there is one: it holds until the next."""
@@ -177,7 +197,7 @@ class Followed:
         if current is None:
             return
         found = drift_violations(self._constraints, self._bins.names, self._bins.reference_tally, current)
-        subjects = {name: self._drift.subject(column) for column, name in enumerate(self._bins.names)}
+        subjects = self.subjects()
         self.broken = [each._replace(subject=subjects[each.feature]) for each in found]
         self._beyond = {
             (kind, subject): carriers

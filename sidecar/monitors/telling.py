@@ -1,5 +1,6 @@
 """What happened to a feature, in words that a person reads at night."""
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise, starmap
 from typing import NamedTuple
@@ -8,6 +9,7 @@ import numpy as np
 
 from sidecar.records import Carrier, Subject
 from sidecar.reference.binning import BINS, Bins
+from sidecar.stats.categories import MAX_KEY
 from sidecar.stats.moments import Floats
 from sidecar.texts import shown
 
@@ -16,6 +18,12 @@ NAMED = 5
 
 MAX_TEXT = 40
 """Characters of a name or a category that are shown."""
+
+EXACT = 17
+"""Digits that tell any two floats apart."""
+
+MISSING = "missing"
+"""The name of the bin of what has no value."""
 
 
 class _Cut(NamedTuple):
@@ -61,14 +69,35 @@ def change_of(bins: Bins, feature: int, before: Floats, after: Floats) -> str:
     return f"{_name(bins, feature, place)} {_percent(was[place])} → {_percent(now[place])}"
 
 
-def labels(bins: Bins, feature: int) -> list[str]:
-    """The bins of a feature, those that a row can fall into but the last one, as a person would call them."""
+def bin_names(bins: Bins, feature: int) -> list[str]:
+    """The same, and the last bin, under names of which no two are alike; equal wherever the reference is.
+
+    Texts are in quotes: none of them can be taken for `missing`, `other texts` or `new texts`.
+    """
+    found = labels(bins, feature)
+    if len(set(found)) < len(found):
+        found = labels(bins, feature, digits=EXACT, length=MAX_KEY)
+    told: Counter[str] = Counter()
+    names = []
+    for label in found:
+        told[label] += 1
+        names.append(label if told[label] == 1 else f"{label} {told[label]}")
+    return [*names, MISSING]
+
+
+def labels(bins: Bins, feature: int, *, digits: int = 6, length: int = MAX_TEXT) -> list[str]:
+    """The bins of a feature, those that a row can fall into but the last one, as a person would call them.
+
+    Args:
+        digits: Of numbers.
+        length: Of texts.
+    """
     if not bins.numeric[feature]:
         other, new = int(bins.other[feature]), int(bins.new[feature])
-        found = {place: f"'{shown(text, MAX_TEXT)}'" for text, place in bins.categories[feature].items()}
+        found = {place: f"'{shown(text, length)}'" for text, place in bins.categories[feature].items()}
         found |= {other: "other texts"} | {new: "new texts"}
         return [found.get(place, "") for place in range(max(other, new) + 1)]
-    cuts = _cuts(bins, feature, digits=6)
+    cuts = _cuts(bins, feature, digits)
     if not cuts:
         return ["any"]
     first, last = cuts[0], cuts[-1]
@@ -89,12 +118,13 @@ def _name(bins: Bins, feature: int, place: int) -> str:
     """What lies above the edge, or in the bin, at this place."""
     if not bins.numeric[feature]:
         return labels(bins, feature)[place]
-    cut = _cuts(bins, feature, digits=4)[place]
+    cut = _cuts(bins, feature, 4)[place]
     return f"{'at least' if cut.below else 'above'} {cut.number}"
 
 
 def _cuts(bins: Bins, feature: int, digits: int) -> list[_Cut]:
-    edges = bins.edges[feature][np.isfinite(bins.edges[feature])]
+    # The edge below the least float there is is no number, and an edge all the same.
+    edges = bins.edges[feature][bins.edges[feature] < np.inf]
     after = np.append(edges[1:], np.inf)
     below = np.nextafter(edges, np.inf) == after
     return [

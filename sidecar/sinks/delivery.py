@@ -40,6 +40,9 @@ class _Queue:
         self._captures: deque[Capture] = deque()
         self._lock = threading.Lock()
 
+    def __len__(self) -> int:
+        return len(self._captures)
+
     def put(self, captures: Sequence[Capture]) -> int:
         """Returns how many wait."""
         with self._lock:
@@ -130,6 +133,11 @@ class Delivery:
     def deleted_files(self) -> int:
         """Files that the sink has deleted to make room for later captures."""
         return self._sink.deleted_files
+
+    @property
+    def waiting(self) -> int:
+        """Captures that wait for the sink."""
+        return len(self._queue)
 
     @property
     def waiting_bytes(self) -> int:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 INTERVAL_MS = 60_000.0
 """The default of OpenTelemetry's specification."""
 
+AGGREGATIONS = ("explicit_bucket_histogram", "base2_exponential_bucket_histogram")
+"""Its words for histograms; the first is its default."""
+
 
 @dataclass(frozen=True, slots=True)
 class OtlpSettings:
@@ -37,6 +40,7 @@ class OtlpSettings:
         timeout_s: For one export, retries included.
         delta: What only grows is told as differences. Those that a failed export should have told are in the next; if
             the collector took what it did not acknowledge, it counts that twice.
+        exponential: Durations are told in exponential buckets; reports are to be made so.
     """
 
     exporters: tuple[Exporter, ...]
@@ -44,6 +48,7 @@ class OtlpSettings:
     interval_s: float
     timeout_s: float
     delta: bool
+    exponential: bool = False
 
 
 def otlp_settings(environ: Mapping[str, str]) -> OtlpSettings | None:
@@ -61,6 +66,7 @@ def otlp_settings(environ: Mapping[str, str]) -> OtlpSettings | None:
         number(environ, "OTEL_METRIC_EXPORT_INTERVAL", INTERVAL_MS) / 1000,
         timeout_s(environ, "METRICS", limit="OTEL_METRIC_EXPORT_TIMEOUT"),
         _delta(environ),
+        _exponential(environ),
     )
 
 
@@ -70,6 +76,14 @@ def _delta(environ: Mapping[str, str]) -> bool:
     if text.lower() not in {"", "cumulative", "delta", "lowmemory"}:
         raise ConfigError(Fault(name, f"expected cumulative, delta or lowmemory, got {text!r}"))
     return text.lower() in {"delta", "lowmemory"}
+
+
+def _exponential(environ: Mapping[str, str]) -> bool:
+    name = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION"
+    text = environ.get(name, "").strip()
+    if text.lower() not in {"", *AGGREGATIONS}:
+        raise ConfigError(Fault(name, f"expected {' or '.join(AGGREGATIONS)}, got {text!r}"))
+    return text.lower() == AGGREGATIONS[1]
 
 
 class Otlp:
@@ -104,6 +118,11 @@ class Otlp:
     def last_error(self) -> str:
         """Why, the last time; empty before the first."""
         return self._sending.last_error
+
+    @property
+    def waiting(self) -> int:
+        """Reports that wait to be sent: one, or none."""
+        return self._sending.waiting
 
     def export(self, report: Report) -> None:
         """Queue the report, in place of one that still waits."""

@@ -1,54 +1,25 @@
 """Our reports and events in OpenTelemetry's own data model; reports cumulative or as differences."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from sidecar.records import Attributes, Buckets, Event, Metric, Report, Severity
+from sidecar.records import Event, Level, Metric, Report
+from sidecar.sinks.growth import MONOTONIC, changes
+from sidecar.sinks.otlp_points import data
 from sidecar.texts import encodable
+from sidecar.trace_context import Trace
 
 if TYPE_CHECKING:
+    from opentelemetry.context import Context
     from opentelemetry.sdk._logs import ReadableLogRecord
     from opentelemetry.sdk.metrics import export as otel
     from opentelemetry.sdk.resources import Resource
 
-MONOTONIC = frozenset({"counter", "histogram"})
-"""The kinds that only grow, and that are told as differences where these are preferred."""
+OURS = "sidecar"
+"""The first name of our loggers, and of the scope of what else we tell."""
 
-SEVERITIES: dict[Severity, int] = {"info": 9, "warning": 13, "critical": 21}
-"""Of OpenTelemetry's severity numbers INFO, WARN and FATAL."""
-
-
-def changes(report: Report, before: Report) -> list[Metric]:
-    """The metrics of `report`, those that only grow as what they grew by since `before`; nothing where they did not."""
-    past = {metric.name: {_key(at): value for at, value in metric.points} for metric in before.metrics}
-    return [
-        metric if metric.kind not in MONOTONIC else _grown(metric, past.get(metric.name, {}))
-        for metric in report.metrics
-    ]
-
-
-def _key(attributes: Attributes) -> frozenset[tuple[str, str | int | bool]]:
-    return frozenset(attributes.items())
-
-
-def _grown(metric: Metric, past: Mapping[frozenset[tuple[str, str | int | bool]], float | Buckets]) -> Metric:
-    points: list[tuple[Attributes, float | Buckets]] = []
-    for attributes, value in metric.points:
-        old = past.get(_key(attributes))
-        if old is None:
-            points.append((attributes, value))
-        elif old != value:
-            points.append((attributes, _difference(value, old)))
-    return Metric(metric.name, metric.unit, metric.description, metric.kind, points)
-
-
-def _difference(value: float | Buckets, old: float | Buckets) -> float | Buckets:
-    if isinstance(value, Buckets) and isinstance(old, Buckets):
-        counts = [one - two for one, two in zip(value.counts, old.counts, strict=True)]
-        return Buckets(value.bounds, counts, value.total - old.total)
-    assert not isinstance(value, Buckets)
-    assert not isinstance(old, Buckets)
-    return value - old
+SEVERITIES: dict[Level, int] = {"debug": 5, "info": 9, "warning": 13, "error": 17, "critical": 21}
+"""Of OpenTelemetry's severity numbers DEBUG, INFO, WARN, ERROR and FATAL."""
 
 
 def metrics_data(
@@ -75,7 +46,7 @@ def metrics_data(
             metric.name,
             metric.description,
             metric.unit,
-            _data(metric, since_ns if metric.kind in MONOTONIC else started_ns, time_ns, delta=delta),
+            data(metric, since_ns if metric.kind in MONOTONIC else started_ns, time_ns, delta=delta),
         )
         for metric in metrics
         if metric.points
@@ -85,31 +56,43 @@ def metrics_data(
 
 
 def log_records(events: Iterable[Event], resource: "Resource", version: str) -> list["ReadableLogRecord"]:
-    """The events as opentelemetry's exporters take them: log records with an event name.
+    """The events as opentelemetry's exporters take them: log records, with an event name where they have one.
 
     The severity's text is its word as it is known here, its number the word's rank.
 
     Args:
-        version: Ours, of the instrumentation scope.
+        version: Ours, of the instrumentation scope; of what other libraries say it tells nothing.
     """
     from opentelemetry._logs import LogRecord, SeverityNumber
     from opentelemetry.sdk._logs import ReadableLogRecord
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-    scope = InstrumentationScope("sidecar", version)
-    records = (
-        LogRecord(
+    def record(event: Event) -> ReadableLogRecord:
+        told = LogRecord(
             timestamp=_ns(event.time_s),
             observed_timestamp=_ns(event.time_s),  # we see our own events when they happen
+            context=_context(event.trace) if event.trace else None,
             severity_text=event.severity,
             severity_number=SeverityNumber(SEVERITIES[event.severity]),
             body=_encodable(event.body),
-            attributes={name: _encodable(value) for name, value in event.attributes.items()},
-            event_name=event.name,
+            attributes={encodable(name): _encodable(value) for name, value in event.attributes.items()},
+            event_name=event.name or None,
         )
-        for event in events
-    )
-    return [ReadableLogRecord(record, resource, scope) for record in records]
+        ours = event.scope.partition(".")[0] == OURS
+        return ReadableLogRecord(
+            told, resource, InstrumentationScope(encodable(event.scope), version if ours else None)
+        )
+
+    return [record(event) for event in events]
+
+
+def _context(trace: Trace) -> "Context":
+    """As opentelemetry has it: the records made in it are those of the span."""
+    from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
+
+    flags = TraceFlags(trace.flags)
+    span = SpanContext(int(trace.trace_id, 16), int(trace.span_id, 16), is_remote=True, trace_flags=flags)
+    return set_span_in_context(NonRecordingSpan(span))
 
 
 def _encodable(value: str | float) -> str | float:
@@ -119,42 +102,3 @@ def _encodable(value: str | float) -> str | float:
 
 def _ns(seconds: float) -> int:
     return round(seconds * 1e9)
-
-
-def _data(metric: Metric, start_ns: int, time_ns: int, *, delta: bool) -> "otel.Sum | otel.Gauge | otel.Histogram":
-    from opentelemetry.sdk.metrics import export as otel
-
-    temporality = otel.AggregationTemporality
-    told = temporality.DELTA if delta and metric.kind in MONOTONIC else temporality.CUMULATIVE
-    if metric.kind == "histogram":
-        return otel.Histogram(_histogram_points(metric.points, start_ns, time_ns), told)
-    points = [
-        otel.NumberDataPoint(dict(attributes), start_ns, time_ns, value)
-        for attributes, value in metric.points
-        if not isinstance(value, Buckets)
-    ]
-    if metric.kind == "gauge":
-        return otel.Gauge(points)
-    return otel.Sum(points, told, is_monotonic=metric.kind == "counter")
-
-
-def _histogram_points(
-    points: Sequence[tuple[Attributes, float | Buckets]], start_ns: int, time_ns: int
-) -> list["otel.HistogramDataPoint"]:
-    from opentelemetry.sdk.metrics import export as otel
-
-    return [
-        otel.HistogramDataPoint(
-            attributes=dict(attributes),
-            start_time_unix_nano=start_ns,
-            time_unix_nano=time_ns,
-            count=sum(value.counts),
-            sum=value.total,
-            bucket_counts=value.counts,
-            explicit_bounds=value.bounds,
-            min=None,  # type: ignore[arg-type]  # optional in the protocol, and not counted by us
-            max=None,  # type: ignore[arg-type]  # likewise
-        )
-        for attributes, value in points
-        if isinstance(value, Buckets)
-    ]

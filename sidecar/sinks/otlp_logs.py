@@ -118,6 +118,11 @@ class OtlpLogs:
         """Why, the last time; empty before the first."""
         return self._sending.last_error
 
+    @property
+    def waiting(self) -> int:
+        """Events that wait to be sent."""
+        return self._sending.waiting
+
     def emit(self, event: Event) -> None:
         """Queue the event, in place of the oldest that waits if there is no room; from any thread."""
         self._sending.put(event)

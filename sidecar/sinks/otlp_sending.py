@@ -13,6 +13,9 @@ from typing import Generic, Protocol, TypeVar
 
 log = logging.getLogger(__name__)
 
+THREAD = "otlp-"
+"""The name of every sending thread begins so, and ends with what it sends."""
+
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
 
@@ -96,8 +99,13 @@ class Sending(Generic[T]):
         self._closing = False
         self._turn = threading.Condition()
         self._sender = sender
-        self._thread = threading.Thread(target=self._run, name=f"otlp-{what}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"{THREAD}{what}", daemon=True)
         self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """What waits to be sent."""
+        return len(self._waiting)
 
     def put(self, item: T) -> None:
         """Queue it, in place of the oldest that waits if there is no room."""

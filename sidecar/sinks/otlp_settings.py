@@ -9,7 +9,7 @@ from typing import Literal
 
 from sidecar.errors import ConfigError, Fault
 
-Signal = Literal["METRICS", "LOGS"]
+Signal = Literal["METRICS", "LOGS", "TRACES"]
 Exporter = Literal["otlp", "console"]
 Protocol = Literal["http/protobuf", "grpc"]
 

@@ -20,21 +20,17 @@ BYTES = tuple(float(4**power) for power in range(3, 15))
 OVERHEAD_SECONDS = (2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.1)
 """Bounds for the part of a request's time that is ours."""
 
-_STEP = 1.1
-_FINEST_S, _COARSEST_S = 1e-5, 600.0
+EXPONENTIAL_SCALE = 3
+"""Of an exponential histogram of durations: its buckets end at powers of 2^(1/8), 9 % apart."""
 
+EXPONENTIAL_START = -133
+"""The index of its first bucket: what is not above 9.9 us is too small for one."""
 
-def _fine_bounds() -> tuple[float, ...]:
-    bounds, bound = set(SECONDS) | set(OVERHEAD_SECONDS), _FINEST_S
-    while bound < _COARSEST_S:
-        bounds.add(bound)
-        bound *= _STEP
-    return tuple(sorted(bounds))
+EXPONENTIAL_SECONDS = tuple(2.0 ** (index / 2**EXPONENTIAL_SCALE) for index in range(EXPONENTIAL_START, 75))
+"""Its bounds, from 9.9 us to 609 s."""
 
-
-FINE_SECONDS = _fine_bounds()
-"""10 us to 10 min in steps of at most 10 %, and every bound of SECONDS and OVERHEAD_SECONDS: what is counted here can
-be summed to either exactly, and a quantile read from it is right to 5 %."""
+FINE_SECONDS = tuple(sorted({*SECONDS, *OVERHEAD_SECONDS, *EXPONENTIAL_SECONDS}))
+"""What is counted here can be summed exactly to any of the three, and a quantile read from it is right to 5 %."""
 
 
 class Histogram:
@@ -151,7 +147,7 @@ class Traffic:
     """All series, at most `max_series` of them; requests with further label sets are counted together.
 
     Args:
-        max_series: A series takes about 6 KiB.
+        max_series: A series takes about 8 KiB.
 
     Attributes:
         folded: Requests counted together for want of a series of their own.

@@ -68,6 +68,7 @@ class Way:
     dropped: int = 0
     failed: int = 0
     last_error: str = ""
+    waiting: int = 0
 
 
 def capture(request_id: str = "r1", data: bytes = b"{}", status: int = 200) -> Capture:

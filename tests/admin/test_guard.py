@@ -4,7 +4,8 @@ import pytest
 
 from sidecar.admin.guard import HEADERS, is_loopback
 from sidecar.config.addresses import SocketAddress, UnixAddress
-from sidecar.records import Report
+from sidecar.records import Event, Report
+from sidecar.trace_context import Trace, current
 from tests.admin.rig import Answer, Client, Sidecar, asking, message
 
 TOKEN = "s3cret"
@@ -183,3 +184,54 @@ def test_where_nothing_can_be_asked_for_nothing_is_misunderstood(path: str, stat
 
 def test_head_is_refused_as_get_is() -> None:
     assert asked("/v1/captures?limt=5", "HEAD").status == 400
+
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+TRACE = Trace("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", 1)
+
+
+@pytest.mark.parametrize(("field", "expected"), [(TRACEPARENT, TRACE), ("nonsense", None), (None, None)])
+def test_what_is_done_for_somebody_is_done_under_his_trace(field: str | None, expected: Trace | None) -> None:
+    traces: list[Trace | None] = []
+
+    async def report() -> Report:
+        traces.append(current())
+        return Report(0.0, 1.0, [])
+
+    async def ask(client: Client) -> Answer:
+        return await client.get("/metrics", **({} if field is None else {"traceparent": field}))
+
+    assert asking(Sidecar(report=report), ask).status == 200
+    assert (traces, current()) == ([expected], None)
+
+
+def test_two_traces_are_none() -> None:
+    traces: list[Trace | None] = []
+
+    async def report() -> Report:
+        traces.append(current())
+        return Report(0.0, 1.0, [])
+
+    async def ask(client: Client) -> bytes:
+        fields = f"traceparent: {TRACEPARENT}\r\n" * 2
+        return await client.raw(f"GET /metrics HTTP/1.0\r\n{fields}\r\n".encode())
+
+    assert asking(Sidecar(report=report), ask).startswith(b"HTTP/1.0 200")
+    assert traces == [None]
+
+
+def test_an_order_is_told_under_the_trace_of_who_gave_it() -> None:
+    told: list[tuple[str, Trace | None]] = []
+
+    def tell(event: Event) -> None:
+        told.append((event.name, current()))
+
+    sidecar = Sidecar()
+    sidecar.steering.telling(tell)
+
+    async def ask(client: Client) -> Answer:
+        order = {"variant": "challenger", "percent": 5, "by": "ann", "why": ""}
+        return await client.post("/v1/routes/weight", order, traceparent=TRACEPARENT)
+
+    assert asking(sidecar, ask).status == 200
+    assert told[-1] == ("sidecar.routes.changed", TRACE)

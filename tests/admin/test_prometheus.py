@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.admin.prometheus import metric_name, render
 from sidecar.instruments import INSTRUMENTS
-from sidecar.records import Attributes, Buckets, Kind, Metric, Report
+from sidecar.records import Attributes, Buckets, ExponentialBuckets, Kind, Metric, Report
 
 
 def rendered(*metrics: Metric) -> str:
@@ -94,3 +94,18 @@ def test_labels_arrive_whatever_is_in_them(attributes: Attributes, labels: dict[
 def test_another_parser_reads_what_we_write(label: str, value: float) -> None:
     text = rendered(Metric("g", "", "G", "gauge", [({"l": label}, value)]))
     assert samples(text) == [("g", {"l": label}, value)]
+
+
+def test_what_the_format_cannot_tell_is_left_out_whole() -> None:
+    value = ExponentialBuckets(3, 1, (0, [1]), (0, []), 1.0, 0.0, 1.0)
+    duration = Buckets((1.0,), (2, 3), 9.0, value)
+    text = rendered(
+        Metric("value", "", "", "histogram", [({}, value)]), Metric("d", "s", "", "histogram", [({}, duration)])
+    )
+    assert "value" not in text
+    assert [sample for sample in samples(text) if sample[0] == "d_seconds_count"] == [("d_seconds_count", {}, 5.0)]
+
+
+@pytest.mark.parametrize(("unit", "word"), [("us", "microseconds"), ("ms", "milliseconds"), ("Cel", "celsius")])
+def test_units_are_words(unit: str, word: str) -> None:
+    assert metric_name(Metric("x", unit, "", "gauge", [])) == f"x_{word}"

@@ -30,7 +30,7 @@ from sidecar.reference.folder import Reference
 from sidecar.reference.learning import Learner
 from sidecar.stats.summary import Summary
 from sidecar.stats.traffic import Labels, Traffic
-from sidecar.stats.window import Window
+from sidecar.stats.window import Snapshot, Window
 from tests.admin.rig import capture
 
 NOW_S = 1_700_010_000.0
@@ -54,6 +54,8 @@ class Way:
     failed: int
     deleted_files: int = 0
     last_error: str = ""
+    waiting: int = 0
+    waiting_bytes: int = 0
 
 
 def by_name(metrics: Sequence[Metric]) -> dict[str, Metric]:
@@ -95,11 +97,16 @@ def drifted(names: tuple[str, ...] = ("amount", "age"), variants: tuple[str, ...
 
 def summary_of() -> Summary:
     """Of 4 rows: numbers, texts, nothing."""
+    return snapshot_of().current(0.0)
+
+
+def snapshot_of() -> Snapshot:
+    """Likewise."""
     window = Window(rows=100, panes=10, seconds=60.0, max_features=8, max_categories=9)
     values = np.full((4, 3), np.nan)
     values[:3, 0] = [1.0, 2.0, 6.0]
     window.update(("amount", "country", "empty"), values, {1: ["de", "fr", "de", None]}, 0.0)
-    return window.snapshot().current(0.0)
+    return window.snapshot()
 
 
 def alert(state: State = "firing", severity: Severity = "warning") -> Alert:

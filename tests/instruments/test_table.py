@@ -2,27 +2,41 @@ import re
 
 import pytest
 
+from sidecar.admin.prometheus import metric_name
 from sidecar.instruments import (
     INSTRUMENTS,
+    Itself,
+    Monitors,
     alert_metrics,
     attribution_metrics,
     bias_metrics,
     capture_metrics,
+    cloudwatch_metrics,
+    custom_metrics,
     experiment_metrics,
     export_metrics,
     info_metrics,
+    infrastructure_metrics,
+    itself_metrics,
     label_metrics,
     quality_metrics,
     routing_metrics,
+    scrape_metrics,
     shadow_metrics,
     sink_metrics,
+    trace_metrics,
     traffic_metrics,
+    value_metrics,
     watch_metrics,
     window_metrics,
 )
 from sidecar.instruments.table import bounded, whose
+from sidecar.payload.custom import Custom
 from sidecar.quality.outcomes import Outcomes
-from sidecar.records import Attributes, Buckets, LabelCounts, Metric
+from sidecar.records import Attributes, Buckets, ExponentialBuckets, LabelCounts, Metric
+from sidecar.stats.lag import LAG_SECONDS, SLICE_SECONDS
+from sidecar.stats.traced import Sampler, Tracing
+from sidecar.stats.traffic import Histogram
 from tests.instruments.rig import (
     BROKEN,
     COUNTS,
@@ -36,11 +50,20 @@ from tests.instruments.rig import (
     drifted,
     grading,
     labelled,
+    snapshot_of,
     summary_of,
     traffic_of,
 )
 from tests.instruments.test_experiments import standing
+from tests.instruments.test_infrastructure import READINGS
 from tests.instruments.test_routing import ARMS, Sent
+from tests.instruments.test_scraped import failed
+
+
+def traced() -> Tracing:
+    found = Tracing(Sampler(), None, bits=lambda _: 1)
+    found.kept["sampled"] = found.dropped["queue_full"] = 1
+    return found
 
 
 def every_metric() -> list[Metric]:
@@ -61,6 +84,13 @@ def every_metric() -> list[Metric]:
         *experiment_metrics({"rollout": standing(100)}, 1, 5.0),
         *alert_metrics([alert()], [way]),
         *window_metrics(windows, max_series=100),
+        *itself_metrics(Itself(Histogram(LAG_SECONDS), Histogram(SLICE_SECONDS), 0.1, 2, 1)),
+        *infrastructure_metrics(READINGS),
+        *trace_metrics(traced()),
+        *value_metrics({("champion", "features"): snapshot_of()}, max_series=100),
+        *cloudwatch_metrics([], Monitors(), endpoint="scorer", max_series=100),
+        *scrape_metrics([failed()], beside=[], name_of=metric_name),
+        *custom_metrics(Custom([], max_series=1)),
         *info_metrics("1.2.3"),
     ]
 
@@ -75,15 +105,17 @@ def test_the_table_names_every_metric_and_no_other() -> None:
 @pytest.mark.parametrize("name", INSTRUMENTS)
 def test_names_and_units_survive_both_ways_to_prometheus(name: str) -> None:
     instrument = INSTRUMENTS[name]
-    assert re.fullmatch(r"(http|sidecar)(\.[a-z][a-z0-9_]*)+", name)
-    assert re.fullmatch(r"s|By|\{[a-z]+\}|", instrument.unit)
-    assert instrument.description
-    assert (instrument.kind == "histogram") == (instrument.unit in {"s", "By"} and name != "sidecar.capture.held")
+    assert re.fullmatch(r"(container|http|hw|process|sidecar|system)(\.[a-z][a-z0-9_]*)+", name)
+    assert re.fullmatch(r"s|By|Cel|J|W|\{[a-z_]+\}|", instrument.unit)
+    # A sentence's part, not a sentence; the ending of a counter is the translation's.
+    assert re.fullmatch(r"[A-Z1].*[^.\s]", instrument.description)
+    assert not name.endswith(("_total", "_sum", "_bucket", "_seconds", "_bytes", "_ratio"))
+    assert instrument.kind != "histogram" or instrument.unit in {"s", "By", ""}
 
 
 def test_every_value_is_a_plain_number() -> None:
     kinds = {type(value) for metric in every_metric() for _, value in metric.points}
-    assert kinds <= {int, float, Buckets}
+    assert kinds <= {int, float, Buckets, ExponentialBuckets}
 
 
 def test_of_a_version_without_a_name_there_is_no_attribute() -> None:

@@ -1,3 +1,5 @@
+from math import ceil, log2
+
 import pytest
 
 from sidecar.instruments.traffic import traffic_metrics
@@ -154,3 +156,57 @@ def test_gauges_and_counters_of_the_traffic() -> None:
 
 def test_an_idle_sidecar_has_no_durations() -> None:
     assert {name for name, metric in told(Traffic(max_series=9)).items() if metric.points} == {"sidecar.series.folded"}
+
+
+DURATIONS = [
+    "http.server.request.duration",
+    "http.client.request.duration",
+    "sidecar.upstream.first_byte.duration",
+    "sidecar.overhead.duration",
+]
+
+
+@pytest.mark.parametrize("name", DURATIONS)
+def test_durations_are_told_in_exponential_buckets_on_demand(name: str) -> None:
+    """Each value is in the bucket that OpenTelemetry's formula puts it into, whatever series it is of."""
+    chosen = [1e-4, 0.001, 0.05, 0.2, 0.25, 0.2501, 3.0, 5000.0]
+    again = OK._replace(status=500)
+    traffic = traffic_of(*((labels, value) for value in chosen for labels in (OK, again)))
+    metric = by_name(traffic_metrics(traffic, scheme="http", upstreams=UPSTREAMS, exponential=True))[name]
+    part = {"http.client.request.duration": 0.9, "sidecar.overhead.duration": 0.1}.get(name, 1.0)
+    part = 0.5 if "first_byte" in name else part
+    expected: dict[int, int] = {}
+    for value in chosen:
+        index = min(ceil(log2(value * part) * 8) - 1, 74)
+        expected[index] = expected.get(index, 0) + 1
+    for _, buckets in metric.points:
+        assert isinstance(buckets, Buckets)
+        assert buckets.finer is not None
+        start, counts = buckets.finer.positive
+        assert {index: count for index, count in enumerate(counts, start) if count} == expected
+        assert (counts[0], counts[-1], buckets.finer.scale, buckets.finer.total) == (1, 1, 3, buckets.total)
+        assert (buckets.finer.count, buckets.finer.negative[1]) == (sum(buckets.counts), [])
+
+
+def test_what_is_too_short_for_a_bucket_counts_as_nothing() -> None:
+    metrics = by_name(traffic_metrics(traffic_of((OK, 9e-6)), scheme="http", upstreams={}, exponential=True))
+    finer = one(metrics["http.server.request.duration"]).finer
+    assert finer is not None
+    assert (finer.zeros, finer.positive[1]) == (1, [])
+
+
+def test_sizes_are_told_in_their_own_buckets_and_nothing_is_told_twice_unless_asked() -> None:
+    traffic = traffic_of((OK, 0.1))
+    for exponential in (False, True):
+        metrics = by_name(traffic_metrics(traffic, scheme="http", upstreams=UPSTREAMS, exponential=exponential))
+        assert one(metrics["http.server.request.body.size"]).finer is None
+        assert (one(metrics["http.server.request.duration"]).finer is not None) == exponential
+
+
+def test_label_sets_that_are_exported_alike_are_added_up() -> None:
+    """A first byte that came, and one that did not: to the client it is all the same."""
+    cut = OK._replace(status=0, error_type="")
+    traffic = traffic_of((cut, 0.05), (cut._replace(status=0), 0.2))
+    other = Labels("champion", "3", "POST", "/infer", 0, "")
+    traffic.series(other).add(3.0, 0.0, 0.0, 1, 1)
+    assert sum(one(told(traffic)["http.server.request.duration"]).counts) == 3

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from sidecar.monitors.conformity import drift_violations, findings, violation_event
+from sidecar.monitors.conformity import distances, drift_violations, findings, violation_event
 from sidecar.records import Key
 from sidecar.reference.checks import Violation
 from sidecar.reference.constraints import Constraint, Constraints, Monitoring
@@ -141,3 +141,11 @@ def test_a_violation_is_told_as_an_event() -> None:
         "sidecar.limit": 1.0,
         "sidecar.rows": 200,
     }
+
+
+def test_distances_are_told_whether_they_are_allowed_or_not() -> None:
+    loose = Constraints([constraint(monitoring=replace(STRICT, comparison_threshold=0.9)), constraint("gone")])
+    chi = Constraints([constraint(monitoring=replace(STRICT, categorical_method="ChiSquared"))])
+    assert distances(loose, ["x"], *NUMBERS) == {"x": pytest.approx(0.3)}
+    assert distances(chi, ["x"], *TEXTS) == {"x": pytest.approx(0.045056, abs=1e-4)}
+    assert distances(Constraints([constraint(monitoring=replace(STRICT, evaluates=False))]), ["x"], *NUMBERS) == {}

@@ -298,3 +298,32 @@ def test_pairs_with_a_feature_that_moved_by_itself_are_not_told() -> None:
 
     assert {pair.partition(" ~ ")[0] for pair in pairs} == {"a"}
     assert found.findings[0].carriers[0].name == "a"
+
+
+def test_rows_are_counted_by_bin_since_the_reference_was_taken_up() -> None:
+    followed, rng = following(), np.random.default_rng(1)
+    assert not followed.rows_by_bin.any()
+
+    fed(followed, rng, 3)
+    before = followed.rows_by_bin
+    fed(followed, rng, 2)
+
+    # What somebody reads does not change while he reads it.
+    assert before.sum(axis=1).tolist() == [300] * 4
+    assert followed.rows_by_bin.sum(axis=1).tolist() == [500] * 4
+    other = following()
+    other.restore(followed.state())
+    # A counter that goes on from an earlier state would go back by what was not saved, which counts as a new start.
+    assert other.rows == 500
+    assert not other.rows_by_bin.any()
+
+
+def test_distances_are_those_of_the_latest_whole_window() -> None:
+    followed, rng = following(), np.random.default_rng(1)
+    assert followed.distances() == {}
+
+    fed(followed, rng, 5, shift=2.0)
+
+    found = followed.distances()
+    assert set(found) == {"a", "b", "country", "score"}
+    assert found["a"] > 0.3 > found["b"]

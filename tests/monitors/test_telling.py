@@ -3,7 +3,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 
-from sidecar.monitors.telling import NAMED, change_of, drifted, labels
+from sidecar.monitors.telling import NAMED, bin_names, change_of, drifted, labels
 from sidecar.records import Carrier
 from sidecar.reference.binning import BINS, Bins
 from sidecar.stats.columns import Cells
@@ -125,3 +125,46 @@ def test_shares_are_told_to_a_hundredth_of_a_percent_and_three_digits(share: flo
     assert change_of(bins, 0, shares(missing=share), shares(missing=share + 5)).startswith(
         f"without a number {expected} % → "
     )
+
+
+def at_the_end_of_floats() -> Bins:
+    """A bin of the least float there is: the edge below it is no float."""
+    with np.errstate(over="ignore"):
+        return bins_from(np.repeat([[-np.finfo(np.float64).max], [0.0]], 50, axis=0))
+
+
+def test_names_of_bins_are_those_that_people_see_and_what_is_missing() -> None:
+    bins = bins_from(CONTINUOUS)
+    assert bin_names(bins, 0) == [*labels(bins, 0), "missing"]
+    assert bin_names(texts_of(["a"] * 5 + ["b"] * 4), 0) == ["'a'", "'b'", "new texts", "missing"]
+
+
+@pytest.mark.parametrize(
+    "bins",
+    [
+        bins_from((1.7e9 + np.arange(1000.0))[:, None]),
+        bins_from(np.arange(1000.0)[:, None] * 1e-13 + 0.1),
+        at_the_end_of_floats(),
+        bins_from(np.array([[-1e308], [1e308], [0.0], [np.nan]])),
+        bins_from(np.full((10, 1), 3.0)),
+        texts_of(["missing", "other texts", "new texts", "'", "", "''"]),
+        texts_of([f"{'x' * 60}{number}" for number in range(6)]),
+        texts_of([*"abcdefghijklmnopqrstuvwxyz", *"abc"], [1.0, 2.0]),
+        texts_of(["\n", "\\n", "\ud800", "\\ud800"]),
+        texts_of([f"{'x' * 255}\n{number}" for number in range(3)]),
+        bins_from(np.full((5, 1), NAN), {0: [None, "a", None, None, None]}),
+    ],
+)
+def test_no_two_bins_of_a_column_have_one_name(bins: Bins) -> None:
+    names = bin_names(bins, 0)
+    assert len(names) == bins.used[0].sum()
+    assert len(set(names)) == len(names)
+    assert names[-1] == "missing"
+    assert all(names)
+
+
+def test_what_looks_alike_is_named_exactly() -> None:
+    names = bin_names(bins_from((1.7e9 + np.arange(1000.0))[:, None]), 0)
+    assert names[:2] == ["<= 1700000099", "(1700000099, 1700000199]"]
+    longer = [f"{'x' * 60}{number}" for number in range(2)]
+    assert bin_names(texts_of(longer), 0)[:2] == [f"'{each}'" for each in longer]

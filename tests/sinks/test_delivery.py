@@ -109,11 +109,11 @@ def test_a_batch_of_large_bodies_ends_at_the_byte_bound() -> None:
 def test_overflow_drops_the_oldest_and_counts_them() -> None:
     delivery, sink, gate = held(max_bytes=3 * CAPTURE_BYTES)
     delivery.offer([capture(number) for number in range(1, 6)])
-    waiting_bytes = delivery.waiting_bytes
+    assert (delivery.waiting, delivery.waiting_bytes) == (3, 3 * CAPTURE_BYTES)
     gate.opened.set()
     delivery.close(PATIENCE_S)
     assert sink.batches == [[0], [3, 4, 5]]
-    assert (delivery.delivered, delivery.dropped, waiting_bytes) == (4, 2, 3 * CAPTURE_BYTES)
+    assert (delivery.delivered, delivery.dropped, delivery.waiting) == (4, 2, 0)
 
 
 def test_a_capture_larger_than_the_queue_costs_no_other() -> None:

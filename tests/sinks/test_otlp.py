@@ -26,6 +26,7 @@ from tests.sinks.rig import PATIENCE_S, Collector, Heard, plain
 
 HTTP = OtlpSettings(("otlp",), "http/protobuf", 60.0, PATIENCE_S, delta=False)
 DELTA = OtlpSettings(("otlp",), "http/protobuf", 60.0, PATIENCE_S, delta=True)
+AGGREGATION = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION"
 CUMULATIVE = metrics_pb2.AGGREGATION_TEMPORALITY_CUMULATIVE
 
 
@@ -337,6 +338,9 @@ def test_nothing_is_exported_unless_asked_for(environ: dict[str, str]) -> None:
         ({"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "Delta"}, {"delta": True}),
         ({"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "lowmemory"}, {"delta": True}),
         ({"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "cumulative"}, {"delta": False}),
+        ({AGGREGATION: "Base2_Exponential_bucket_histogram"}, {"exponential": True}),
+        ({AGGREGATION: "explicit_bucket_histogram"}, {"exponential": False}),
+        ({AGGREGATION: ""}, {"exponential": False}),
     ],
 )
 def test_the_standard_variables_rule(environ: dict[str, str], change: dict[str, object]) -> None:
@@ -359,6 +363,11 @@ def test_the_standard_variables_rule(environ: dict[str, str], change: dict[str, 
             "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
             "both",
             "expected cumulative, delta or lowmemory, got 'both'",
+        ),
+        (
+            AGGREGATION,
+            "summary",
+            "expected explicit_bucket_histogram or base2_exponential_bucket_histogram, got 'summary'",
         ),
     ],
 )

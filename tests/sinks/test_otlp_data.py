@@ -1,5 +1,3 @@
-from itertools import pairwise
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,54 +5,8 @@ from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from sidecar.records import Attributes, Buckets, Event, Kind, Metric, Report, Severity
-from sidecar.sinks.otlp_data import changes, log_records
-
-
-def metric(kind: Kind, *points: tuple[Attributes, float | Buckets]) -> Metric:
-    return Metric(kind, "s", kind, kind, list(points))
-
-
-def report(time_s: float, *metrics: Metric) -> Report:
-    return Report(100.0, time_s, metrics)
-
-
-def test_what_only_grows_is_told_as_its_growth_and_the_rest_as_it_is() -> None:
-    before = report(
-        110.0,
-        metric("counter", ({"a": 1}, 3), ({"a": 2}, 5), ({"b": 1, "c": 2}, 7)),
-        metric("up_down", ({}, 4)),
-        metric("gauge", ({}, 2.5)),
-        metric("histogram", ({}, Buckets((1.0,), (3, 4), 9.0))),
-    )
-    after = report(
-        120.0,
-        metric("counter", ({"a": 1}, 10), ({"a": 2}, 5), ({"a": 3}, 1), ({"c": 2, "b": 1}, 8)),
-        metric("up_down", ({}, 3)),
-        metric("gauge", ({}, 2.5)),
-        metric("histogram", ({}, Buckets((1.0,), (3, 6), 12.5))),
-    )
-    assert changes(after, before) == [
-        metric("counter", ({"a": 1}, 7), ({"a": 3}, 1), ({"c": 2, "b": 1}, 1)),
-        metric("up_down", ({}, 3)),
-        metric("gauge", ({}, 2.5)),
-        metric("histogram", ({}, Buckets((1.0,), [0, 2], 3.5))),
-    ]
-
-
-@given(st.lists(st.dictionaries(st.sampled_from("abc"), st.integers(0, 9)), min_size=2))
-def test_differences_add_up_to_the_last_report(steps: list[dict[str, int]]) -> None:
-    totals: dict[str, int] = {}
-    reports = []
-    for step in steps:
-        totals = totals | {key: totals.get(key, 0) + more for key, more in step.items()}
-        reports.append(report(0.0, metric("counter", *[({"k": key}, value) for key, value in totals.items()])))
-    summed = {str(at["k"]): value for at, value in reports[0].metrics[0].points}
-    for before, after in pairwise(reports):
-        for at, value in changes(after, before)[0].points:
-            assert isinstance(value, int)
-            summed[str(at["k"])] = summed.get(str(at["k"]), 0) + value  # type: ignore[operator]  # counters are numbers
-    assert summed == totals
+from sidecar.records import Event, Severity
+from sidecar.sinks.otlp_data import log_records
 
 
 def event(severity: Severity = "info", body: str = "", **attributes: str | float | bool) -> Event:

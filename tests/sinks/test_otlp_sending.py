@@ -106,7 +106,7 @@ def test_overflow_drops_the_oldest_and_counts_them() -> None:
     sending, sender, gate = held(max_waiting=3, max_batch=2)
     for number in range(1, 6):
         sending.put(number)
-    assert counts(sending) == (0, 2, 0)
+    assert (counts(sending), sending.waiting) == ((0, 2, 0), 3)
     gate.opened.set()
     sending.close(PATIENCE_S)
     assert sender.batches == [[0], [3, 4], [5]]

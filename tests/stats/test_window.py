@@ -227,3 +227,22 @@ def test_no_number_makes_a_warning(value: float) -> None:
 
     assert rolling.snapshot().lifetime().rows == 6
     assert rolling.snapshot().current(0.0).rows == 3
+
+
+def test_the_spread_is_that_of_all_rows_since_the_start() -> None:
+    rolling = window(rows=10, panes=2)
+    feed(rolling, *[[float(row), -1.0, 0.0, NAN, np.inf] for row in range(1, 40)])
+
+    spread, lifetime = rolling.snapshot().spread(), rolling.snapshot().lifetime()
+
+    assert spread.names == lifetime.names
+    assert spread.total.tolist() == [pytest.approx(sum(range(1, 40)) - 39)]
+    assert spread.buckets.total().tolist() == lifetime.count.tolist() == [3 * 39]
+    assert spread.buckets.counts.tolist() == lifetime.exponential.counts.tolist()
+
+
+def test_a_sum_beyond_all_floats_is_infinite() -> None:
+    rolling = window()
+    feed(rolling, [1e308, 1e308])
+
+    assert rolling.snapshot().spread().total.tolist() == [np.inf]

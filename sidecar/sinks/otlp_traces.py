@@ -1,0 +1,270 @@
+"""Traces to an OpenTelemetry collector: through the SDK's own exporters, on a thread of its own.
+
+The standard variables rule. Without OTEL_TRACES_EXPORTER and without an OTEL_EXPORTER_OTLP[_TRACES]_ENDPOINT there are
+no traces, and requests keep the context that they came with.
+
+The request path wakes the thread at most twice a batch, not for each trace: a thread that wakes wants the interpreter,
+and takes it from the requests.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from sidecar.errors import ConfigError, Fault
+from sidecar.sinks.otlp_resource import resource
+from sidecar.sinks.otlp_sending import Exporters, Sending
+from sidecar.sinks.otlp_settings import Exporter, Protocol, count, exporters, number, protocol, timeout_s
+from sidecar.sinks.otlp_spans import spans
+from sidecar.stats.traced import Sampler, Traced, Tracing
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+# The defaults of OpenTelemetry's specification.
+DELAY_MS = 5_000.0
+MAX_WAITING = 2_048
+MAX_BATCH = 512
+SAMPLER = "parentbased_always_on"
+
+SPANS = 2
+"""Of a request, at most: the variables count spans, we count traces."""
+
+RATIOS: Mapping[str, float | None] = {"always_on": 1.0, "always_off": 0.0, "traceidratio": None}
+"""By the sampler's word; None where OTEL_TRACES_SAMPLER_ARG says it."""
+
+PARENT_BASED = "parentbased_"
+
+PROPAGATORS = ("tracecontext", "baggage")
+"""That we know. Of these the second changes nothing: `baggage` is passed on as any other field is."""
+
+
+@dataclass(frozen=True, slots=True)
+class OtlpTracesSettings:
+    """What the standard variables say of traces.
+
+    Args:
+        exporters: At least one.
+        timeout_s: For one export, retries included.
+        delay_s: From the first trace of a batch to its export, unless the batch is full before.
+        max_waiting: Traces that wait; what comes beyond is dropped.
+        max_batch: Traces of one export, at most `max_waiting`.
+        sampler: Which are sampled.
+        propagates: Requests carry trace context.
+    """
+
+    exporters: tuple[Exporter, ...]
+    protocol: Protocol
+    timeout_s: float
+    delay_s: float
+    max_waiting: int
+    max_batch: int
+    sampler: Sampler
+    propagates: bool
+
+
+def otlp_traces_settings(environ: Mapping[str, str]) -> OtlpTracesSettings | None:
+    """Read the standard variables; None where nothing is to be exported.
+
+    Raises:
+        ConfigError: A variable says what we cannot do.
+    """
+    if not (asked := exporters(environ, "TRACES")):
+        return None
+    max_waiting = count(environ, "OTEL_BSP_MAX_QUEUE_SIZE", MAX_WAITING)
+    return OtlpTracesSettings(
+        asked,
+        protocol(environ, "TRACES"),
+        timeout_s(environ, "TRACES", limit="OTEL_BSP_EXPORT_TIMEOUT"),
+        # No thread can wait longer, and nobody will.
+        min(number(environ, "OTEL_BSP_SCHEDULE_DELAY", DELAY_MS) / 1000, threading.TIMEOUT_MAX),
+        max(1, max_waiting // SPANS),
+        max(1, _max_batch(environ, max_waiting) // SPANS),
+        _sampler(environ),
+        _propagates(environ),
+    )
+
+
+def _max_batch(environ: Mapping[str, str], max_waiting: int) -> int:
+    name = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
+    found = count(environ, name, min(MAX_BATCH, max_waiting))
+    if found > max_waiting:
+        raise ConfigError(Fault(name, f"expected at most OTEL_BSP_MAX_QUEUE_SIZE, {max_waiting}, got {found}"))
+    return found
+
+
+def _sampler(environ: Mapping[str, str]) -> Sampler:
+    name = "OTEL_TRACES_SAMPLER"
+    text = environ.get(name, "").strip()
+    word = text.lower() or SAMPLER
+    parent_based = word.startswith(PARENT_BASED)
+    word = word.removeprefix(PARENT_BASED)
+    if word not in RATIOS:
+        known = ", ".join(RATIOS)
+        raise ConfigError(Fault(name, f"expected {known}, or {PARENT_BASED} before one of them, got {text!r}"))
+    ratio = RATIOS[word]
+    return Sampler(_ratio(environ) if ratio is None else ratio, parent_based)
+
+
+def _ratio(environ: Mapping[str, str]) -> float:
+    name = "OTEL_TRACES_SAMPLER_ARG"
+    text = environ.get(name, "").strip()
+    try:
+        found = float(text or "1")
+    except ValueError:
+        found = float("nan")
+    if not 0 <= found <= 1:
+        raise ConfigError(Fault(name, f"expected a number from 0 to 1, got {text!r}"))
+    return found
+
+
+def _propagates(environ: Mapping[str, str]) -> bool:
+    name = "OTEL_PROPAGATORS"
+    words = [word.strip().lower() for word in (environ.get(name, "").strip() or ",".join(PROPAGATORS)).split(",")]
+    for word in words:
+        if word not in {*PROPAGATORS, "none"}:
+            raise ConfigError(Fault(name, f"expected {', '.join(PROPAGATORS)} or none, got {word!r}"))
+    return PROPAGATORS[0] in words and "none" not in words
+
+
+class OtlpTraces:
+    """Exports traces, in order, and never waits for the collector.
+
+    Args:
+        tracing: Whose.
+        service: Our name, where OTEL_SERVICE_NAME does not say another.
+        version: Ours.
+        scheme: Over which clients come: `http` or `https`.
+    """
+
+    name = "otlp-traces"
+
+    def __init__(
+        self, settings: OtlpTracesSettings, tracing: Tracing, *, service: str, version: str, scheme: str
+    ) -> None:
+        self._tracing = tracing
+        self._late = 0
+        self._sender = _Sender(settings, tracing.waiting, _Whose(service, version, scheme))
+        # What is queued is not the traces, but that there are some: once to begin the delay, once to end it.
+        self._sending = Sending[None](self._sender, what="traces", max_waiting=2, max_batch=2, delay_s=settings.delay_s)
+        tracing.ring = self._sender.ring = self._ring
+        if tracing.waiting:
+            self._ring()
+
+    @property
+    def delivered(self) -> int:
+        """Traces that the collector took."""
+        return self._sender.delivered
+
+    @property
+    def dropped(self) -> int:
+        """Traces that never were sent: there was no room, or the time to close was over."""
+        return self._tracing.dropped["queue_full"] + self._late
+
+    @property
+    def failed(self) -> int:
+        """Traces that the collector did not take."""
+        return self._sender.failed
+
+    @property
+    def last_error(self) -> str:
+        """Why, the last time; empty before the first."""
+        return self._sending.last_error
+
+    @property
+    def waiting(self) -> int:
+        """Traces that wait to be sent."""
+        return len(self._tracing.waiting)
+
+    def close(self, timeout_s: float) -> None:
+        """Export what waits; what is not exported within `timeout_s` is given up."""
+        self._sender.closing = True
+        self._ring()
+        self._sending.close(timeout_s)
+        while self._sender.next(1):
+            self._late += 1
+
+    def _ring(self) -> None:
+        self._sending.put(None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Whose:
+    """What all spans have in common."""
+
+    service: str
+    version: str
+    scheme: str
+
+
+class _Sender:
+    """Traces on their way to the exporters."""
+
+    def __init__(self, settings: OtlpTracesSettings, waiting: deque[Traced], whose: _Whose) -> None:
+        self._waiting = waiting
+        self._max_batch = settings.max_batch
+        self._whose = whose
+        self._exporters: Exporters[Sequence[ReadableSpan]] = Exporters(
+            lambda: [_exporter(name, settings) for name in settings.exporters]
+        )
+        self.close = self._exporters.close
+        self.ring: Callable[[], None] = lambda: None
+        self.closing = False
+        self._taken = True
+        self.delivered = self.failed = 0
+
+    @cached_property
+    def _resource(self) -> "Resource":
+        return resource(service=self._whose.service, version=self._whose.version)
+
+    def next(self, most: int) -> list[Traced]:
+        """The oldest that wait, so many at most."""
+        found: list[Traced] = []
+        with suppress(IndexError):  # in the end two take them
+            for _ in range(min(most, len(self._waiting))):
+                found.append(self._waiting.popleft())  # noqa: PERF401 - what was taken is not to be lost
+        return found
+
+    def send(self, _: Sequence[None]) -> bool:
+        """Whether every exporter took all that there were when it began; the last word where there were none."""
+        left, taken = len(self._waiting), []
+        while batch := self.next(min(self._max_batch, len(self._waiting) if self.closing else left)):
+            left -= len(batch)
+            taken.append(self._export(batch))
+        for enough in (1, self._max_batch):  # what came meanwhile has rung for nobody
+            if len(self._waiting) >= enough:
+                self.ring()
+        self._taken = all(taken) if taken else self._taken
+        return self._taken
+
+    def _export(self, batch: Sequence[Traced]) -> bool:
+        taken = False
+        try:
+            told = spans(batch, self._resource, version=self._whose.version, scheme=self._whose.scheme)
+            taken = self._exporters.export(told)
+        finally:
+            if taken:
+                self.delivered += len(batch)
+            else:
+                self.failed += len(batch)
+        return taken
+
+
+def _exporter(name: Exporter, settings: OtlpTracesSettings) -> "SpanExporter":
+    if name == "console":
+        from opentelemetry.sdk.trace.export import ConsoleSpanExporter
+
+        return ConsoleSpanExporter()
+    if settings.protocol == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as Grpc
+
+        return Grpc(timeout=settings.timeout_s)
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as Http
+
+    return Http(timeout=settings.timeout_s)
