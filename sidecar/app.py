@@ -14,13 +14,14 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 import uvloop
 
 from sidecar import __version__
-from sidecar.build import monitoring, serving
+from sidecar.build import monitoring, serving, telemetry
 from sidecar.config.addresses import parse_address
 from sidecar.config.fingerprints import fingerprints
 from sidecar.config.schema import Config
@@ -28,8 +29,7 @@ from sidecar.errors import ConfigError, Fault, SidecarError
 from sidecar.proxy.gateway import Gateway
 from sidecar.proxy.listener import Listener
 from sidecar.proxy.tap import Tap
-from sidecar.sinks.otlp import otlp_settings
-from sidecar.sinks.otlp_logs import otlp_logs_settings
+from sidecar.sinks.own_log import OwnLog, configuration_event, configure
 from sidecar.stats.traffic import Traffic
 from sidecar.steering import Steering
 from sidecar.tasks import Tasks
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
     from sidecar.admin.view import View
     from sidecar.monitor import Monitor
-    from sidecar.records import Event
     from sidecar.reference.folder import Reference
     from sidecar.watching import Watching
 
@@ -57,6 +56,9 @@ SWITCH_S = 0.0005
 
 GC_ALLOCATIONS = 50_000
 """Between two looks for cycles among young objects: requests make none, and captures waiting are no garbage."""
+
+TOLD = {"event_name": "sidecar.configuration"}
+"""Of lines of the log that an event tells too."""
 
 FIXED = (
     "listen",
@@ -91,26 +93,49 @@ def run(config: Config, load: Callable[[], Config], files: Sequence[str]) -> int
         ConfigError: A part of the configuration cannot be used.
         OSError: An address cannot be bound.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    own = configure(format=config.log.format, level=config.log.level, stream=sys.stderr)
     sys.setswitchinterval(SWITCH_S)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(App(config, load, files).run())
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(App(config, load, files, own).run())
+    finally:
+        own.close()
+
+
+@dataclass(slots=True)
+class Revisions:
+    """What became of configurations.
+
+    Args:
+        number: Of the one in force; the first is 1.
+        loaded_s: Unix time since when it is.
+        refusal: Why the latest one was refused; empty where it was taken up.
+        refused: How many were.
+    """
+
+    number: int
+    loaded_s: float
+    refusal: str = ""
+    refused: int = 0
 
 
 class App:
     """The running sidecar."""
 
-    def __init__(self, config: Config, load: Callable[[], Config], files: Sequence[str]) -> None:
+    def __init__(self, config: Config, load: Callable[[], Config], files: Sequence[str], own: OwnLog) -> None:
+        self._own = own
         self._load = load
         self._files = (*files, *serving.tls_files(config.tls), *monitoring.reference_files(config.reference))
-        self._revision, self._loaded_s, self._refusal = 1, wall_s(), ""
+        self._revisions = Revisions(1, wall_s())
         self._reloading = asyncio.Lock()
         self._stop = asyncio.Event()
         self._tasks = Tasks()
         self._traffic = Traffic(max_series=config.telemetry.max_series)
         self._tap = Tap(buffer_bytes=config.capture.buffer_bytes)
         self._tls = serving.listener_tls(config.tls)
-        means = Means(self._traffic, self._tap, self._tasks, fresh_id, time.monotonic, wall_s)
+        self._signals = telemetry.signals(os.environ)
+        self._tracing = serving.tracing(self._signals.traces, config.telemetry.tail, random.getrandbits)
+        means = Means(self._traffic, self._tap, self._tasks, fresh_id, time.monotonic, wall_s, self._tracing)
         self._steering = Steering(
             config,
             serving.journal(config.state),
@@ -118,6 +143,7 @@ class App:
             prepare=self._rerouting,
             wall_s=wall_s,
         )
+        self._steering.telling(own.tell)
         _tell_weights(config, self._steering)
         config = self._config = self._steering.effective
         self._upstreams = Upstreams(config, means)
@@ -130,7 +156,6 @@ class App:
         self._attributing = monitoring.attributing(config.monitors)
         monitoring.weighing(config, 0.0)
         self._token = serving.admin_token(config.admin_token, config.admin_token_file)
-        self._metrics, self._logs = otlp_settings(os.environ), otlp_logs_settings(os.environ)
         self._listener = Listener(self._upstreams.gateway)
         self._upstreams.put = self._put
         self._monitor: Monitor | None = None
@@ -198,34 +223,42 @@ class App:
         """Load in a thread what serving does not wait for, then start it."""
         await asyncio.to_thread(load_monitoring)
         from sidecar.admin.server import application, start
-        from sidecar.assembly import Made, Served, watching
-        from sidecar.monitor import Exporting, Monitor
-        from sidecar.sinks.otlp import Otlp
-        from sidecar.sinks.otlp_logs import OtlpLogs
+        from sidecar.assembly import Made, Served, beside, watching
+        from sidecar.monitor import Monitor
 
         config = self._config
-        names = {"service": config.endpoint, "version": __version__}
-        exporting = Exporting(
-            Otlp(self._metrics, **names) if self._metrics else None,
-            self._metrics.interval_s if self._metrics else 0.0,
-            OtlpLogs(self._logs, **names) if self._logs else None,
+        exporting = telemetry.exporting(
+            self._signals,
+            self._tracing,
+            service=config.endpoint,
+            version=__version__,
+            scheme="https" if config.tls else "http",
         )
+        self._own.export(exporting.logs.emit if exporting.logs else None)
         served = Served(
-            self._traffic, self._tap, self._upstreams, self._steering, lambda: self._listener.draining, wall_s
-        )
-        monitor = self._monitor = Monitor(
-            watching(
-                config,
-                served,
-                Made(self._store, self._graders, self._attributing),
-                admin=serving.address_of(admin_socket),
-                tell=exporting.logs.emit if exporting.logs else _untold,
-            ),
             self._traffic,
             self._tap,
-            max_series=config.telemetry.max_series,
+            self._upstreams,
+            self._steering,
+            self._tracing,
+            self._tasks,
+            lambda: self._listener.draining,
+            wall_s,
+        )
+        watches = watching(
+            config,
+            served,
+            Made(self._store, self._graders, self._attributing),
+            admin=serving.address_of(admin_socket),
+            tell=self._own.tell,
+        )
+        monitor = self._monitor = Monitor(
+            watches,
+            self._traffic,
+            self._tap,
             wall_s=wall_s,
             exporting=exporting,
+            beside=beside(config, served, watches.pipeline, self._own.tell, self._revisions),
         )
         monitor.upstreams = self._upstreams
         # Not those of the beginning: there may be others since.
@@ -267,7 +300,7 @@ class App:
             counts=monitor.counts,
             sinks=lambda: pipeline.parts.deliveries,
             exporters=monitor.exporting.outlets,
-            config=lambda: ConfigView(self._revision, self._loaded_s, self._refusal),
+            config=lambda: ConfigView(self._revisions.number, self._revisions.loaded_s, self._revisions.refusal),
             steering=self._steering,
             upstreams=self._upstreams,
             trials=monitor.watching.trials,
@@ -314,15 +347,20 @@ class App:
                 if self._monitor is not None:
                     await self._compare_with(reference, self._monitor.watching)
         except (SidecarError, OSError) as error:
-            if str(error) != self._refusal:
+            if str(error) != self._revisions.refusal:
                 told = "; ".join(str(error).splitlines())
-                log.error("configuration refused, the earlier one stays: %s", told)  # noqa: TRY400  (the trace says nothing)
-            self._refusal = str(error)
+                log.error("configuration refused, the earlier one stays: %s", told, extra=TOLD)  # noqa: TRY400  (the trace says nothing)
+                self._refuse(str(error))
             return isinstance(error, ConfigError)
         except Exception as error:
             log.exception("a fault while reloading, the earlier configuration stays")
-            self._refusal = f"a fault of the sidecar: {error}"
+            self._refuse(f"a fault of the sidecar: {error}")
         return True
+
+    def _refuse(self, why: str) -> None:
+        revisions = self._revisions
+        revisions.refusal, revisions.refused = why, revisions.refused + 1
+        self._own.tell(configuration_event(revisions.number, wall_s(), why))
 
     async def _reload_once(self) -> None:
         await self._reload()
@@ -363,14 +401,15 @@ class App:
             kept = self._monitor.pipeline.parts.deliveries if same_sinks else ()
             from sidecar.assembly import parts
 
-            await self._monitor.replace(parts(config, kept), FLUSH_S)
+            await self._monitor.replace(parts(config, kept, self._monitor.pipeline.parts.custom), FLUSH_S)
             await self._monitor.watching.alerting.replace(
                 monitoring.rules(config.alerts), monitoring.channels(config.alerts.channels)
             )
         self._tap.resize(config.capture.buffer_bytes)
-        self._refusal = ""
-        self._revision, self._loaded_s = self._revision + 1, wall_s()
-        log.info("configuration %d in force", self._revision)
+        self._revisions.refusal = ""
+        self._revisions.number, self._revisions.loaded_s = self._revisions.number + 1, wall_s()
+        log.info("configuration %d in force", self._revisions.number, extra=TOLD)
+        self._own.tell(configuration_event(self._revisions.number, wall_s()))
 
 
 def load_monitoring() -> None:
@@ -404,10 +443,6 @@ def _tell_weights(config: Config, steering: Steering) -> None:
 
 def _percent(weights: Mapping[str, float], name: str) -> str:
     return f"{100 * weights[name] / (sum(weights.values()) or 1.0):.4g} %"
-
-
-def _untold(event: "Event") -> None:
-    """Where nobody asked for events."""
 
 
 def fresh_id() -> bytes:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -13,19 +13,31 @@ from sidecar.alerts.alerting import Alerting
 from sidecar.alerts.delivery import Deliveries
 from sidecar.alerts.store import Store
 from sidecar.build import monitoring, serving
+from sidecar.build.telemetry import targets
 from sidecar.cataloguing import Cataloguing
-from sidecar.config.schema import Config
+from sidecar.config.addresses import parse_upstream
+from sidecar.config.schema import Config, Variant
 from sidecar.explaining import Explaining
+from sidecar.infrastructure.reader import Infrastructure, Place
+from sidecar.instruments.itself import Itself
 from sidecar.instruments.live import live_measures
+from sidecar.monitor import Beside
+from sidecar.monitors.failed import Failed
 from sidecar.payload import DECODERS
+from sidecar.payload.custom import Custom
 from sidecar.payload.decoding import Decoding
 from sidecar.payload.reading import Reader
 from sidecar.pipeline import Parts, Pipeline
 from sidecar.proxy.tap import Tap
+from sidecar.pulse import beat
 from sidecar.records import Event
+from sidecar.scraping.scraper import Scraping
 from sidecar.sinks.delivery import Delivery
-from sidecar.stats.traffic import Traffic
+from sidecar.stats.lag import LAG_SECONDS
+from sidecar.stats.traced import Tracing
+from sidecar.stats.traffic import Histogram, Traffic
 from sidecar.steering import Steering
+from sidecar.tasks import Tasks
 from sidecar.trials import Sources, Trials
 from sidecar.truth import Truth
 from sidecar.upstreams import Upstreams
@@ -42,6 +54,8 @@ class Served(NamedTuple):
     """What serves, as far as it is watched.
 
     Args:
+        tracing: Holds traces; None where there are none.
+        tasks: Those that end with the process.
         draining: Whether the sidecar is about to end.
         wall_s: The time of day, Unix seconds.
     """
@@ -50,8 +64,24 @@ class Served(NamedTuple):
     tap: Tap
     upstreams: Upstreams
     steering: Steering
+    tracing: Tracing | None
+    tasks: Tasks
     draining: Callable[[], bool]
     wall_s: Callable[[], float]
+
+
+class Revisions(Protocol):
+    """What became of configurations."""
+
+    @property
+    def number(self) -> int:
+        """Of the one in force."""
+        ...
+
+    @property
+    def refused(self) -> int:
+        """How many were refused."""
+        ...
 
 
 class Made(NamedTuple):
@@ -68,14 +98,23 @@ class Made(NamedTuple):
     attributing: "Attributing | None"
 
 
-def parts(config: Config, deliveries: Sequence[Delivery]) -> Parts:
+def parts(config: Config, deliveries: Sequence[Delivery] = (), earlier: Custom | None = None) -> Parts:
     """What exchanges pass.
 
     Args:
         config: Says what.
         deliveries: To go on with; without any, the configuration's sinks are made.
+        earlier: What has counted the user's metrics until now.
     """
-    capture, payload = config.capture, config.payload
+    capture, payload, telemetry = config.capture, config.payload, config.telemetry
+    custom = None
+    if telemetry.metrics:
+        custom = Custom(
+            telemetry.metrics,
+            max_series=telemetry.max_series,
+            redact_headers=payload.redact_headers,
+            earlier=earlier,
+        )
     return Parts(
         Reader(
             max_inflated_bytes=INFLATION * capture.max_body_bytes,
@@ -85,6 +124,7 @@ def parts(config: Config, deliveries: Sequence[Delivery]) -> Parts:
         ),
         Decoding(DECODERS, format=payload.format, features=payload.features, prediction=payload.prediction),
         deliveries or monitoring.sinks(capture.sinks, config.endpoint, capture.buffer_bytes),
+        custom,
     )
 
 
@@ -98,7 +138,7 @@ def watching(config: Config, served: Served, made: Made, *, admin: str, tell: Ca
     wall_s = served.wall_s
     pipeline = Pipeline(
         served.tap,
-        parts(config, ()),
+        parts(config),
         make_window=monitoring.window(config.statistics),
         now_s=time.monotonic,
         wall_s=wall_s,
@@ -161,3 +201,52 @@ def _explaining(
         wall_s=served.wall_s,
         rng=np.random.default_rng(random.getrandbits(64)),
     )
+
+
+def beside(
+    config: Config, served: Served, pipeline: Pipeline, tell: Callable[[Event], None], revisions: Revisions
+) -> Beside:
+    """What is told beside what traffic and rows say, and how much of all; begins to look.
+
+    Args:
+        tell: Takes events.
+        revisions: What became of configurations.
+    """
+    telemetry, routes, upstreams = config.telemetry, served.steering, served.upstreams
+    failed = Failed(tell, now_s=time.monotonic)
+    pipeline.notes.append(failed.note)
+    scraping = Scraping(
+        version_of=lambda name: routes.routes.variants[name].version if name in routes.routes.variants else "",
+        max_series=telemetry.max_series,
+        now_s=time.monotonic,
+    )
+    scraping.aim(targets(telemetry.scrape, routes.routes.variants))
+    lag = Histogram(LAG_SECONDS)
+    served.tasks.start(beat(lag, now_s=time.perf_counter))
+    return Beside(
+        max_series=telemetry.max_series,
+        itself=lambda: Itself(
+            lag,
+            pipeline.slices,
+            upstreams.gateway.sampling.ratio,
+            revisions.number,
+            revisions.refused,
+            failed.untold,
+        ),
+        tracing=served.tracing,
+        infrastructure=Infrastructure(
+            lambda: {name: _place(each) for name, each in routes.routes.variants.items()},
+            now_s=time.monotonic,
+            wall_s=served.wall_s,
+        )
+        if telemetry.infrastructure
+        else None,
+        scraping=scraping,
+        endpoint=config.endpoint if telemetry.cloudwatch_names else "",
+    )
+
+
+def _place(variant: Variant) -> Place:
+    """Where a variant's server listens."""
+    host, port = serving.host_and_port(parse_upstream(variant.url).address)
+    return variant.version, host, port or 0

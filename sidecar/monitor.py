@@ -6,15 +6,20 @@ from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from sidecar import __version__, instruments
+from sidecar.admin.prometheus import metric_name
+from sidecar.infrastructure.reader import Infrastructure
 from sidecar.pipeline import Parts
 from sidecar.proxy.shadow import Counts
 from sidecar.proxy.tap import Tap
 from sidecar.records import Metric, Report
 from sidecar.routing.availability import State
 from sidecar.routing.rollout import percent
+from sidecar.scraping.scraper import Scraping
 from sidecar.sinks.otlp import Otlp
 from sidecar.sinks.otlp_logs import OtlpLogs
+from sidecar.sinks.otlp_traces import OtlpTraces
 from sidecar.stats.served import Served
+from sidecar.stats.traced import Tracing
 from sidecar.stats.traffic import Traffic
 from sidecar.tasks import Tasks
 from sidecar.watching import Watching
@@ -57,21 +62,44 @@ class Places(NamedTuple):
 
 
 class Exporting(NamedTuple):
-    """Where reports and events go.
+    """Where reports, events and traces go.
 
     Args:
-        metrics: None where nobody asked for them; likewise the next.
+        metrics: None where nobody asked for them; likewise the other two.
         interval_s: Between reports.
+        exponential: Reports have durations in exponential buckets too.
     """
 
     metrics: Otlp | None
     interval_s: float
+    exponential: bool
     logs: OtlpLogs | None
+    traces: OtlpTraces | None
 
     @property
     def outlets(self) -> list[instruments.Outlet]:
         """Those that there are."""
-        return [each for each in (self.metrics, self.logs) if each is not None]
+        return [each for each in (self.metrics, self.logs, self.traces) if each is not None]
+
+
+class Beside(NamedTuple):
+    """What is told beside what traffic and rows say, and how much of all.
+
+    Args:
+        max_series: Label sets per metric.
+        itself: How the sidecar does, now.
+        tracing: What became of traces; None where there are none.
+        infrastructure: None where nobody wants it.
+        scraping: What model servers offer.
+        endpoint: Whose metrics are told under CloudWatch's names too; empty for none.
+    """
+
+    max_series: int
+    itself: Callable[[], instruments.Itself]
+    tracing: Tracing | None
+    infrastructure: Infrastructure | None
+    scraping: Scraping
+    endpoint: str
 
 
 class Monitor:
@@ -81,9 +109,9 @@ class Monitor:
         watching: Knows what the rows say; its pipeline drains the tap.
         traffic: What the request path counts.
         tap: What it hands over.
-        max_series: Label sets per metric.
         wall_s: The time of day, Unix seconds.
         exporting: Where it all goes.
+        beside: What else is told.
 
     Attributes:
         places: To be set before the first report; likewise the next.
@@ -96,19 +124,19 @@ class Monitor:
         traffic: Traffic,
         tap: Tap,
         *,
-        max_series: int,
         wall_s: Callable[[], float],
         exporting: Exporting,
+        beside: Beside,
     ) -> None:
         self.watching = watching
         self.pipeline = watching.pipeline
         self.exporting = exporting
+        self.beside = beside
         self.places = Places("http", {})
         self.upstreams: Arms | None = None
         self.started_s = wall_s()
         self._traffic = traffic
         self._tap = tap
-        self._max_series = max_series
         self._wall_s = wall_s
         self._tasks = Tasks()
 
@@ -135,7 +163,12 @@ class Monitor:
         """All metrics as they are now."""
         windows = await self._window_metrics()
         metrics = [
-            *instruments.traffic_metrics(self._traffic, scheme=self.places.scheme, upstreams=self.places.upstreams),
+            *instruments.traffic_metrics(
+                self._traffic,
+                scheme=self.places.scheme,
+                upstreams=self.places.upstreams,
+                exponential=self.exporting.exponential,
+            ),
             *instruments.capture_metrics(self.counts()),
             *instruments.sink_metrics(self.pipeline.parts.deliveries),
             *windows,
@@ -145,8 +178,35 @@ class Monitor:
             *instruments.export_metrics(self.exporting.outlets),
             *instruments.alert_metrics(self.watching.alerting.alerts, self.watching.alerting.outlets),
             *instruments.info_metrics(__version__),
+            *instruments.trace_metrics(self.beside.tracing),
+            *instruments.itself_metrics(self.beside.itself()),
         ]
-        return Report(self.started_s, self._wall_s(), metrics)
+        return Report(self.started_s, self._wall_s(), await asyncio.to_thread(self._with_others, metrics))
+
+    def _with_others(self, metrics: list[Metric]) -> list[Metric]:
+        """These, and what is read or said anew for a report: in a thread, it takes milliseconds."""
+        infrastructure, surviving = self.beside.infrastructure, self.pipeline.surviving
+        with surviving:
+            metrics += instruments.custom_metrics(self.pipeline.parts.custom)
+        if infrastructure is not None:
+            with surviving:
+                metrics += instruments.infrastructure_metrics(infrastructure.read())
+        if self.beside.endpoint:
+            with surviving:
+                metrics += self._renamed(metrics)
+        with surviving:
+            metrics += instruments.scrape_metrics(self.beside.scraping.scrapers, beside=metrics, name_of=metric_name)
+        return metrics
+
+    def _renamed(self, metrics: list[Metric]) -> list[Metric]:
+        """These under CloudWatch's names."""
+        watching, limit = self.watching, self.beside.max_series
+        monitors = instruments.Monitors(
+            watching.following,
+            watching.truth.comparing if watching.truth else None,
+            watching.explaining.monitor if watching.explaining else None,
+        )
+        return instruments.cloudwatch_metrics(metrics, monitors, endpoint=self.beside.endpoint, max_series=limit)
 
     def _version_metrics(self) -> list[Metric]:
         """Who serves, and what experiments say."""
@@ -165,7 +225,7 @@ class Monitor:
 
     async def _label_metrics(self) -> list[Metric]:
         """What labels say, where a monitor wants them."""
-        truth, limit = self.watching.truth, self._max_series
+        truth, limit = self.watching.truth, self.beside.max_series
         if truth is None:
             return []
         return await asyncio.to_thread(
@@ -190,10 +250,13 @@ class Monitor:
 
         def metrics() -> list[Metric]:
             summaries = {key: snapshot.current(now_s) for key, snapshot in snapshots.items()}
-            watching, limit = self.watching, self._max_series
+            watching, limit = self.watching, self.beside.max_series
             return [
                 *instruments.window_metrics(summaries, max_series=limit),
-                *instruments.watch_metrics(watching.following, watching.broken, max_series=limit),
+                *instruments.value_metrics(snapshots, max_series=limit),
+                *instruments.watch_metrics(
+                    watching.following, watching.broken, max_series=limit, variants=tuple(self.places.upstreams)
+                ),
             ]
 
         return await asyncio.to_thread(metrics)
@@ -205,13 +268,19 @@ class Monitor:
             async with asyncio.timeout(timeout_s):
                 await self.pipeline.drain()
         await self.watching.close(timeout_s)
+        await self.beside.scraping.close()
         closing = [asyncio.to_thread(delivery.close, timeout_s) for delivery in self.pipeline.parts.deliveries]
         if self.exporting.metrics:
             self.exporting.metrics.export(await self.report())
             closing.append(asyncio.to_thread(self.exporting.metrics.close, timeout_s))
-        if self.exporting.logs:
-            closing.append(asyncio.to_thread(self.exporting.logs.close, timeout_s))
+        closing += [
+            asyncio.to_thread(each.close, timeout_s)
+            for each in (self.exporting.logs, self.exporting.traces)
+            if each is not None
+        ]
         await asyncio.gather(*closing)
+        if self.beside.infrastructure is not None:
+            self.beside.infrastructure.close()
 
     async def _export(self, exporter: Otlp, interval_s: float) -> None:
         while True:

@@ -22,6 +22,7 @@ from sidecar.routing.availability import Availability, State, shares
 from sidecar.routing.table import RoutingTable, Variant
 from sidecar.routing.templates import Templates
 from sidecar.stats.served import Served
+from sidecar.stats.traced import Tracing
 from sidecar.stats.traffic import Traffic
 from sidecar.tasks import Tasks
 
@@ -41,6 +42,7 @@ class Means(NamedTuple):
         fresh_id: Makes a request id.
         now_s: A clock that does not go back.
         wall_s: Unix time.
+        tracing: Where traces go, if there are any.
     """
 
     traffic: Traffic
@@ -49,6 +51,7 @@ class Means(NamedTuple):
     fresh_id: Callable[[], bytes]
     now_s: Callable[[], float]
     wall_s: Callable[[], float]
+    tracing: Tracing | None = None
 
 
 class Place(NamedTuple):
@@ -230,11 +233,13 @@ class Upstreams:
             ),
             request_ids=config.headers.request_id,
             server_timing=config.headers.server_timing,
+            forwarded_for=config.headers.forwarded_for,
             traffic=means.traffic,
             tap=means.tap,
             tasks=means.tasks,
             shadow=self._shadow,
             served=self.served if config.experiment or config.rollout else None,
+            tracing=means.tracing,
             fresh_id=means.fresh_id,
             now_s=means.now_s,
             wall_s=means.wall_s,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec.structs import asdict
 
-from sidecar.config import schema
+from sidecar.config import schema, telemetry
 from sidecar.config.addresses import Address, SocketAddress, parse_upstream
 from sidecar.errors import ConfigError, Fault
 from sidecar.journal import Journal
@@ -24,6 +24,8 @@ from sidecar.routing.matching import Rule
 from sidecar.routing.sticky import Address as ByAddress
 from sidecar.routing.sticky import Cookie, Header, Pointer, Query, Source
 from sidecar.routing.table import RoutingTable, Variant
+from sidecar.sinks.otlp_traces import OtlpTracesSettings
+from sidecar.stats.traced import Tail, Tracing
 
 DEFAULT = "default"
 """The variant that `upstream` stands for."""
@@ -143,6 +145,26 @@ def bounds(shadow: schema.Shadow, timeouts: schema.Timeouts) -> Bounds:
     )
 
 
+def tracing(
+    settings: OtlpTracesSettings | None, tail: telemetry.Tail | None, bits: Callable[[int], int]
+) -> Tracing | None:
+    """What decides on traces, and holds them; None where nobody asked for traces.
+
+    Args:
+        bits: Chance: a number of so many random bits.
+    """
+    if settings is None:
+        return None
+    return Tracing(
+        settings.sampler,
+        None if tail is None else Tail(tail.errors, inf if tail.slow_s is None else tail.slow_s, tail.per_minute),
+        propagates=settings.propagates,
+        max_waiting=settings.max_waiting,
+        max_batch=settings.max_batch,
+        bits=bits,
+    )
+
+
 def host_and_port(address: Address) -> tuple[str, int | None]:
     """As sockets want it: the path and None for a Unix socket."""
     return (address.host, address.port) if isinstance(address, SocketAddress) else (address.path, None)
@@ -187,8 +209,11 @@ def _bound(address: Address) -> socket.socket:
         bound.bind(host)
         bound.listen()
         return bound
-    family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    return socket.create_server(where[:2], family=family)
+    # Every address is one of either family; `create_server` alone would take those of IPv6 only.
+    both = host == "::" and socket.has_dualstack_ipv6()
+    found = "0.0.0.0" if host == "::" and not both else host  # there is none
+    family, _, _, _, where = socket.getaddrinfo(found, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    return socket.create_server(where[:2], family=family, dualstack_ipv6=both)
 
 
 def remove_stale(path: str) -> None:

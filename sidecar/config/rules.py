@@ -7,6 +7,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from sidecar.config.addresses import SocketAddress, parse_address, parse_upstream
+from sidecar.config.exported import metrics, scrapes
 from sidecar.config.reading import nearest
 from sidecar.config.schema import Config, Part, UpstreamTls
 from sidecar.errors import Fault
@@ -342,5 +343,7 @@ RULES: Sequence[tuple[tuple[str, ...], Rule]] = (
     (("monitors", "variants"), _champions),
     (("alerts",), _link),
     (("alerts",), _told),
+    (("telemetry", "variants"), scrapes),
+    (("telemetry", "payload"), metrics),
 )
 """Each rule with the keys that it is about."""

@@ -1,4 +1,4 @@
-"""What is remembered of one request while it is on its way: its times and sizes for the counts, its bytes for the tap.
+"""What is remembered of one request on its way: its times and sizes for the counts, its bytes for the tap, its trace.
 
 Times are `perf_counter`'s. What counts as ours (`overhead_s`): from the request's head read to its bytes handed to
 the upstream's socket, without the wait for a new connection; and from the reply's head read to its bytes handed to
@@ -11,8 +11,10 @@ from sidecar.exchange import Exchange, Message
 from sidecar.proxy.copying import Original
 from sidecar.proxy.gateway import Gateway
 from sidecar.proxy.tap import Held
+from sidecar.proxy.tracing import CLIENTS, Trail, agent_of, path_of
 from sidecar.routing.table import POINTS, Choice, RoutingTable, Variant
 from sidecar.stats.served import Outcome
+from sidecar.stats.traced import Traced, Tracing
 from sidecar.stats.traffic import Labels
 from sidecar.wire.message import ReplyHead, RequestHead
 
@@ -42,10 +44,12 @@ class Account:
 
     Attributes:
         variant: Who serves it.
+        trail: Its trace, where requests are traced.
     """
 
     __slots__ = (
         "_drawn",
+        "_ended_s",
         "_gateway",
         "_head",
         "_kept_reply",
@@ -56,12 +60,14 @@ class Account:
         "_request_bytes",
         "_request_id",
         "_sampled",
+        "_sends",
         "_sent_s",
         "_spared",
         "_started_s",
         "_unit",
         "first_byte_s",
         "overhead_s",
+        "trail",
         "variant",
     )
 
@@ -80,8 +86,9 @@ class Account:
         # Whoever is away fails its requests; who is coming back is spared some, and of these only the user counts.
         self._spared = variant.name != self._meant and not _is_away(gateway.table, drawn)
         self._reply: ReplyHead | None = None
-        self._request_bytes = self._reply_bytes = 0
-        self._sent_s = self.first_byte_s = self.overhead_s = 0.0
+        self._request_bytes = self._reply_bytes = self._sends = 0
+        self._sent_s = self._ended_s = self.first_byte_s = self.overhead_s = 0.0
+        self.trail = None if gateway.tracing is None else Trail(gateway.tracing, head.passing)
         sampling = gateway.sampling
         sampled = self._sampled = sampling.takes(sample)
         keeps = sampled or sampling.all_errors
@@ -125,6 +132,7 @@ class Account:
     def sent(self) -> None:
         """The head is sent."""
         self._sent_s = perf_counter()
+        self._sends += 1
         if not self.overhead_s:
             self.overhead_s = self._sent_s - self._started_s
 
@@ -142,6 +150,11 @@ class Account:
         self._reply_bytes += len(payload)
         if self._kept_reply is not None:
             self._kept_reply.add(payload)
+
+    def replied(self) -> None:
+        """All of the upstream's reply was read."""
+        if self.trail is not None:
+            self._ended_s = perf_counter()
 
     def error(self, head: ReplyHead, body: bytes) -> None:
         """The reply is ours."""
@@ -171,6 +184,8 @@ class Account:
             gateway.served.add(Outcome(self._drawn, self._unit, failed, began_s, duration_s, self._spared))
         series = gateway.traffic.series(Labels(variant.name, variant.version, method, route, status, error_type))
         series.add(duration_s, self.first_byte_s, self.overhead_s, self._request_bytes, self._reply_bytes)
+        if gateway.tracing is not None and self.trail is not None:
+            self._tell(gateway.tracing, self.trail, route, error_type, duration_s)
         request, failed = self._kept_request, not 200 <= status < 300
         if request is None:
             return
@@ -178,6 +193,46 @@ class Account:
             self._hand_over(request, route, error_type, duration_s, whole=whole)
         else:
             request.release()
+
+    def _tell(self, tracing: Tracing, trail: Trail, route: str, error_type: str, duration_s: float) -> None:
+        """Have the trace told, if it is to be kept."""
+        gateway, head, variant = self._gateway, self._head, self.variant
+        status = self._reply.status if self._reply is not None else 0
+        reason = trail.reason(status, error_type, duration_s)
+        if not (reason and tracing.admits(reason, gateway.now_s())):
+            return
+        pool = gateway.pools[variant.name] if self._sends else None
+        tracing.take(
+            Traced(
+                trail.trace_id,
+                trail.parent_id,
+                tracing.fresh_span(),
+                trail.span_id,
+                reason,
+                self._request_id,
+                head.method,
+                path_of(head.target),
+                head.minor,
+                route,
+                agent_of(head.lines),
+                status,
+                error_type,
+                error_type not in CLIENTS,
+                gateway.wall_s() - duration_s,
+                duration_s,
+                self.overhead_s,
+                self._request_bytes,
+                self._reply_bytes,
+                variant.name,
+                variant.version,
+                "" if pool is None else pool.host,
+                0 if pool is None else pool.port or 0,
+                self._sent_s - self._started_s if self._sends else 0.0,
+                self._ended_s - self._started_s if self._ended_s else duration_s,
+                self.first_byte_s,
+                max(self._sends - 1, 0),
+            )
+        )
 
     def _hand_over(self, request: Held, route: str, error_type: str, duration_s: float, *, whole: bool) -> None:
         """Give the exchange to the tap, unless a part of it found no room there."""
@@ -199,7 +254,11 @@ class Account:
                 route,
                 status,
                 error_type,
-                Message(head.lines, request.chunks, truncated=not (request.complete and whole)),
+                Message(
+                    head.lines if self.trail is None else self.trail.sent(head.lines),
+                    request.chunks,
+                    truncated=not (request.complete and whole),
+                ),
                 Message(self._reply.lines if self._reply else b"", reply.chunks, truncated=not reply.complete),
                 gateway.wall_s() - duration_s,
                 duration_s,

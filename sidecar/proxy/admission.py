@@ -21,13 +21,13 @@ def feed(reader: Reader, data: bytes) -> bytes:
 
 
 def admit(data: bytes, end: int, gateway: Gateway) -> RequestHead:
-    """A client's request head, if the request is one to serve.
+    """A client's request head, if it is one to read on from.
 
     Args:
         end: Where the last field line ends in `data`.
 
     Raises:
-        DownstreamError: It is malformed, too large or too long, or there are too many in flight.
+        DownstreamError: It is malformed, too large or too long.
     """
     limits = gateway.limits
     if end > limits.head_bytes:
@@ -40,9 +40,18 @@ def admit(data: bytes, end: int, gateway: Gateway) -> RequestHead:
         raise DownstreamError(400, "bad_request", str(error)) from error
     if len(head.target) > limits.target_bytes:
         raise _target_too_long(limits)
+    return head
+
+
+def make_room(gateway: Gateway) -> None:
+    """See that there is room for one more request.
+
+    Raises:
+        DownstreamError: Too many are in flight.
+    """
+    limits = gateway.limits
     if gateway.traffic.active >= limits.in_flight:
         raise DownstreamError(503, "overload", f"more than {limits.in_flight} requests in flight")
-    return head
 
 
 def too_long(data: bytes, limits: Limits) -> DownstreamError:

@@ -12,16 +12,18 @@ from time import perf_counter
 from typing import Protocol
 
 from sidecar.errors import DownstreamError, ReplyError, UpstreamError
-from sidecar.proxy.admission import admit, feed, too_long
+from sidecar.proxy.admission import admit, feed, make_room, too_long
 from sidecar.proxy.deadline import Deadline
 from sidecar.proxy.forward import Forward
 from sidecar.proxy.gateway import Gateway
 from sidecar.proxy.replies import error_reply
+from sidecar.proxy.tracing import trace_refusal
 from sidecar.proxy.tunnel import End, as_transport, pair
 from sidecar.routing.table import Choice, points
 from sidecar.stats.traffic import Labels
 from sidecar.wire.body import CloseReader, Reader, reader_for
 from sidecar.wire.http1 import write_reply
+from sidecar.wire.message import RequestHead
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 """What an HTTP/2 client with prior knowledge sends first (RFC 9113, section 3.4)."""
@@ -214,15 +216,19 @@ class Downstream(asyncio.Protocol):
             self._read_preface(data, gateway)
             return
         end = data.find(b"\r\n\r\n", max(0, self._searched - 3))
+        head: RequestHead | None = None
         try:
             if end < 0:
                 self._await_head(data, gateway)
                 return
             head = admit(data, end, gateway)
+            make_room(gateway)
             reader = reader_for(head.length)
             payload = feed(reader, data[end + 4 :])
         except DownstreamError as error:
             self._refuse(error)
+            if head is not None:
+                trace_refusal(gateway, head, error, perf_counter() - started_s)
             return
         self._served = True
         forward = self._forward = Forward(self, gateway, head, started_s)

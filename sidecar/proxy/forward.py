@@ -22,6 +22,7 @@ from sidecar.proxy.upstream import Connection
 from sidecar.routing.availability import Failure
 from sidecar.routing.table import Choice
 from sidecar.wire.body import Reader, write_chunk, write_last_chunk
+from sidecar.wire.forwarded import forwarded_for
 from sidecar.wire.http1 import unsigned, write_reply, write_request
 from sidecar.wire.message import CHUNKED, ReplyHead, RequestHead
 
@@ -116,6 +117,8 @@ class Forward:
         self._started_s = started_s
         self._request_id = head.request_id or gateway.fresh_id()
         gateway.traffic.enter()
+        if gateway.forwarded_for and (address := client.address):
+            head.passing = forwarded_for(head.passing, address)
         self._copy: Copy | None = None
         self._connection: Connection | None = None
         self._reply: ReplyHead | None = None
@@ -259,9 +262,9 @@ class Forward:
         self._start(payload, reader)
 
     def _start(self, payload: bytes, reader: Reader) -> None:
-        head = self._head
+        head, trail = self._head, self._account.trail
         self.sent = reader.done
-        data = write_request(head, self._request_extra())
+        data = write_request(head, self._request_extra(), passing=None if trail is None else trail.passing)
         if payload or head.length == CHUNKED:
             data += self._frame_request(payload, reader)
         elif head.method in IDEMPOTENT and reader.done:
@@ -386,6 +389,7 @@ class Forward:
         """A connection whose reply is complete is another's already: what is written now must not pause it."""
         if reader.done:
             self._connection = None
+            self._account.replied()
 
     def _finish(self) -> None:
         if self._reply is not None and self._reply.status < 500:

@@ -10,6 +10,7 @@ from sidecar.proxy.tap import Tap
 from sidecar.routing.table import POINTS, RoutingTable
 from sidecar.routing.templates import Templates
 from sidecar.stats.served import Served
+from sidecar.stats.traced import Tracing
 from sidecar.stats.traffic import Traffic
 from sidecar.tasks import Tasks
 
@@ -43,9 +44,11 @@ class Gateway:
         redeal: To be called when a variant has become available, or is not any more: another table follows.
         request_ids: Add `x-request-id` where it is absent, and return it.
         server_timing: Tell our own share of the time in `Server-Timing`.
+        forwarded_for: Tell upstreams the client's address in `x-forwarded-for`.
         fresh_id: Makes a request id.
         shadow: Copies some requests, if any.
         served: Where requests go that an experiment weighs, if there is one.
+        tracing: Where traces go, if there are any; requests then carry their context.
         now_s: A clock that does not go back.
         wall_s: The time of day, Unix seconds.
     """
@@ -60,11 +63,13 @@ class Gateway:
     sampling: Sampling
     request_ids: bool
     server_timing: bool
+    forwarded_for: bool
     traffic: Traffic
     tap: Tap
     tasks: Tasks
     shadow: Shadow | None
     served: Served | None
+    tracing: Tracing | None
     fresh_id: Callable[[], bytes]
     now_s: Callable[[], float]
     wall_s: Callable[[], float]

@@ -144,10 +144,15 @@ def parse_trailers(block: bytes) -> bytes:
     return _end_to_end(block, known)[0]
 
 
-def write_request(head: RequestHead, extra: bytes = b"") -> bytes:
-    """The head to send upstream: always HTTP/1.1, the end-to-end lines, then `extra` ones, each with its CRLF."""
+def write_request(head: RequestHead, extra: bytes = b"", *, passing: bytes | None = None) -> bytes:
+    """The head to send upstream: always HTTP/1.1, the end-to-end lines, then `extra` ones, each with its CRLF.
+
+    Args:
+        passing: Instead of the end-to-end lines as they came.
+    """
     coding = b"Transfer-Encoding: chunked\r\n" if head.length == CHUNKED else b""
-    return b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (head.method, head.target, head.passing, coding, extra)
+    lines = head.passing if passing is None else passing
+    return b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (head.method, head.target, lines, coding, extra)
 
 
 def write_reply(head: ReplyHead, extra: bytes = b"") -> bytes:

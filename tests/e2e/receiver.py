@@ -94,13 +94,16 @@ def http_receiver(tls: ssl.SSLContext | None = None, address: str = "127.0.0.1:0
     Args:
         address: Where, so that one that was killed can come back.
     """
-    received = Received()
+    received, dead = Received(), threading.Event()
 
     class Taking(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            if dead.is_set():
+                self.close_connection = True
+                return
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
             kind, answer = SIGNALS[self.path]
@@ -127,6 +130,8 @@ def http_receiver(tls: ssl.SSLContext | None = None, address: str = "127.0.0.1:0
     try:
         yield received
     finally:
+        # Connections that are open already are served by threads of their own.
+        dead.set()
         server.shutdown()
         thread.join()
         server.server_close()

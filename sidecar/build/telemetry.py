@@ -1,0 +1,73 @@
+"""The ways out of what is told: what the standard variables say of each signal, and the exporters."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from sidecar.config import schema
+from sidecar.config.telemetry import Scrape
+from sidecar.sinks.otlp import OtlpSettings, otlp_settings
+from sidecar.sinks.otlp_logs import OtlpLogsSettings, otlp_logs_settings
+from sidecar.sinks.otlp_traces import OtlpTracesSettings, otlp_traces_settings
+from sidecar.stats.traced import Tracing
+
+if TYPE_CHECKING:
+    from sidecar.monitor import Exporting
+    from sidecar.scraping.scraper import Target
+
+
+class Signals(NamedTuple):
+    """What is exported; None for what nobody asked for."""
+
+    metrics: OtlpSettings | None
+    logs: OtlpLogsSettings | None
+    traces: OtlpTracesSettings | None
+
+
+def signals(environ: Mapping[str, str]) -> Signals:
+    """Read the standard variables.
+
+    Raises:
+        ConfigError: One says what we cannot do.
+    """
+    return Signals(otlp_settings(environ), otlp_logs_settings(environ), otlp_traces_settings(environ))
+
+
+def exporting(asked: Signals, tracing: Tracing | None, *, service: str, version: str, scheme: str) -> "Exporting":
+    """The exporters.
+
+    Args:
+        tracing: Holds the traces to be exported.
+        service: Our name, where OTEL_SERVICE_NAME does not say another.
+        scheme: Over which clients come: `http` or `https`.
+    """
+    from sidecar.monitor import Exporting
+    from sidecar.sinks.otlp import Otlp
+    from sidecar.sinks.otlp_logs import OtlpLogs
+    from sidecar.sinks.otlp_traces import OtlpTraces
+
+    metrics, logs, traces = asked
+    return Exporting(
+        metrics=Otlp(metrics, service=service, version=version) if metrics else None,
+        interval_s=metrics.interval_s if metrics else 0.0,
+        exponential=metrics.exponential if metrics else False,
+        logs=OtlpLogs(logs, service=service, version=version) if logs else None,
+        traces=OtlpTraces(traces, tracing, service=service, version=version, scheme=scheme)
+        if traces and tracing
+        else None,
+    )
+
+
+def targets(scrapes: tuple[Scrape, ...], variants: Mapping[str, schema.Variant]) -> "list[Target]":
+    """What is scraped; without a variant, what is of the only one."""
+    from sidecar.scraping.scraper import Target
+
+    return [
+        Target(
+            url=each.url,
+            variant=each.variant or next(iter(variants)),
+            interval_s=each.interval_s,
+            timeout_s=each.timeout_s,
+            include=each.include,
+        )
+        for each in scrapes
+    ]
