@@ -100,7 +100,8 @@ class Keeping:
                 await asyncio.to_thread(self.journal.add, revision, change, document)
                 self._noted = document
                 told = f": {change.why}" if change.why else ""
-                log.info("revision %d by %s: %s%s", revision, change.who, change.what, told)
+                words = "revision %d by %s: %s%s"
+                log.info(words, revision, change.who, change.what, told, extra={"event_name": "sidecar.routes.changed"})
         except DeliveryError as error:
             if self.fleet is None:
                 raise

@@ -253,7 +253,7 @@ class Monitor:
             watching, limit = self.watching, self.beside.max_series
             return [
                 *instruments.window_metrics(summaries, max_series=limit),
-                *instruments.value_metrics(snapshots, max_series=limit),
+                *(instruments.value_metrics(snapshots, max_series=limit) if self.exporting.metrics else ()),
                 *instruments.watch_metrics(
                     watching.following, watching.broken, max_series=limit, variants=tuple(self.places.upstreams)
                 ),

@@ -183,7 +183,7 @@ class Alerting:
                 event = _event(alert, now_s)
                 self._tell(event)
                 level = logging.INFO if alert.state == "resolved" else logging.WARNING
-                log.log(level, "alert %s: %s", alert.id, event.body)
+                log.log(level, "alert %s: %s", alert.id, event.body, extra={"event_name": event.name})
 
 
 def _event(alert: Alert, now_s: float) -> Event:

@@ -29,6 +29,9 @@ LOOPBACK = (ip_address("127.0.0.1"), ip_address("::1"))
 _LISTENS = "0A"
 """TCP_LISTEN, the tenth state in the kernel's `net/tcp_states.h`."""
 
+_ENDED = frozenset("ZXx")
+"""The states of zombies and of the dead, in proc(5)."""
+
 _ACCEPTS = 0x10000
 """__SO_ACCEPTCON, the flag of a listening Unix socket."""
 
@@ -179,9 +182,12 @@ def _ancestors(pid: int, table: Mapping[int, Known]) -> set[int]:
 
 
 def _known(stat: str) -> Known | None:
-    """Of `pid (name) state ppid ... starttime ...`, the fourth and the 22nd field; the name may hold anything."""
+    """Of `pid (name) state ppid ... starttime ...`, the fourth and the 22nd field; the name may hold anything.
+
+    Who has ended, and only waits for its parent to see it, is not there any more.
+    """
     fields = stat.rpartition(")")[2].split()
-    return Known(int(fields[1]), int(fields[19])) if len(fields) >= 20 else None
+    return Known(int(fields[1]), int(fields[19])) if len(fields) >= 20 and fields[0] not in _ENDED else None
 
 
 def _open_files(folder: Path) -> Iterator[str]:

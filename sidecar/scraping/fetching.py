@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sidecar import __version__
 from sidecar.errors import PayloadError
-from sidecar.scraping.exposition import MAX_BYTES, OPENMETRICS, Page
+from sidecar.scraping.exposition import MAX_BYTES, Page
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 MAX_REDIRECTS = 3
 """To the same server: some send `/metrics` on to `/metrics/`."""
 
-ACCEPT = f"text/plain;version=0.0.4,{OPENMETRICS};version=1.0.0;q=0.5,*/*;q=0.1"
-"""The older format first: what the newer one adds is not forwarded, and its readers refuse a whole page for less."""
+ACCEPT = "text/plain;version=0.0.4,*/*;q=0.1"
+"""The older format: what the newer one adds is not forwarded, and its readers refuse a whole page for less. The newer
+one is read where there is no other, but not named: Python's prometheus_client answers in it whoever names it, whatever
+the weight, and spells `vllm:running` with an underscore then."""
 
 _HEADERS = {"User-Agent": f"sidecar/{__version__}", "Accept": ACCEPT, "Accept-Encoding": "gzip"}
 

@@ -441,8 +441,10 @@ def _verb(method: str, path: str, query: Mapping[str, str]) -> str:
 
 
 def test_the_configuration_of_the_example_is_accepted_and_names_its_configmap(tmp_path: Path) -> None:
-    file = tmp_path / "sidecar.yaml"
-    file.write_text(example("ConfigMap", "fraud-model-sidecar")["data"]["sidecar.yaml"])
+    file, token = tmp_path / "sidecar.yaml", tmp_path / "token"
+    token.write_text("of the pod's own")
+    said = example("ConfigMap", "fraud-model-sidecar")["data"]["sidecar.yaml"]
+    file.write_text(said.replace("/etc/sidecar-admin/token", str(token)))
     config = Source(path=str(file)).load(FAMILIES)
 
     (rule,) = example("Role", "sidecar-fleet")["rules"]
@@ -453,7 +455,7 @@ def test_the_configuration_of_the_example_is_accepted_and_names_its_configmap(tm
 
 def test_the_pods_of_the_example_hold_what_their_sidecar_needs() -> None:
     pod = example("Deployment", "fraud-model")["spec"]["template"]
-    container = pod["spec"]["containers"][0]
+    (container,) = pod["spec"]["initContainers"]
     mounts = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
     volumes = {each["name"]: each for each in pod["spec"]["volumes"]}
     (account,) = example("RoleBinding", "sidecar-fleet")["subjects"]
@@ -463,8 +465,14 @@ def test_the_pods_of_the_example_hold_what_their_sidecar_needs() -> None:
         == account["name"]
         == example("ServiceAccount", "fraud-model")["metadata"]["name"]
     )
-    assert mounts == {"configuration": "/etc/sidecar", "account": CREDENTIALS}
-    assert volumes["configuration"]["configMap"]["name"] == "fraud-model-sidecar"
+    assert mounts == {
+        "sidecar-config": "/etc/sidecar",
+        "sidecar-admin": "/etc/sidecar-admin",
+        "sidecar-state": "/var/lib/sidecar",
+        "account": CREDENTIALS,
+    }
+    assert mounts.keys() == volumes.keys()
+    assert volumes["sidecar-config"]["configMap"]["name"] == "fraud-model-sidecar"
     assert {path for each in volumes["account"]["projected"]["sources"] for path in _paths(each)} == {
         "token",
         "ca.crt",
