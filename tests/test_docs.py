@@ -12,7 +12,7 @@ from sidecar.cli.lazy import FAMILIES
 from sidecar.config.keys import table
 from sidecar.config.loading import Source
 from sidecar.detectors import DETECTORS
-from sidecar.instruments import INSTRUMENTS
+from sidecar.instruments import CLOUDWATCH, INSTRUMENTS
 from sidecar.monitors import MONITORS
 from sidecar.payload import DECODERS
 from sidecar.routing.rollout import TRANSITIONS, Event, Phase
@@ -29,6 +29,13 @@ def test_every_key_of_the_configuration_is_in_the_readme() -> None:
 @pytest.mark.parametrize("name", INSTRUMENTS)
 def test_every_metric_is_in_the_readme(name: str) -> None:
     instrument = INSTRUMENTS[name]
+    unit = f"`{instrument.unit}`" if instrument.unit else ""
+    assert f"| `{name}` | {instrument.kind} | {unit} | {instrument.description} |" in README
+
+
+@pytest.mark.parametrize("name", CLOUDWATCH)
+def test_every_name_of_cloudwatch_is_in_the_readme(name: str) -> None:
+    instrument = CLOUDWATCH[name]
     unit = f"`{instrument.unit}`" if instrument.unit else ""
     assert f"| `{name}` | {instrument.kind} | {unit} | {instrument.description} |" in README
 
