@@ -1,11 +1,8 @@
 """The parts of the request path."""
 
-import os
 import socket
 import ssl
-import stat
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from math import inf
 from pathlib import Path
 
@@ -25,6 +22,7 @@ from sidecar.routing.sticky import Address as ByAddress
 from sidecar.routing.sticky import Cookie, Header, Pointer, Query, Source
 from sidecar.routing.table import RoutingTable, Variant
 from sidecar.sinks.otlp_traces import OtlpTracesSettings
+from sidecar.sockets import listening
 from sidecar.stats.traced import Tail, Tracing
 
 DEFAULT = "default"
@@ -194,36 +192,11 @@ def bind(address: Address, key: str) -> socket.socket:
         OSError: The address is taken, or is not ours.
     """
     try:
-        return _bound(address)
+        return listening(address)
     except OSError as error:
         # `create_server` adds the address, as a tuple of Python's.
         reason = str(error.strerror or error).partition(" (while ")[0]
         raise OSError(f"{key}: {address}: {reason}") from None
-
-
-def _bound(address: Address) -> socket.socket:
-    host, port = host_and_port(address)
-    if port is None:
-        remove_stale(host)
-        bound = socket.socket(socket.AF_UNIX)
-        bound.bind(host)
-        bound.listen()
-        return bound
-    # Every address is one of either family; `create_server` alone would take those of IPv6 only.
-    both = host == "::" and socket.has_dualstack_ipv6()
-    found = "0.0.0.0" if host == "::" and not both else host  # there is none
-    family, _, _, _, where = socket.getaddrinfo(found, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    return socket.create_server(where[:2], family=family, dualstack_ipv6=both)
-
-
-def remove_stale(path: str) -> None:
-    """Remove the Unix socket that a process which is gone has left; nothing where it is not one, or is served."""
-    with socket.socket(socket.AF_UNIX) as probe, suppress(FileNotFoundError):
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            if stat.S_ISSOCK(os.stat(path).st_mode):
-                os.unlink(path)
 
 
 def address_of(bound: socket.socket) -> str:

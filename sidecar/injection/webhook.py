@@ -14,6 +14,7 @@ from sidecar.config.fingerprints import fingerprints
 from sidecar.errors import DownstreamError
 from sidecar.injection.containers import Settings
 from sidecar.injection.reviews import answer
+from sidecar.sockets import listening
 from sidecar.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -137,20 +138,5 @@ async def run(settings: Settings, address: SocketAddress, certificate: Certifica
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    with bind(address) as bound:
+    with listening(address) as bound:
         await serve(application(settings), bound, certificate, stop)
-
-
-def bind(address: SocketAddress) -> socket.socket:
-    """A listening socket; `[::]` is every address of both families, as far as the kernel knows them.
-
-    Raises:
-        OSError: The address is taken, or is not ours.
-    """
-    host, both = address.host, False
-    if host == "::":
-        both = socket.has_dualstack_ipv6()
-        host = host if both else "0.0.0.0"
-    found = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    family, _, _, _, where = found[0]
-    return socket.create_server(where[:2], family=family, dualstack_ipv6=both)

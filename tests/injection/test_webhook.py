@@ -14,7 +14,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from sidecar.config.addresses import SocketAddress
 from sidecar.injection import webhook
-from sidecar.injection.webhook import MAX_REVIEW_BYTES, Certificate, application, bind, serve
+from sidecar.injection.webhook import MAX_REVIEW_BYTES, Certificate, application, serve
+from sidecar.sockets import listening
 from tests.injection.manifests import SETTINGS, pod
 from tests.injection.test_reviews import review
 
@@ -83,7 +84,7 @@ def test_a_review_comes_over_tls_and_an_end_waits_for_nobody(tmp_path: Path) -> 
 
     async def work() -> int:
         stop = asyncio.Event()
-        with bind(SocketAddress("127.0.0.1", 0)) as bound:
+        with listening(SocketAddress("127.0.0.1", 0)) as bound:
             serving = asyncio.create_task(serve(application(SETTINGS), bound, certificate, stop))
             url = f"https://localhost:{bound.getsockname()[1]}/inject"
             async with (
@@ -141,7 +142,7 @@ def shown(certificate: Certificate, authority: trustme.CA) -> bytes | None:
 
 
 def test_both_families_are_served_where_every_address_is_asked_for() -> None:
-    with bind(SocketAddress("::", 0)) as bound:
+    with listening(SocketAddress("::", 0)) as bound:
         port = bound.getsockname()[1]
         for host in ("127.0.0.1", "::1"):
             socket.create_connection((host, port), 5).close()
