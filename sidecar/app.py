@@ -209,7 +209,9 @@ class App:
             if others and explaining is not None:
                 explaining.upstreams = explained
             if self._monitor is not None:
-                self._monitor.places = monitoring.places(config.tls, variants)
+                reporting = self._monitor.reporting
+                reporting.places = monitoring.places(config.tls, variants)
+                reporting.beside.scraping.aim(telemetry.targets(config.telemetry.scrape, variants))
                 self._tasks.start(self._monitor.watching.retain(variants))
 
         return reroute
@@ -225,6 +227,7 @@ class App:
         from sidecar.admin.server import application, start
         from sidecar.assembly import Made, Served, beside, watching
         from sidecar.monitor import Monitor
+        from sidecar.reporting import Reporting
 
         config = self._config
         exporting = telemetry.exporting(
@@ -252,7 +255,7 @@ class App:
             admin=serving.address_of(admin_socket),
             tell=self._own.tell,
         )
-        monitor = self._monitor = Monitor(
+        reporting = Reporting(
             watches,
             self._traffic,
             self._tap,
@@ -260,10 +263,11 @@ class App:
             exporting=exporting,
             beside=beside(config, served, watches.pipeline, self._own.tell, self._revisions),
         )
-        monitor.upstreams = self._upstreams
+        monitor = self._monitor = Monitor(watches, reporting)
+        reporting.upstreams = self._upstreams
         # Not those of the beginning: there may be others since.
         variants = serving.variants_of(self._config.upstream, self._config.variants)
-        monitor.places = monitoring.places(config.tls, variants)
+        reporting.places = monitoring.places(config.tls, variants)
         await monitor.watching.alerting.start()
         await monitor.watching.start(self._reference, config.reference.learn_rows, config.reference.learn_s)
         monitor.start()
@@ -284,11 +288,11 @@ class App:
         pipeline = monitor.pipeline
         return View(
             version=__version__,
-            started_s=monitor.started_s,
+            started_s=monitor.reporting.started_s,
             wall_s=wall_s,
             clock=pipeline.now_s,
             not_ready=self._not_ready,
-            report=monitor.report,
+            report=monitor.reporting.report,
             traffic=self._traffic,
             variants=lambda: [
                 VariantView(name, variant.version, variant.weight, variant.url)
@@ -297,9 +301,9 @@ class App:
             snapshots=pipeline.snapshots,
             watching=monitor.watching,
             recent=pipeline.recent,
-            counts=monitor.counts,
+            counts=monitor.reporting.counts,
             sinks=lambda: pipeline.parts.deliveries,
-            exporters=monitor.exporting.outlets,
+            exporters=monitor.reporting.exporting.outlets,
             config=lambda: ConfigView(self._revisions.number, self._revisions.loaded_s, self._revisions.refusal),
             steering=self._steering,
             upstreams=self._upstreams,

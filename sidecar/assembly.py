@@ -21,7 +21,7 @@ from sidecar.explaining import Explaining
 from sidecar.infrastructure.reader import Infrastructure, Place
 from sidecar.instruments.itself import Itself
 from sidecar.instruments.live import live_measures
-from sidecar.monitor import Beside
+from sidecar.reporting import Beside
 from sidecar.monitors.failed import Failed
 from sidecar.payload import DECODERS
 from sidecar.payload.custom import Custom

@@ -476,6 +476,8 @@ class Metric:
         name: OpenTelemetry's name of it: `http.server.request.duration`.
         unit: In UCUM: `s`, `By`, `{request}`.
         points: A value, or buckets for a histogram, by attribute set; those of one histogram are of one kind.
+        since_s: Unix time since when it counts, where it began later than the others.
+        foreign: Somebody else counts: nobody knows since when, and how much before we looked.
     """
 
     name: str
@@ -483,6 +485,8 @@ class Metric:
     description: str
     kind: Kind
     points: Sequence[tuple[Attributes, Value]]
+    since_s: float | None = field(default=None, kw_only=True)
+    foreign: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,7 +179,7 @@ class Watching:
             log.warning("the sample has none of the reference's columns: their dependence is not watched")
         earlier = self.following
         saved = await (self.pipeline.between(earlier.state) if earlier else self.alerting.read(STATE))
-        following = await asyncio.to_thread(data.follow, reference)
+        following = await asyncio.to_thread(data.follow, reference, self._wall_s())
         if saved is not None and not await asyncio.to_thread(following.restore, saved):
             log.info("the evidence so far is of another reference or of other settings, and is left")
         return following

@@ -15,6 +15,7 @@ UNTESTED_ALONE = {
     "build/telemetry.py": "tests/e2e/test_otlp_variables.py",
     "injection/marks.py": "data only",
     "monitor.py": "tests/e2e",
+    "reporting.py": "tests/e2e",
     "admin/view.py": "data only",
     "config/telemetry.py": "data only",
     "config/values.py": "tests/config/test_schema.py",

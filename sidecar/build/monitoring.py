@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from sidecar.alerts.rules import Rule
     from sidecar.alerts.store import Store
     from sidecar.explaining import Upstream
-    from sidecar.monitor import Places
     from sidecar.monitors.attribution import Attributing, Attribution
     from sidecar.monitors.bias import Bias, Comparing
     from sidecar.monitors.data import Data
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from sidecar.ports import Catalog, Channel, Fleet
     from sidecar.ports import Store as LabelStore
     from sidecar.reference.folder import Reference
+    from sidecar.reporting import Places
     from sidecar.sinks.delivery import Delivery
     from sidecar.stats.window import Window
 from sidecar.build.serving import host_and_port, upstream_tls, variants_of
@@ -37,7 +37,7 @@ from sidecar.build.serving import host_and_port, upstream_tls, variants_of
 
 def places(tls: schema.ListenerTls | None, variants: Mapping[str, schema.Variant]) -> "Places":
     """The addresses as metrics name them."""
-    from sidecar.monitor import Places
+    from sidecar.reporting import Places
 
     found = {name: host_and_port(parse_upstream(variant.url).address) for name, variant in variants.items()}
     return Places("https" if tls else "http", {name: (host, port or 0) for name, (host, port) in found.items()})

@@ -11,7 +11,7 @@ from sidecar.sinks.otlp_traces import OtlpTracesSettings, otlp_traces_settings
 from sidecar.stats.traced import Tracing
 
 if TYPE_CHECKING:
-    from sidecar.monitor import Exporting
+    from sidecar.reporting import Exporting
     from sidecar.scraping.scraper import Target
 
 
@@ -40,7 +40,7 @@ def exporting(asked: Signals, tracing: Tracing | None, *, service: str, version:
         service: Our name, where OTEL_SERVICE_NAME does not say another.
         scheme: Over which clients come: `http` or `https`.
     """
-    from sidecar.monitor import Exporting
+    from sidecar.reporting import Exporting
     from sidecar.sinks.otlp import Otlp
     from sidecar.sinks.otlp_logs import OtlpLogs
     from sidecar.sinks.otlp_traces import OtlpTraces
@@ -58,7 +58,7 @@ def exporting(asked: Signals, tracing: Tracing | None, *, service: str, version:
 
 
 def targets(scrapes: tuple[Scrape, ...], variants: Mapping[str, schema.Variant]) -> "list[Target]":
-    """What is scraped; without a variant, what is of the only one."""
+    """What is scraped; without a variant, what is of the only one. What is of none of these is not."""
     from sidecar.scraping.scraper import Target
 
     return [
@@ -70,4 +70,5 @@ def targets(scrapes: tuple[Scrape, ...], variants: Mapping[str, schema.Variant])
             include=each.include,
         )
         for each in scrapes
+        if each.variant is None or each.variant in variants
     ]

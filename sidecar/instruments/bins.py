@@ -1,6 +1,7 @@
 """The rows of each variant by the reference's bins: what a fleet's drift can be summed from."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 from sidecar.instruments.table import Points, metric
 from sidecar.monitors.data import Following
@@ -35,7 +36,8 @@ def bin_metrics(following: Following | None, variants: Collection[str], *, max_s
         for variant, counted in sorted(counts.items()):
             at = {"feature_flag.result.variant": variant}
             rows += [({**at, **column}, count) for column, count in _points(following, counted, told)]
-    return [metric("sidecar.drift.bin.rows", rows), metric("sidecar.drift.bin.reference", reference)], omitted
+    counting = replace(metric("sidecar.drift.bin.rows", rows), since_s=following.since_s if following else None)
+    return [counting, metric("sidecar.drift.bin.reference", reference)], omitted
 
 
 def _points(following: Following, counted: Counts, told: int) -> Iterable[tuple[dict[str, str], int]]:

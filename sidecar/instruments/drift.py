@@ -1,6 +1,7 @@
 """What the data monitor makes of the rows."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import get_args
 
 from sidecar.instruments.bins import bin_metrics
@@ -32,7 +33,7 @@ def watch_metrics(
     statistics: Points = []
     for variant, followed in list(following.variants.items()) if following else ():
         columns = followed.columns()
-        rows.append(({"feature_flag.result.variant": variant}, followed.rows))
+        rows.append(({"feature_flag.result.variant": variant}, followed.rows_here))
         for subject in SUBJECTS:
             count = sum(column.drifting is not None for column in columns if column.subject == subject)
             drifted.append(({"feature_flag.result.variant": variant, "sidecar.subject": subject}, count))
@@ -47,7 +48,7 @@ def watch_metrics(
     told, omitted = bounded(named, max_series)
     bins, without = bin_metrics(following, variants, max_series=max_series)
     return [
-        metric("sidecar.drift.rows", rows),
+        replace(metric("sidecar.drift.rows", rows), since_s=following.since_s if following else None),
         metric("sidecar.drift.columns", drifted),
         *told,
         *bins,

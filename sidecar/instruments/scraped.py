@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from math import isfinite
 
@@ -144,7 +144,4 @@ class _Joining:
 
     def metrics(self) -> list[Metric]:
         """One of each name."""
-        return [
-            Metric(name, each.first.unit, each.first.description, each.first.kind, each.points)
-            for name, each in self._joined.items()
-        ]
+        return [replace(each.first, points=each.points) for each in self._joined.values()]

@@ -175,11 +175,18 @@ INSTRUMENTS: dict[str, Instrument] = {
     "sidecar.info": Instrument("gauge", "", "Always 1; its attributes tell what runs"),
 }
 
+FOREIGN = ("process.", "container.", "system.", "hw.", "sidecar.container.")
+"""With what the names of counts begin that the kernel or a device began without us."""
+
+STORED = frozenset({"sidecar.predictions", "sidecar.predictions.missing", "sidecar.labels"})
+"""Counts of the store of labels: it was there before us, or others have it too."""
+
 
 def metric(name: str, points: Iterable[tuple[Attributes, Value]]) -> Metric:
     """The metric of this name with its points."""
     instrument = INSTRUMENTS[name]
-    return Metric(name, instrument.unit, instrument.description, instrument.kind, list(points))
+    foreign = name in STORED or name.startswith(FOREIGN)
+    return Metric(name, instrument.unit, instrument.description, instrument.kind, list(points), foreign=foreign)
 
 
 def known(attributes: Attributes) -> dict[str, str | int | bool]:

@@ -74,9 +74,13 @@ class Data:
         """What a finding may be called after: the detectors, and SageMaker's checks."""
         return ["sequential", "dependence", *(part.kind for part in self.detectors), *get_args(Check)]
 
-    def follow(self, reference: Reference) -> "Following":
-        """Begin to watch."""
-        return Following(self, reference)
+    def follow(self, reference: Reference, since_s: float | None = None) -> "Following":
+        """Begin to watch.
+
+        Args:
+            since_s: Unix time; None where nobody asks.
+        """
+        return Following(self, reference, since_s)
 
 
 class Following:
@@ -85,12 +89,15 @@ class Following:
     Args:
         options: What the user chose.
         reference: What all is compared with.
+        since_s: Unix time at which it was taken up; None where nobody asks.
 
     Attributes:
+        since_s: Likewise.
         variants: What is known of each.
     """
 
-    def __init__(self, options: Data, reference: Reference) -> None:
+    def __init__(self, options: Data, reference: Reference, since_s: float | None = None) -> None:
+        self.since_s = since_s
         self._options = options
         self._bins = bins_of(reference.profiles)
         self._constraints = reference.constraints

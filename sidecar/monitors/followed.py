@@ -74,7 +74,8 @@ class Followed:
 
     Attributes:
         rows: Counted so far, before a restart too.
-        rows_by_bin: Since the reference was taken up, shape (k, B + 1); never changed in place, for who reads it.
+        rows_here: Counted since the reference was taken up: what is restored may be less than what was counted before.
+        rows_by_bin: Likewise, by bin, shape (k, B + 1); never changed in place, for who reads it.
         version: The build that answered last.
         findings: What holds now; violations aside.
         broken: Drift beyond what the constraints allow, in the latest whole window.
@@ -91,6 +92,7 @@ class Followed:
         association: Association | None,
     ) -> None:
         self.rows = 0
+        self.rows_here = 0
         self.rows_by_bin = np.zeros_like(bins.reference)
         self.version = ""
         self.findings: Sequence[Finding] = ()
@@ -130,6 +132,7 @@ class Followed:
         if not rows or not self._bins.names:
             return
         self.rows += rows
+        self.rows_here += rows
         self.rows_by_bin = self.rows_by_bin + counted.counts
         self._drift.judge(counted, whole, now_s)
         if self._association:

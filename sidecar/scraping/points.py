@@ -121,7 +121,7 @@ class Gathering:
     def scraped(self) -> Scraped:
         """All of it."""
         metrics = [
-            Metric(name, each.unit, each.description, each.kind, each.points)
+            Metric(name, each.unit, each.description, each.kind, each.points, foreign=True)
             for name, each in self._metrics.items()
             if each.points
         ]

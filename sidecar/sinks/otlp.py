@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.errors import ConfigError, Fault
 from sidecar.records import Report
+from sidecar.sinks.growth import Past, tell
 from sidecar.sinks.otlp_data import metrics_data
 from sidecar.sinks.otlp_resource import resource
 from sidecar.sinks.otlp_sending import Exporters, Sending
@@ -134,13 +135,13 @@ class Otlp:
 
 
 class _Sender:
-    """Remembers the report that the collector took last: differences are differences from that."""
+    """Remembers what the collector knows by the last report that it took: differences are differences from that."""
 
     def __init__(self, settings: OtlpSettings, service: str, version: str) -> None:
         self._delta = settings.delta
         self._service = service
         self._version = version
-        self._before: Report | None = None
+        self._past = Past()
         self._exporters: Exporters[MetricsData] = Exporters(
             lambda: [_exporter(name, settings) for name in settings.exporters]
         )
@@ -153,11 +154,10 @@ class _Sender:
     def send(self, batch: Sequence[Report]) -> bool:
         """Whether every exporter took it, the one report that there is."""
         (report,) = batch
-        taken = self._exporters.export(
-            metrics_data(report, self._resource, self._version, delta=self._delta, before=self._before)
-        )
-        if taken:
-            self._before = report
+        told, past = tell(report, self._past, delta=self._delta)
+        data = metrics_data(told, report.time_s, self._resource, self._version, delta=self._delta)
+        if taken := self._exporters.export(data):
+            self._past = past
         return taken
 
 

@@ -1,10 +1,10 @@
-"""Our reports and events in OpenTelemetry's own data model; reports cumulative or as differences."""
+"""What is told of our reports, and our events, in OpenTelemetry's own data model."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from sidecar.records import Event, Level, Metric, Report
-from sidecar.sinks.growth import MONOTONIC, changes
+from sidecar.records import Event, Level
+from sidecar.sinks.growth import Told
 from sidecar.sinks.otlp_points import data
 from sidecar.texts import encodable
 from sidecar.trace_context import Trace
@@ -23,32 +23,26 @@ SEVERITIES: dict[Level, int] = {"debug": 5, "info": 9, "warning": 13, "error": 1
 
 
 def metrics_data(
-    report: Report, resource: "Resource", version: str, *, delta: bool, before: Report | None = None
+    metrics: Iterable[Told], time_s: float, resource: "Resource", version: str, *, delta: bool
 ) -> "otel.MetricsData":
-    """The report as opentelemetry's exporters take it.
+    """What is told of a report as opentelemetry's exporters take it.
 
     Args:
+        time_s: Unix time of the report.
         version: Ours, of the instrumentation scope.
-        delta: Tell what only grows as differences.
-        before: What they are differences from; None for the start. Without `delta` it does not matter.
+        delta: What only grows is told as differences.
     """
     from opentelemetry.sdk.metrics import export as otel
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-    started_ns, time_ns = _ns(report.started_s), _ns(report.time_s)
-    metrics: Iterable[Metric] = report.metrics
-    since_ns = started_ns
-    # A report that began to count later has nothing in common with the one before.
-    if delta and before is not None and before.started_s == report.started_s:
-        metrics, since_ns = changes(report, before), _ns(before.time_s)
     told = [
         otel.Metric(
             metric.name,
             metric.description,
             metric.unit,
-            data(metric, since_ns if metric.kind in MONOTONIC else started_ns, time_ns, delta=delta),
+            data(metric, [_ns(each) for each in since_s], _ns(time_s), delta=delta),
         )
-        for metric in metrics
+        for metric, since_s in metrics
         if metric.points
     ]
     scope = otel.ScopeMetrics(InstrumentationScope("sidecar", version), told, "")

@@ -10,14 +10,17 @@ from sidecar.sinks.growth import MONOTONIC
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import export as otel
 
+Started = tuple[Attributes, Value, int]
+"""A point, and Unix time since when it counts, in nanoseconds."""
+
 
 def data(
-    metric: Metric, start_ns: int, time_ns: int, *, delta: bool
+    metric: Metric, starts_ns: Sequence[int], time_ns: int, *, delta: bool
 ) -> "otel.Sum | otel.Gauge | otel.Histogram | otel.ExponentialHistogram":
     """All points of a metric.
 
     Args:
-        start_ns: Unix time since when what grows has grown.
+        starts_ns: Unix time since when each of them counts.
         time_ns: Of the report.
         delta: What grows is told as differences.
     """
@@ -26,13 +29,16 @@ def data(
     temporality = otel.AggregationTemporality
     told = temporality.DELTA if delta and metric.kind in MONOTONIC else temporality.CUMULATIVE
     if metric.kind == "histogram":
-        finest = [(attributes, _finest(value)) for attributes, value in metric.points]
-        if exponential := _exponential_points(finest, start_ns, time_ns):
+        finest = [
+            (attributes, _finest(value), start_ns)
+            for (attributes, value), start_ns in zip(metric.points, starts_ns, strict=True)
+        ]
+        if exponential := _exponential_points(finest, time_ns):
             return otel.ExponentialHistogram(exponential, told)
-        return otel.Histogram(_histogram_points(finest, start_ns, time_ns), told)
+        return otel.Histogram(_histogram_points(finest, time_ns), told)
     points = [
         otel.NumberDataPoint(dict(attributes), start_ns, time_ns, value)
-        for attributes, value in metric.points
+        for (attributes, value), start_ns in zip(metric.points, starts_ns, strict=True)
         if isinstance(value, int | float)
     ]
     if metric.kind == "gauge":
@@ -45,9 +51,7 @@ def _finest(value: Value) -> Value:
     return value.finer if isinstance(value, Buckets) and value.finer is not None else value
 
 
-def _histogram_points(
-    points: Sequence[tuple[Attributes, Value]], start_ns: int, time_ns: int
-) -> list["otel.HistogramDataPoint"]:
+def _histogram_points(points: Sequence[Started], time_ns: int) -> list["otel.HistogramDataPoint"]:
     from opentelemetry.sdk.metrics import export as otel
 
     return [
@@ -56,20 +60,19 @@ def _histogram_points(
             start_time_unix_nano=start_ns,
             time_unix_nano=time_ns,
             count=sum(value.counts),
-            sum=value.total,
+            # OpenMetrics has no sum where a bound is negative, and the protocol none where a value is.
+            sum=_known(value.total if not value.bounds or value.bounds[0] >= 0 else nan),  # type: ignore[arg-type]  # optional in the protocol
             bucket_counts=value.counts,
             explicit_bounds=value.bounds,
             min=None,  # type: ignore[arg-type]  # optional in the protocol, and not counted by us
             max=None,  # type: ignore[arg-type]  # likewise
         )
-        for attributes, value in points
+        for attributes, value, start_ns in points
         if isinstance(value, Buckets)
     ]
 
 
-def _exponential_points(
-    points: Sequence[tuple[Attributes, Value]], start_ns: int, time_ns: int
-) -> list["otel.ExponentialHistogramDataPoint"]:
+def _exponential_points(points: Sequence[Started], time_ns: int) -> list["otel.ExponentialHistogramDataPoint"]:
     from opentelemetry.sdk.metrics import export as otel
 
     return [
@@ -88,7 +91,7 @@ def _exponential_points(
             min=_known(value.minimum),  # type: ignore[arg-type]  # likewise
             max=_known(value.maximum),  # type: ignore[arg-type]  # likewise
         )
-        for attributes, value in points
+        for attributes, value, start_ns in points
         if isinstance(value, ExponentialBuckets)
     ]
 

@@ -5,9 +5,13 @@ import numpy as np
 import pytest
 
 from sidecar.instruments.drift import watch_metrics
+from sidecar.monitors.data import Data
 from sidecar.records import Table
 from sidecar.reference.checks import Check
-from tests.instruments.rig import BROKEN, attributes, by_name, drifted
+from sidecar.reference.constraints import suggested
+from sidecar.reference.folder import Reference
+from sidecar.reference.learning import Learner
+from tests.instruments.rig import BROKEN, attributes, by_name, drifted, numbers
 
 
 def test_drift_is_told_by_column() -> None:
@@ -64,3 +68,22 @@ def test_violations_are_counted_by_check_and_those_that_are_mended_are_zero() ->
         ("champion", "completeness_check"): 2,
         ("champion", "range_check"): 1,
     }
+
+
+def test_rows_are_counted_since_the_reference_was_taken_up_whatever_was_saved() -> None:
+    """A count that goes on from a saved state would go back by what was not saved."""
+    learner = Learner()
+    learner.update(numbers(1000, 0.0, ("amount", "age")))
+    reference = Reference(learner.profiles(), suggested(learner.profiles()))
+    earlier, later = (Data().follow(reference, since_s) for since_s in (None, 1000.0))
+    earlier.count("champion", "3", numbers(200, 0.0, ("amount", "age")), Table((), np.empty((200, 0))))
+    earlier.judge(1e9)
+    assert later.restore(earlier.state())
+
+    assert later.variants["champion"].rows == 200
+    for following, expected in ((earlier, 200), (later, 0)):
+        metrics = by_name(watch_metrics(following, {}, max_series=100))
+        rows, bins = metrics["sidecar.drift.rows"], metrics["sidecar.drift.bin.rows"]
+        assert [value for _, value in rows.points] == [expected]
+        assert sum(value for at, value in bins.points if at["sidecar.column"] == "age") == expected  # type: ignore[misc]  # counts
+        assert (rows.since_s, bins.since_s) == (following.since_s, following.since_s)

@@ -132,3 +132,11 @@ def test_all_of_it_is_an_exposition_again() -> None:
 def test_every_metric_of_a_look_is_in_the_table() -> None:
     names = {each.name for each in told(looked()).values()}
     assert names == {name for name in INSTRUMENTS if name.startswith("sidecar.scrape.")}
+
+
+def test_what_a_model_server_counts_began_without_us() -> None:
+    counter = Metric("tokens", "", "", "counter", [({"a": "1"}, 2.0)], foreign=True)
+    other = Metric("tokens", "", "", "counter", [({"a": "2"}, 3.0)], foreign=True)
+    metrics = told(looked(counter), looked(other, variant="challenger"))
+    assert metrics["tokens"].foreign
+    assert not metrics["sidecar.scrape.failures"].foreign

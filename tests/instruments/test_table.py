@@ -31,6 +31,7 @@ from sidecar.instruments import (
     window_metrics,
 )
 from sidecar.instruments.table import bounded, whose
+from sidecar.instruments.table import metric as made
 from sidecar.payload.custom import Custom
 from sidecar.quality.outcomes import Outcomes
 from sidecar.records import Attributes, Buckets, ExponentialBuckets, LabelCounts, Metric
@@ -143,3 +144,21 @@ def test_what_is_undefined_is_left_out_and_what_is_beyond_the_limit_is_counted(
 
     assert [[value for _, value in each.points] for each in told] == [means, deviations]
     assert left == omitted
+
+
+@pytest.mark.parametrize(
+    ("name", "foreign"),
+    [
+        ("process.cpu.time", True),
+        ("container.paging.faults", True),
+        ("system.network.io", True),
+        ("hw.energy", True),
+        ("sidecar.container.stalled", True),
+        ("sidecar.labels", True),
+        ("sidecar.predictions.dropped", False),
+        ("sidecar.process.count", False),
+        ("http.server.request.duration", False),
+    ],
+)
+def test_what_began_without_us_says_so(name: str, foreign: bool) -> None:
+    assert made(name, []).foreign == foreign

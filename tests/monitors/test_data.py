@@ -346,3 +346,7 @@ def test_features_are_watched_together_where_there_is_a_sample_of_whole_rows() -
     assert other.findings == one.findings
     alone = Data(dependence=False).follow(reference)
     assert not alone.restore(one.state())
+
+
+def test_it_knows_when_its_reference_was_taken_up() -> None:
+    assert (Data().follow(REFERENCE).since_s, Data().follow(REFERENCE, 12.5).since_s) == (None, 12.5)

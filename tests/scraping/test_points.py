@@ -237,3 +237,7 @@ def test_any_gauge_comes_through_with_its_labels(labels: dict[str, str], value: 
 
 def test_an_empty_page_has_nothing_to_tell() -> None:
     assert gather("") == Scraped([], {})
+
+
+def test_whatever_is_scraped_is_counted_by_somebody_else() -> None:
+    assert [each.foreign for each in gather("# TYPE a counter\na_total 1\nb 1\n").metrics] == [True, True]

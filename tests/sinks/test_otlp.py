@@ -19,7 +19,7 @@ from opentelemetry.proto.metrics.v1 import metrics_pb2
 from oteltap import OtelTapHttpProtobufReceiver, OtelTapHttpProtobufReceiverSettings
 
 from sidecar.errors import ConfigError
-from sidecar.records import Buckets, Metric, Report
+from sidecar.records import Attributes, Buckets, Metric, Report, Value
 from sidecar.sinks.otlp import Otlp, OtlpSettings, otlp_settings
 from sidecar.sinks.otlp_settings import Protocol
 from tests.sinks.rig import PATIENCE_S, Collector, Heard, plain
@@ -28,6 +28,8 @@ HTTP = OtlpSettings(("otlp",), "http/protobuf", 60.0, PATIENCE_S, delta=False)
 DELTA = OtlpSettings(("otlp",), "http/protobuf", 60.0, PATIENCE_S, delta=True)
 AGGREGATION = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION"
 CUMULATIVE = metrics_pb2.AGGREGATION_TEMPORALITY_CUMULATIVE
+ALIVE = Metric("alive", "", "", "gauge", [({}, 1.0)])
+"""Without any point there is nothing to send."""
 
 
 def report(number: int = 1) -> Report:
@@ -212,6 +214,74 @@ def test_counting_anew_is_no_difference(collector: Collector) -> None:
     assert (point.as_int, point.start_time_unix_nano) == (10, 1_700_000_100_000_000_000)
 
 
+def scraped(time_s: float, value: float | None) -> Report:
+    """A report with what another process counts; None where it could not be read."""
+    points: list[tuple[Attributes, Value]] = [] if value is None else [({}, value)]
+    return Report(1_700_000_000.0, time_s, [Metric("tokens", "", "", "counter", points, foreign=True), ALIVE])
+
+
+def tokens(body: bytes) -> tuple[float, int, int] | None:
+    """The value, and seconds from which and to which it counts; None where it is not told."""
+    metric = metrics_of(body).get("tokens")
+    if metric is None:
+        return None
+    [point] = metric.sum.data_points
+    start, end = point.start_time_unix_nano // 10**9, point.time_unix_nano // 10**9
+    return point.as_double, start - 1_700_000_000, end - 1_700_000_000
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (DELTA, [None, (5.0, 60, 120), None, (2.0, 120, 240), (7.0, 240, 300)]),
+        (HTTP, [(900.0, 60, 60), (905.0, 60, 120), None, (907.0, 60, 240), (7.0, 240, 300)]),
+    ],
+)
+def test_what_another_process_counts_begins_when_it_is_told_first_and_a_gap_is_no_new_beginning(
+    collector: Collector, settings: OtlpSettings, expected: list[tuple[float, int, int] | None]
+) -> None:
+    otlp = opened(settings)
+    found = []
+    for number, value in enumerate([900.0, 905.0, None, 907.0, 7.0], 1):
+        otlp.export(scraped(1_700_000_000.0 + 60 * number, value))
+        found.append(tokens(collector.body()))
+    otlp.close(PATIENCE_S)
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"), [(DELTA, [None, None, (2.0, 120, 180)]), (HTTP, [(900.0, 60, 60), (905.0, 120, 120)])]
+)
+def test_what_the_collector_did_not_take_was_not_the_beginning(
+    collector: Collector, settings: OtlpSettings, expected: list[tuple[float, int, int] | None]
+) -> None:
+    """It would count all of the second value as growth."""
+    collector.statuses = [400]
+    otlp = opened(settings)
+    found = []
+    for number, value in enumerate([900.0, 905.0, 907.0][: len(expected)], 1):
+        otlp.export(scraped(1_700_000_000.0 + 60 * number, value))
+        found.append(tokens(collector.body()))
+    otlp.close(PATIENCE_S)
+    assert found == expected
+
+
+def test_another_implementation_reads_where_a_count_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def received() -> metrics_pb2.Metric:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+        async with OtelTapHttpProtobufReceiver(OtelTapHttpProtobufReceiverSettings(port)) as tap:
+            otlp = opened()
+            otlp.export(scraped(1_700_000_060.0, 900.0))
+            metric: metrics_pb2.Metric = await tap.await_metric(lambda each: each.name == "tokens", PATIENCE_S)
+            otlp.close(PATIENCE_S)
+            return metric
+
+    [point] = asyncio.run(received()).sum.data_points
+    assert (point.as_double, point.start_time_unix_nano) == (900.0, point.time_unix_nano)
+
+
 @pytest.mark.parametrize(("status", "attempts"), [(400, 1), (503, 6)])
 def test_a_failing_collector_costs_counts_and_a_line_a_change(
     collector: Collector, caplog: pytest.LogCaptureFixture, status: int, attempts: int
@@ -281,7 +351,7 @@ def test_a_closed_exporter_drops_and_counts(collector: Collector) -> None:
 
 def test_a_mistake_of_the_exporter_is_a_failed_report(caplog: pytest.LogCaptureFixture) -> None:
     otlp = opened(OtlpSettings(("otlp",), "grpc", 60.0, PATIENCE_S, delta=False))
-    broken = Report(0.0, 1.0, [Metric("m", "s", "", "counter", [({}, "three")])])  # type: ignore[list-item]  # broken
+    broken = Report(0.0, 1.0, [Metric("m", "s", 3, "counter", [({}, 3)])])  # type: ignore[arg-type]  # broken
     otlp.export(broken)
     otlp.close(PATIENCE_S)
     assert counts(otlp) == (0, 0, 1)
