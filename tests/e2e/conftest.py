@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.e2e.rig import Process, environment, free_address, missing, running
+from tests.e2e.rig import Process, environment, free_address, missing, program, running
 from tests.e2e.upstreams import Model, model
+
+ALERTMANAGER = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -64,3 +66,17 @@ def collector() -> Iterator[Collector]:
 def _beginning(process: Process) -> str:
     process.says("Starting Rotel|error while loading")
     return process.said
+
+
+@pytest.fixture
+def alertmanager(tmp_path: Path) -> Iterator[str]:
+    """A running Alertmanager's URL."""
+    address, file = free_address(), tmp_path / "alertmanager.yaml"
+    file.write_text(ALERTMANAGER)
+    command: list[str | Path] = [
+        program("prometheus-alertmanager"), f"--config.file={file}", f"--storage.path={tmp_path}",
+        f"--web.listen-address={address}", "--web.route-prefix=/prefix", "--cluster.listen-address=",
+    ]  # fmt: skip
+    with running(command, environment()) as process:
+        process.says("Listening on|TLS is disabled")
+        yield f"http://{address}/prefix"

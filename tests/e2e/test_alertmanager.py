@@ -2,34 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
-import pytest
 import requests
 
 from sidecar.alerts.alertmanager import Alertmanager
 from sidecar.alerts.document import timestamp
 from sidecar.records import JSON, Notice
 from tests.alerts.receiver import LINK, named, notice, send
-from tests.e2e.rig import PATIENCE_S, environment, free_address, program, running, until
-
-CONFIGURATION = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    """A running Alertmanager's URL."""
-    address, file = free_address(), tmp_path / "alertmanager.yaml"
-    file.write_text(CONFIGURATION)
-    command: list[str | Path] = [
-        program("prometheus-alertmanager"), f"--config.file={file}", f"--storage.path={tmp_path}",
-        f"--web.listen-address={address}", "--web.route-prefix=/prefix", "--cluster.listen-address=",
-    ]  # fmt: skip
-    with running(command, environment()) as process:
-        process.says("Listening on|TLS is disabled")
-        yield f"http://{address}/prefix"
+from tests.e2e.rig import PATIENCE_S, until
 
 
 def active(url: str) -> list[JSON]:
@@ -43,17 +24,17 @@ def told(url: str, *notices: Notice) -> None:
     asyncio.run(send(Alertmanager(url=url, labels={"cluster": "eu"}), *notices))
 
 
-def test_an_alert_fires_changes_and_leaves(url: str) -> None:
+def test_an_alert_fires_changes_and_leaves(alertmanager: str) -> None:
     now_s = float(time.time_ns() // 10**9)
     first = lately(notice(), now_s)
     repeat = lately(replace(named('<a href="x">', "Größe\ud800", "{{ .Labels }}"), id="0123456789abcdef-2"), now_s)
 
-    told(url, first)
-    (before,) = active(url)
-    told(url, repeat)
-    (after,) = active(url)
-    told(url, lately(notice("resolved", number=3), now_s))
-    until(lambda: active(url) == [])
+    told(alertmanager, first)
+    (before,) = active(alertmanager)
+    told(alertmanager, repeat)
+    (after,) = active(alertmanager)
+    told(alertmanager, lately(notice("resolved", number=3), now_s))
+    until(lambda: active(alertmanager) == [])
 
     assert before["labels"] == after["labels"]
     assert before["labels"]["alertname"] == "SidecarDataSequential"
