@@ -36,7 +36,7 @@ from sidecar.tasks import Tasks
 from sidecar.upstreams import Means, Upstreams
 
 if TYPE_CHECKING:
-    from aiohttp.web import AppRunner
+    from aiohttp.web import Application, AppRunner
 
     from sidecar.admin.view import View
     from sidecar.monitor import Monitor
@@ -98,6 +98,12 @@ def run(config: Config, load: Callable[[], Config], files: Sequence[str]) -> int
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(App(config, load, files, own).run())
+    except (ConfigError, OSError):
+        raise
+    except Exception:
+        # Where lines are JSON this is one too; Python would write text.
+        log.critical("ended by a fault", exc_info=True)
+        return 1
     finally:
         own.close()
 
@@ -222,9 +228,25 @@ class App:
     # Monitoring
 
     async def _begin_monitoring(self, admin_socket: socket.socket) -> None:
-        """Load in a thread what serving does not wait for, then start it."""
+        """Load in a thread what serving does not wait for, then start it; where that fails, say so and serve on."""
         await asyncio.to_thread(load_monitoring)
-        from sidecar.admin.server import application, start
+        from sidecar.admin.server import start, unmonitored
+
+        try:
+            app = await self._monitored(admin_socket)
+        except Exception:
+            log.exception("monitoring could not begin; serving goes on")
+            self._monitor = None
+            app = unmonitored(self._not_ready)
+        self._admin = await start(app, admin_socket)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_ALLOCATIONS)
+        log.info("monitoring" if self._monitor is not None else "not monitoring")
+
+    async def _monitored(self, admin_socket: socket.socket) -> "Application":
+        """Begin to monitor; what the admin side answers."""
+        from sidecar.admin.server import application
         from sidecar.assembly import Made, Served, beside, watching
         from sidecar.monitor import Monitor
         from sidecar.reporting import Reporting
@@ -261,7 +283,7 @@ class App:
             self._tap,
             wall_s=wall_s,
             exporting=exporting,
-            beside=beside(config, served, watches.pipeline, self._own.tell, self._revisions),
+            beside=beside(config, served, watches.pipeline, self._own, self._revisions),
         )
         monitor = self._monitor = Monitor(watches, reporting)
         reporting.upstreams = self._upstreams
@@ -271,16 +293,7 @@ class App:
         await monitor.watching.alerting.start()
         await monitor.watching.start(self._reference, config.reference.learn_rows, config.reference.learn_s)
         monitor.start()
-        app = application(
-            self._view(monitor),
-            token=self._token,
-            address=parse_address(config.admin),
-        )
-        self._admin = await start(app, admin_socket)
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(GC_ALLOCATIONS)
-        log.info("monitoring")
+        return application(self._view(monitor), token=self._token, address=parse_address(config.admin))
 
     def _view(self, monitor: "Monitor") -> "View":
         from sidecar.admin.view import ConfigView, VariantView, View
@@ -325,6 +338,7 @@ class App:
 
     def _end(self, number: int) -> None:
         if self._stop.is_set():
+            self._own.close()
             os._exit(128 + number)
         self._stop.set()
 

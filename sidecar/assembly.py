@@ -2,7 +2,7 @@
 
 import random  # noqa: TID251  (chance comes in here)
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -21,7 +21,6 @@ from sidecar.explaining import Explaining
 from sidecar.infrastructure.reader import Infrastructure, Place
 from sidecar.instruments.itself import Itself
 from sidecar.instruments.live import live_measures
-from sidecar.reporting import Beside
 from sidecar.monitors.failed import Failed
 from sidecar.payload import DECODERS
 from sidecar.payload.custom import Custom
@@ -31,8 +30,10 @@ from sidecar.pipeline import Parts, Pipeline
 from sidecar.proxy.tap import Tap
 from sidecar.pulse import beat
 from sidecar.records import Event
+from sidecar.reporting import Beside
 from sidecar.scraping.scraper import Scraping
 from sidecar.sinks.delivery import Delivery
+from sidecar.sinks.own_log import OwnLog
 from sidecar.stats.lag import LAG_SECONDS
 from sidecar.stats.traced import Tracing
 from sidecar.stats.traffic import Histogram, Traffic
@@ -204,23 +205,32 @@ def _explaining(
 
 
 def beside(
-    config: Config, served: Served, pipeline: Pipeline, tell: Callable[[Event], None], revisions: Revisions
+    config: Config, served: Served, pipeline: Pipeline, own: OwnLog, revisions: Revisions
 ) -> Beside:
     """What is told beside what traffic and rows say, and how much of all; begins to look.
 
     Args:
-        tell: Takes events.
+        own: Takes events, and says what it lost.
         revisions: What became of configurations.
     """
-    telemetry, routes, upstreams = config.telemetry, served.steering, served.upstreams
-    failed = Failed(tell, now_s=time.monotonic)
+    telemetry, upstreams = config.telemetry, served.upstreams
+
+    def variants() -> Mapping[str, Variant]:
+        """Those of now."""
+        effective = served.steering.effective
+        return serving.variants_of(effective.upstream, effective.variants)
+
+    def version_of(name: str) -> str:
+        return found.version if (found := variants().get(name)) else ""
+
+    failed = Failed(own.tell, now_s=time.monotonic)
     pipeline.notes.append(failed.note)
     scraping = Scraping(
-        version_of=lambda name: routes.routes.variants[name].version if name in routes.routes.variants else "",
+        version_of=version_of,
         max_series=telemetry.max_series,
         now_s=time.monotonic,
     )
-    scraping.aim(targets(telemetry.scrape, routes.routes.variants))
+    scraping.aim(targets(telemetry.scrape, variants()))
     lag = Histogram(LAG_SECONDS)
     served.tasks.start(beat(lag, now_s=time.perf_counter))
     return Beside(
@@ -232,10 +242,12 @@ def beside(
             revisions.number,
             revisions.refused,
             failed.untold,
+            own.dropped_lines,
+            own.dropped_events,
         ),
         tracing=served.tracing,
         infrastructure=Infrastructure(
-            lambda: {name: _place(each) for name, each in routes.routes.variants.items()},
+            lambda: {name: _place(each) for name, each in variants().items()},
             now_s=time.monotonic,
             wall_s=served.wall_s,
         )

@@ -115,7 +115,7 @@ def alerts(alerting: Alerting) -> JSON:
         "pending": states["pending"],
         "firing": states["firing"],
         "dropped": alerting.dropped,
-        "channels": [{**_outlet(each), "waiting": each.waiting} for each in alerting.outlets],
+        "channels": [_outlet(each) for each in alerting.outlets],
     }
 
 
@@ -148,5 +148,6 @@ def _outlet(outlet: Outlet) -> JSON:
         "delivered": outlet.delivered,
         "dropped": outlet.dropped,
         "failed": outlet.failed,
+        "waiting": outlet.waiting,
         "last_error": outlet.last_error,
     }

@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 import random
 import re
 import socket
@@ -15,7 +16,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 from prometheus_client.parser import text_string_to_metric_families
 
-from sidecar.admin.server import LIMIT, MAX_LIMIT, application, start
+from sidecar.admin.server import LIMIT, MAX_LIMIT, application, start, unmonitored
 from sidecar.alerts.document import document
 from sidecar.config.addresses import UnixAddress
 from sidecar.monitors.bias import Comparing
@@ -575,3 +576,29 @@ def test_a_unix_socket_serves_too(make_loop: Callable[[], asyncio.AbstractEventL
 
     with asyncio.Runner(loop_factory=make_loop) as runner:
         assert runner.run(ask()).endswith(b"\r\n\r\nok\n")
+
+
+def test_without_monitoring_health_is_told_and_nothing_else() -> None:
+    async def scenario() -> list[int]:
+        reasons: list[str] = []
+        bound = socket.create_server((LOOPBACK.host, 0))
+        runner = await start(unmonitored(lambda: reasons), bound)
+        try:
+            client = Client(*runner.addresses[0][:2])
+            before = [(await client.get(path)).status for path in ("/healthz", "/readyz", "/metrics", "/v1/status")]
+            reasons.append("no upstream answers")
+            return [*before, (await client.get("/healthz")).status, (await client.get("/readyz")).status]
+        finally:
+            await runner.cleanup()
+
+    assert asyncio.run(scenario()) == [200, 200, 503, 503, 200, 503]
+
+
+def test_metrics_are_compressed_for_those_who_read_that() -> None:
+    async def ask(client: Client) -> Answer:
+        return await client.get("/metrics", Accept_Encoding="gzip")
+
+    answer = asking(busy_sidecar(), ask)
+
+    assert answer.headers["content-encoding"] == "gzip"
+    assert b"m_seconds_total" in gzip.decompress(answer.body)

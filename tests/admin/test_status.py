@@ -82,7 +82,9 @@ def test_readiness_captures_sinks_and_configuration_are_told() -> None:
         "rows": {"champion": 40},
         "failures": {"json": 2},
     }
-    assert document["sinks"] == [{"name": "jsonl", "delivered": 3, "dropped": 1, "failed": 2, "last_error": "full"}]
+    assert document["sinks"] == [
+        {"name": "jsonl", "delivered": 3, "dropped": 1, "failed": 2, "waiting": 0, "last_error": "full"}
+    ]
     assert [each["last_error"] for each in document["exporters"]] == ["refused"]
     assert document["config"] == {"revision": 2, "loaded_s": STARTED_S + 5, "error": ""}
     assert document["tunnels"] == {"websocket": 2}

@@ -114,6 +114,16 @@ def test_the_model_server_and_its_workers_are_measured(tmp_path: Path, server: S
     ] == pytest.approx(threads, abs=3)
 
 
+def test_a_plain_upstream_is_measured_too(server: Server) -> None:
+    scrape = f'[{{url: "{server.page}", interval_s: 0.05, include: ["vllm:*"]}}]'
+    with sidecar("--upstream", server.url, "--telemetry-scrape", scrape) as found:
+        found.ready()
+        told = until(lambda: "vllm:models_loaded" in (known := samples(found)) and known)
+
+    assert told["vllm:models_loaded"] == [({"feature_flag_result_variant": "default"}, 3)]
+    assert {labels["sidecar_part"] for labels, _ in told["sidecar_process_count"]} == {"sidecar", "upstream"}
+
+
 def test_the_collector_gets_the_same(tmp_path: Path, server: Server) -> None:
     with (
         http_receiver() as received,
