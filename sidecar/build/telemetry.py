@@ -1,18 +1,25 @@
 """The ways out of what is told: what the standard variables say of each signal, and the exporters."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from sidecar.config import schema
 from sidecar.config.telemetry import Scrape
+from sidecar.errors import ConfigError, Fault
 from sidecar.sinks.otlp import OtlpSettings, otlp_settings
 from sidecar.sinks.otlp_logs import OtlpLogsSettings, otlp_logs_settings
 from sidecar.sinks.otlp_traces import OtlpTracesSettings, otlp_traces_settings
+from sidecar.sinks.otlp_variables import faults, misspelt
 from sidecar.stats.traced import Tracing
 
 if TYPE_CHECKING:
     from sidecar.reporting import Exporting
     from sidecar.scraping.scraper import Target
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Signals(NamedTuple):
@@ -27,9 +34,28 @@ def signals(environ: Mapping[str, str]) -> Signals:
     """Read the standard variables.
 
     Raises:
-        ConfigError: One says what we cannot do.
+        ConfigError: Some say what we cannot do.
     """
-    return Signals(otlp_settings(environ), otlp_logs_settings(environ), otlp_traces_settings(environ))
+    wrong: list[Fault] = []
+    found = Signals(
+        _read(otlp_settings, environ, wrong),
+        _read(otlp_logs_settings, environ, wrong),
+        _read(otlp_traces_settings, environ, wrong),
+    )
+    wrong += faults(environ) if any(found) else []
+    if wrong:
+        raise ConfigError(*dict.fromkeys(wrong))
+    for name, meant in misspelt(environ).items():
+        log.warning("%s is no variable of OpenTelemetry's; did you mean %s?", name, meant)
+    return found
+
+
+def _read(settings: Callable[[Mapping[str, str]], T], environ: Mapping[str, str], wrong: list[Fault]) -> T | None:
+    try:
+        return settings(environ)
+    except ConfigError as error:
+        wrong += error.faults
+        return None
 
 
 def exporting(asked: Signals, tracing: Tracing | None, *, service: str, version: str, scheme: str) -> "Exporting":

@@ -60,6 +60,7 @@ class Account:
         "_request_bytes",
         "_request_id",
         "_sampled",
+        "_sending_s",
         "_sends",
         "_sent_s",
         "_spared",
@@ -87,7 +88,7 @@ class Account:
         self._spared = variant.name != self._meant and not _is_away(gateway.table, drawn)
         self._reply: ReplyHead | None = None
         self._request_bytes = self._reply_bytes = self._sends = 0
-        self._sent_s = self._ended_s = self.first_byte_s = self.overhead_s = 0.0
+        self._sending_s = self._sent_s = self._ended_s = self.first_byte_s = self.overhead_s = 0.0
         self.trail = None if gateway.tracing is None else Trail(gateway.tracing, head.passing)
         sampling = gateway.sampling
         sampled = self._sampled = sampling.takes(sample)
@@ -128,6 +129,11 @@ class Account:
     def waits(self) -> None:
         """All is ready to be sent, but there is no connection yet."""
         self.overhead_s = perf_counter() - self._started_s
+
+    def sending(self) -> None:
+        """The head is about to be sent; the upstream may be at work before `sent` is called."""
+        if self.trail is not None:
+            self._sending_s = perf_counter()
 
     def sent(self) -> None:
         """The head is sent."""
@@ -218,7 +224,7 @@ class Account:
                 status,
                 error_type,
                 error_type not in CLIENTS,
-                gateway.wall_s() - duration_s,
+                gateway.wall_s() - (perf_counter() - self._started_s),
                 duration_s,
                 self.overhead_s,
                 self._request_bytes,
@@ -227,7 +233,7 @@ class Account:
                 variant.version,
                 "" if pool is None else pool.host,
                 0 if pool is None else pool.port or 0,
-                self._sent_s - self._started_s if self._sends else 0.0,
+                self._sending_s - self._started_s if self._sends else 0.0,
                 self._ended_s - self._started_s if self._ended_s else duration_s,
                 self.first_byte_s,
                 max(self._sends - 1, 0),

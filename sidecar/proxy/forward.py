@@ -282,6 +282,7 @@ class Forward:
 
     def _send(self, connection: Connection, data: bytes) -> None:
         self._connection = connection
+        self._account.sending()
         connection.send(self, data)
         self._account.sent()
 

@@ -1,10 +1,14 @@
-"""Traces of ours in opentelemetry's own data classes, which its exporters put on the wire.
+"""Traces of ours as OpenTelemetry's protocol has them.
 
 Of each request a SERVER span, and a CLIENT span where it was sent upstream, by the HTTP conventions (semconv 1.44.0).
 No query and no body is told, nor the client's address: they may tell of people. For that reason `url.full` is left out.
+
+Protobuf's messages are made here, and what is alike in many spans is kept encoded: to merge that takes 0.3 us, to make
+a message of every attribute 1 us each. By way of the SDK's span and the encoding of its exporters a trace takes 75 us.
 """
 
 import re
+from binascii import unhexlify
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -13,135 +17,199 @@ from sidecar.stats.traced import SAMPLED, Traced
 from sidecar.texts import encodable
 
 if TYPE_CHECKING:
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-    from opentelemetry.trace import SpanContext, Status
 
-Value = str | int | float
+Value = str | int
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"))
 """Any other one is told as _OTHER, so that names of spans stay few."""
 
+LOCAL_PARENT, REMOTE_PARENT = 0x100, 0x300
+"""Of the protocol's SpanFlags: whether the parent is remote is known, and then that it is."""
 
-def spans(traces: Iterable[Traced], resource: "Resource", *, version: str, scheme: str) -> list["ReadableSpan"]:
-    """The spans of some requests.
+KEPT = 256
+"""Of each kind, what is kept encoded; of the longest paths a megabyte."""
+
+
+def without_spans(resource: "Resource", version: str) -> "ExportTraceServiceRequest":
+    """The message to begin with: of one resource and one scope.
 
     Args:
         version: Ours, of the instrumentation scope.
-        scheme: Over which clients come.
     """
+    from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+    from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+    from opentelemetry.trace import INVALID_SPAN_CONTEXT
 
     scope = InstrumentationScope("sidecar", version)
-    found = []
-    for each in traces:
-        found.append(_server(each, resource, scope, scheme))
-        if each.sent_s:
-            found.append(_client(each, resource, scope))
+    found = encode_spans([ReadableSpan("", INVALID_SPAN_CONTEXT, resource=resource, instrumentation_scope=scope)])
+    del found.resource_spans[0].scope_spans[0].spans[:]
     return found
 
 
-def _server(each: Traced, resource: "Resource", scope: "InstrumentationScope", scheme: str) -> "ReadableSpan":
-    from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.trace import SpanKind
+def add_spans(request: "ExportTraceServiceRequest", traces: Iterable[Traced], *, scheme: str) -> None:
+    """Have the message tell of these too.
 
-    method, path, route = each.method.decode(), each.path.decode("latin-1"), encodable(each.route)
+    Args:
+        scheme: Over which clients come.
+    """
+    scope = request.resource_spans[0].scope_spans[0]
+    for each in traces:
+        _fill_server(scope.spans.add(), each, scheme)
+        if each.sent_s:
+            _fill_client(scope.spans.add(), each)
+
+
+def _fill_server(span: "Span", each: Traced, scheme: str) -> None:
+    span.MergeFromString(
+        _asked(scheme, each.method, each.route, each.minor)
+        + _outcome(each.status, each.error_type, 500, cut=each.cut)
+        + _place(each.route, each.path)
+        + _agent(each.user_agent)
+        + _ours(each.variant, each.version)
+    )
+    began_ns = _ns(each.started_s)
+    _identify(span, each.trace_id, each.server_id, began_ns, began_ns + _ns(each.duration_s))
+    if each.parent_id:
+        span.parent_span_id = unhexlify(each.parent_id)
+    span.flags = REMOTE_PARENT if each.parent_id else LOCAL_PARENT
+    add = span.attributes.add
+    add(key="sidecar.request.id").value.string_value = each.request_id.decode("latin-1")
+    if each.request_bytes:
+        add(key="http.request.body.size").value.int_value = each.request_bytes
+    if each.reply_bytes:
+        add(key="http.response.body.size").value.int_value = each.reply_bytes
+    if each.overhead_s:
+        add(key="sidecar.overhead.duration").value.double_value = each.overhead_s
+    if each.reason != SAMPLED:
+        add(key="sidecar.sampled_by").value.string_value = each.reason
+
+
+def _fill_client(span: "Span", each: Traced) -> None:
+    status = each.status if each.first_byte_s else 0  # what the client got without the upstream's reply is ours
+    span.MergeFromString(
+        _sent(each.method, each.resends)
+        + _outcome(status, each.error_type, 400, cut=each.cut)
+        + _peer(each.address, each.port)
+        + _ours(each.variant, each.version)
+    )
+    began_ns = _ns(each.started_s)
+    _identify(
+        span,
+        each.trace_id,
+        each.client_id,
+        began_ns + _ns(each.sent_s),
+        began_ns + _ns(max(each.sent_s, each.ended_s)),
+    )
+    span.parent_span_id = unhexlify(each.server_id)
+    if each.first_byte_s:
+        span.attributes.add(key="sidecar.upstream.first_byte.duration").value.double_value = each.first_byte_s
+
+
+def _identify(span: "Span", trace_id: bytes, span_id: bytes, start_ns: int, end_ns: int) -> None:
+    span.trace_id = unhexlify(trace_id)
+    span.span_id = unhexlify(span_id)
+    span.start_time_unix_nano = start_ns
+    span.end_time_unix_nano = end_ns
+
+
+@lru_cache(KEPT)
+def _asked(scheme: str, method: bytes, route: str, minor: int) -> bytes:
+    """Of a SERVER span what the request has in common with many."""
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+    word, route = _word(method), encodable(route)
+    told = Span(name=f"{word} {route}" if route else word, kind=Span.SPAN_KIND_SERVER)
     attributes = {
         **_method(method),
         "url.scheme": scheme,
-        "url.path": path,
         "http.route": route,
-        "http.response.status_code": each.status,
-        "error.type": _error_type(each, each.status, 500),
-        "network.protocol.version": f"1.{each.minor}",
-        "user_agent.original": each.user_agent.decode("latin-1"),
-        "http.request.body.size": each.request_bytes,
-        "http.response.body.size": each.reply_bytes,
-        **_ours(each),
-        "sidecar.request.id": each.request_id.decode("latin-1"),
-        "sidecar.model": _model(route, path),
-        "sidecar.overhead.duration": each.overhead_s,
-        "sidecar.sampled_by": "" if each.reason == SAMPLED else each.reason,
+        "network.protocol.version": f"1.{minor}",
     }
-    name = attributes["http.request.method"] if method in METHODS else "HTTP"
-    return ReadableSpan(
-        f"{name} {route}" if route else str(name),
-        _context(each, each.server_id, remote=False),
-        _context(each, each.parent_id, remote=True) if each.parent_id else None,
-        resource,
-        _known(attributes),
-        kind=SpanKind.SERVER,
-        status=_status(failed=each.cut or each.status >= 500),
-        start_time=_ns(each.started_s),
-        end_time=_ns(each.started_s) + _ns(each.duration_s),
-        instrumentation_scope=scope,
-    )
+    return _encoded(attributes, told)
 
 
-def _client(each: Traced, resource: "Resource", scope: "InstrumentationScope") -> "ReadableSpan":
-    from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.trace import SpanKind
+@lru_cache(KEPT)
+def _sent(method: bytes, resends: int) -> bytes:
+    """The same of a CLIENT span."""
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-    method = each.method.decode()
-    status = each.status if each.first_byte_s else 0  # what the client got without the upstream's reply is ours
-    attributes = {
-        **_method(method),
-        "server.address": encodable(each.address),
-        "server.port": each.port,
+    told = Span(name=_word(method), kind=Span.SPAN_KIND_CLIENT, flags=LOCAL_PARENT)
+    attributes = {**_method(method), "network.protocol.version": "1.1", "http.request.resend_count": resends}
+    return _encoded(attributes, told)
+
+
+@lru_cache(KEPT)
+def _outcome(status: int, error_type: str, least: int, *, cut: bool) -> bytes:
+    """What came of it.
+
+    Args:
+        least: The lowest status that is an error.
+    """
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+    failed = status >= least
+    told = Span(status=Status(code=Status.STATUS_CODE_ERROR)) if cut or failed else Span()
+    attributes: dict[str, Value] = {
         "http.response.status_code": status,
-        "error.type": _error_type(each, status, 400),
-        "network.protocol.version": "1.1",
-        "http.request.resend_count": each.resends,
-        **_ours(each),
-        "sidecar.upstream.first_byte.duration": each.first_byte_s,
+        "error.type": error_type or (str(status) if failed else ""),
     }
-    return ReadableSpan(
-        method if method in METHODS else "HTTP",
-        _context(each, each.client_id, remote=False),
-        _context(each, each.server_id, remote=False),
-        resource,
-        _known(attributes),
-        kind=SpanKind.CLIENT,
-        status=_status(failed=each.cut or status >= 400),
-        start_time=_ns(each.started_s) + _ns(each.sent_s),
-        end_time=_ns(each.started_s) + _ns(max(each.sent_s, each.ended_s)),
-        instrumentation_scope=scope,
-    )
+    return _encoded(attributes, told)
 
 
-def _method(method: str) -> dict[str, Value]:
-    if method in METHODS:
-        return {"http.request.method": method}
-    return {"http.request.method": "_OTHER", "http.request.method_original": method}
+@lru_cache(KEPT)
+def _place(route: str, path: bytes) -> bytes:
+    """What is asked for."""
+    text = path.decode("latin-1")
+    return _encoded({"url.path": text, "sidecar.model": _model(route, text)})
 
 
-def _ours(each: Traced) -> dict[str, Value]:
-    return {
-        "feature_flag.result.variant": encodable(each.variant),
-        "sidecar.version": encodable(each.version),
-    }
+@lru_cache(KEPT)
+def _agent(user_agent: bytes) -> bytes:
+    """Who asks."""
+    return _encoded({"user_agent.original": user_agent.decode("latin-1")})
 
 
-def _error_type(each: Traced, status: int, least: int) -> str:
-    return each.error_type or (str(status) if status >= least else "")
+@lru_cache(KEPT)
+def _ours(variant: str, version: str) -> bytes:
+    """Who answers."""
+    return _encoded({"feature_flag.result.variant": encodable(variant), "sidecar.version": encodable(version)})
 
 
-def _known(attributes: Mapping[str, Value]) -> dict[str, Value]:
-    """Without those that are empty: absence is how OpenTelemetry says that there is none."""
-    return {name: value for name, value in attributes.items() if value not in {"", 0}}
+@lru_cache(KEPT)
+def _peer(address: str, port: int) -> bytes:
+    """Where that is."""
+    return _encoded({"server.address": encodable(address), "server.port": port})
 
 
-def _context(each: Traced, span_id: bytes, *, remote: bool) -> "SpanContext":
-    from opentelemetry.trace import SpanContext, TraceFlags
+def _encoded(attributes: Mapping[str, Value], span: "Span | None" = None) -> bytes:
+    """A span with these attributes; absence is how OpenTelemetry says that there is none, of empty ones too."""
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-    return SpanContext(int(each.trace_id, 16), int(span_id, 16), remote, TraceFlags(TraceFlags.SAMPLED))
+    told = span or Span()
+    for name, value in attributes.items():
+        if isinstance(value, int) and value:
+            told.attributes.add(key=name).value.int_value = value
+        elif isinstance(value, str) and value:
+            told.attributes.add(key=name).value.string_value = value
+    found: bytes = told.SerializeToString()
+    return found
 
 
-def _status(*, failed: bool) -> "Status":
-    from opentelemetry.trace import Status, StatusCode
+def _method(method: bytes) -> dict[str, Value]:
+    told = method.decode("latin-1")
+    if told in METHODS:
+        return {"http.request.method": told}
+    return {"http.request.method": "_OTHER", "http.request.method_original": told}
 
-    return Status(StatusCode.ERROR if failed else StatusCode.UNSET)
+
+def _word(method: bytes) -> str:
+    """By which a span is named."""
+    told = method.decode("latin-1")
+    return told if told in METHODS else "HTTP"
 
 
 def _model(route: str, path: str) -> str:
@@ -152,7 +220,7 @@ def _model(route: str, path: str) -> str:
     return "" if found is None else found["model"]
 
 
-@lru_cache(maxsize=256)
+@lru_cache(KEPT)
 def _pattern(route: str) -> re.Pattern[str]:
     """As the path was matched, the model by name."""
     before, _, after = route.partition("{model}")

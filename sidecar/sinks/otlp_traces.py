@@ -19,13 +19,13 @@ from sidecar.errors import ConfigError, Fault
 from sidecar.sinks.otlp_resource import resource
 from sidecar.sinks.otlp_sending import Exporters, Sending
 from sidecar.sinks.otlp_settings import Exporter, Protocol, count, exporters, number, protocol, timeout_s
-from sidecar.sinks.otlp_spans import spans
+from sidecar.sinks.otlp_span_exporters import span_exporter
+from sidecar.sinks.otlp_spans import add_spans, without_spans
 from sidecar.stats.traced import Sampler, Traced, Tracing
 
 if TYPE_CHECKING:
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.sdk.trace.export import SpanExporter
 
 # The defaults of OpenTelemetry's specification.
 DELAY_MS = 5_000.0
@@ -154,8 +154,7 @@ class OtlpTraces:
         # What is queued is not the traces, but that there are some: once to begin the delay, once to end it.
         self._sending = Sending[None](self._sender, what="traces", max_waiting=2, max_batch=2, delay_s=settings.delay_s)
         tracing.ring = self._sender.ring = self._ring
-        if tracing.waiting:
-            self._ring()
+        self._sender.ring_for_waiting()
 
     @property
     def delivered(self) -> int:
@@ -210,8 +209,11 @@ class _Sender:
         self._waiting = waiting
         self._max_batch = settings.max_batch
         self._whose = whose
-        self._exporters: Exporters[Sequence[ReadableSpan]] = Exporters(
-            lambda: [_exporter(name, settings) for name in settings.exporters]
+        self._exporters: Exporters[ExportTraceServiceRequest] = Exporters(
+            lambda: [
+                span_exporter(name, settings.protocol, timeout_s=settings.timeout_s, resource=self._resource)
+                for name in settings.exporters
+            ]
         )
         self.close = self._exporters.close
         self.ring: Callable[[], None] = lambda: None
@@ -223,6 +225,10 @@ class _Sender:
     def _resource(self) -> "Resource":
         return resource(service=self._whose.service, version=self._whose.version)
 
+    @cached_property
+    def _empty(self) -> "ExportTraceServiceRequest":
+        return without_spans(self._resource, self._whose.version)
+
     def next(self, most: int) -> list[Traced]:
         """The oldest that wait, so many at most."""
         found: list[Traced] = []
@@ -231,23 +237,26 @@ class _Sender:
                 found.append(self._waiting.popleft())  # noqa: PERF401 - what was taken is not to be lost
         return found
 
+    def ring_for_waiting(self) -> None:
+        """What came while nobody listened has rung in vain."""
+        for enough in (1, self._max_batch):
+            if len(self._waiting) >= enough:
+                self.ring()
+
     def send(self, _: Sequence[None]) -> bool:
         """Whether every exporter took all that there were when it began; the last word where there were none."""
         left, taken = len(self._waiting), []
         while batch := self.next(min(self._max_batch, len(self._waiting) if self.closing else left)):
             left -= len(batch)
             taken.append(self._export(batch))
-        for enough in (1, self._max_batch):  # what came meanwhile has rung for nobody
-            if len(self._waiting) >= enough:
-                self.ring()
+        self.ring_for_waiting()
         self._taken = all(taken) if taken else self._taken
         return self._taken
 
     def _export(self, batch: Sequence[Traced]) -> bool:
         taken = False
         try:
-            told = spans(batch, self._resource, version=self._whose.version, scheme=self._whose.scheme)
-            taken = self._exporters.export(told)
+            taken = self._exporters.export(self._told(batch))
         finally:
             if taken:
                 self.delivered += len(batch)
@@ -255,16 +264,9 @@ class _Sender:
                 self.failed += len(batch)
         return taken
 
-
-def _exporter(name: Exporter, settings: OtlpTracesSettings) -> "SpanExporter":
-    if name == "console":
-        from opentelemetry.sdk.trace.export import ConsoleSpanExporter
-
-        return ConsoleSpanExporter()
-    if settings.protocol == "grpc":
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as Grpc
-
-        return Grpc(timeout=settings.timeout_s)
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as Http
-
-    return Http(timeout=settings.timeout_s)
+    def _told(self, batch: Sequence[Traced]) -> "ExportTraceServiceRequest":
+        """As it goes on the wire."""
+        told = type(self._empty)()
+        told.CopyFrom(self._empty)
+        add_spans(told, batch, scheme=self._whose.scheme)
+        return told

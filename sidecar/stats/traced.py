@@ -60,7 +60,7 @@ class Traced(NamedTuple):
         variant: Who served it in the end; empty where nobody was chosen.
         address: Of who served it: a host, or a Unix socket's path.
         port: 0 for a Unix socket.
-        sent_s: From `started_s` to the head sent upstream; 0 where it was not sent.
+        sent_s: From `started_s` to the head about to be sent upstream; 0 where it was not.
         ended_s: From `started_s` to the end of what came of it.
         first_byte_s: From the head sent to the reply's head read; 0 where no reply came.
         resends: How often it was sent again.

@@ -9,10 +9,11 @@ import re
 _PARENT = re.compile(rb"(\ntraceparent:[ \t]*+)([^\r]*)", re.IGNORECASE)
 _CONTEXT_LINE = re.compile(rb"\n(?:traceparent|tracestate):[^\r]*\r(?=\n)", re.IGNORECASE)
 
+_FIELD = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+"""Lower case only; neither id may be 0."""
+
 _LENGTH = 55
-_DIGITS = b"0123456789abcdef"
 _DASH = ord("-")
-_NO_TRACE, _NO_SPAN = b"0" * 32, b"0" * 16
 
 
 def parted(lines: bytes) -> tuple[bytes, bytes, bytes]:
@@ -38,13 +39,7 @@ def parted(lines: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 def _counts(value: bytes) -> bool:
-    """Whether it follows the grammar: lower case only; of a version to come more may follow (section 3.2.4)."""
-    if len(value) > _LENGTH and value[55:56] == b"-" and value[:2] != b"00":
-        value = value[:_LENGTH]
-    return (
-        len(value) == _LENGTH
-        and value.translate(None, _DIGITS) == b"---"
-        and value[2] == value[35] == value[52] == _DASH
-        and not value.startswith(b"ff")
-        and not (_NO_SPAN in value and (value[3:35] == _NO_TRACE or value[36:52] == _NO_SPAN))
-    )
+    """Whether it follows the grammar: of a version to come more may follow (section 3.2.4)."""
+    if _FIELD.match(value) is None:
+        return False
+    return len(value) == _LENGTH or (value[_LENGTH] == _DASH and not value.startswith(b"00"))

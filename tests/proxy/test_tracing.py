@@ -4,21 +4,28 @@ import gc
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from time import perf_counter
 
 import pytest
 
+from sidecar.proxy.account import Account
 from sidecar.proxy.copying import MARK
 from sidecar.proxy.limits import Limits, Timeouts
+from sidecar.proxy.pool import Pool
 from sidecar.proxy.tracing import AGENT_BYTES, PATH_BYTES, Trail, agent_of, path_of
+from sidecar.routing.availability import Availability, Settings
 from sidecar.stats.traced import FAILED, SAMPLED, SLOW, Sampler, Tail, Traced, Tracing
+from sidecar.wire.http1 import parse_request
 from tests.proxy.rig import (
     CHAMPION,
     EVERYTHING,
     GET,
+    LOCALHOST,
     OK,
     SPARE,
     Peer,
     Rig,
+    gateway_to,
     on_both_loops,
     reply_fields,
     reserved_port,
@@ -150,11 +157,25 @@ async def test_a_sampled_request_is_told_whole() -> None:
             address="127.0.0.1",
             port=rig.upstream.port,
         )
-        assert traced.started_s == 1e9 - traced.duration_s
+        assert 0 <= 1e9 - traced.duration_s - traced.started_s < 1  # told a moment after it was over
         assert 0 < traced.sent_s < traced.sent_s + traced.first_byte_s <= traced.ended_s <= traced.duration_s
         assert 0 < traced.overhead_s < traced.duration_s
         assert rig.gateway.tracing is not None
         assert (rig.gateway.tracing.kept, rig.gateway.tracing.dropped) == ({SAMPLED: 1}, {})
+
+
+def test_our_span_upstream_begins_before_the_upstream_can_have_the_request() -> None:
+    given = tracing(ON)
+    pool = Pool(LOCALHOST, 1, timeouts=Timeouts(), idle_limit=1, availability=Availability(Settings()))
+    gateway = replace(gateway_to({}, (CHAMPION,)), pools={"v0": pool}, tracing=given)
+    gateway.traffic.enter()
+    head, started_s = parse_request(b"GET / HTTP/1.1\r\nHost: m\r\n"), perf_counter()
+    account = Account(gateway, head, started_s, b"r", gateway.table.choose(head, b"r"))
+    account.sending()
+    has_it_s = perf_counter()
+    account.sent()
+    account.close("", whole=True)
+    assert 0 < given.waiting[0].sent_s <= has_it_s - started_s
 
 
 @on_both_loops

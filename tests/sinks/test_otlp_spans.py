@@ -2,12 +2,12 @@ from collections.abc import Sequence
 from importlib import import_module
 
 import pytest
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from opentelemetry.sdk.resources import Resource
 
 from sidecar.routing.templates import KNOWN, Templates
-from sidecar.sinks.otlp_spans import spans
+from sidecar.sinks.otlp_spans import add_spans, without_spans
 from sidecar.stats.traced import FAILED, SAMPLED, SLOW, Traced
 from tests.sinks.rig import plain
 
@@ -44,8 +44,10 @@ HERE_ONLY = TRACED._replace(sent_s=0.0, first_byte_s=0.0, ended_s=0.5, variant="
 
 def told(*traces: Traced) -> Sequence[Span]:
     """As they arrive."""
-    encoded = encode_spans(spans(traces, Resource({}), version="1.2.3", scheme="https"))
-    [scope] = encoded.resource_spans[0].scope_spans
+    request = without_spans(Resource({}), "1.2.3")
+    add_spans(request, traces, scheme="https")
+    [resource] = ExportTraceServiceRequest.FromString(request.SerializeToString()).resource_spans
+    [scope] = resource.scope_spans
     assert (scope.scope.name, scope.scope.version) == ("sidecar", "1.2.3")
     return list(scope.spans)
 

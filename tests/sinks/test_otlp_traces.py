@@ -204,6 +204,13 @@ def test_traces_that_come_while_others_are_exported_are_not_forgotten(collector:
     assert counts(otlp) == (number, 0, 0, 0)
 
 
+def test_a_batch_that_waited_before_there_was_an_exporter_is_not_kept_waiting(collector: Collector) -> None:
+    otlp = opened(settings(max_batch=3), waiting(*map(numbered, range(3)), max_batch=3))
+    assert numbers(collector.body()) == [0, 1, 2]
+    otlp.close(PATIENCE_S)
+    assert counts(otlp) == (3, 0, 0, 0)
+
+
 def test_a_refused_batch_is_counted_by_its_traces(collector: Collector, caplog: pytest.LogCaptureFixture) -> None:
     collector.statuses = [400, 400]
     tracing = waiting()
