@@ -5,13 +5,14 @@ the upstream's socket, without the wait for a new connection; and from the reply
 the client's.
 """
 
+import re
 from time import perf_counter
 
 from sidecar.exchange import Exchange, Message
 from sidecar.proxy.copying import Original
 from sidecar.proxy.gateway import Gateway
 from sidecar.proxy.tap import Held
-from sidecar.proxy.tracing import CLIENTS, Trail, agent_of, path_of
+from sidecar.proxy.tracing import CLIENTS, ID_BYTES, Trail, agent_of, path_of
 from sidecar.routing.table import POINTS, Choice, RoutingTable, Variant
 from sidecar.stats.served import Outcome
 from sidecar.stats.traced import Traced, Tracing
@@ -23,6 +24,10 @@ METHODS = {
     for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY")
 }
 """What OpenTelemetry counts by name; any other method is counted as `_OTHER`."""
+
+_PROBES = re.compile(rb"(?:^|\n)user-agent:[ \t]*+(?:kube-probe|GoogleHC|ELB-HealthChecker)/", re.IGNORECASE)
+"""The user agents of Kubernetes' kubelet and of two clouds' load balancers. Where a pod's port is redirected, what the
+kubelet asks the model server passes the sidecar."""
 
 NOT_THEIRS = frozenset(("", "bad_request", "body_timeout"))
 """Error types that are no fault of a variant's: where a reply had begun, it was not cut short, or for the client's
@@ -55,6 +60,7 @@ class Account:
         "_kept_reply",
         "_kept_request",
         "_meant",
+        "_probe",
         "_reply",
         "_reply_bytes",
         "_request_bytes",
@@ -89,7 +95,8 @@ class Account:
         self._reply: ReplyHead | None = None
         self._request_bytes = self._reply_bytes = self._sends = 0
         self._sending_s = self._sent_s = self._ended_s = self.first_byte_s = self.overhead_s = 0.0
-        self.trail = None if gateway.tracing is None else Trail(gateway.tracing, head.passing)
+        self._probe = (gateway.served is not None or gateway.tracing is not None) and _is_probe(head)
+        self.trail = None if gateway.tracing is None or self._probe else Trail(gateway.tracing, head.passing)
         sampling = gateway.sampling
         sampled = self._sampled = sampling.takes(sample)
         keeps = sampled or sampling.all_errors
@@ -184,7 +191,7 @@ class Account:
         diverted = variant.name != self._meant
         if diverted:
             gateway.traffic.diverted[self._meant, variant.name] += 1
-        if gateway.served is not None and self._drawn and error_type != "client_closed":
+        if gateway.served is not None and self._drawn and not self._probe and error_type != "client_closed":
             failed = not self._spared and (diverted or not 0 < status < 500 or error_type not in NOT_THEIRS)
             began_s = gateway.wall_s() - duration_s
             gateway.served.add(Outcome(self._drawn, self._unit, failed, began_s, duration_s, self._spared))
@@ -215,7 +222,7 @@ class Account:
                 tracing.fresh_span(),
                 trail.span_id,
                 reason,
-                self._request_id,
+                self._request_id[:ID_BYTES],
                 head.method,
                 path_of(head.target),
                 head.minor,
@@ -274,6 +281,11 @@ class Account:
                 self._answered,
             )
             gateway.tap.offer(exchange, request.size_bytes + reply.size_bytes)
+
+
+def _is_probe(head: RequestHead) -> bool:
+    """Whether somebody only looks whether the server is well: that is no traffic to judge a variant by, or to trace."""
+    return head.method == b"GET" and _PROBES.search(head.lines) is not None
 
 
 def _is_away(table: RoutingTable, name: str) -> bool:

@@ -8,16 +8,13 @@ from sidecar.stats.traced import SAMPLED, Traced, Tracing
 from sidecar.wire.context import parted
 from sidecar.wire.message import RequestHead
 
-PATH_BYTES = 1024
-"""Kept of a path: traces wait by the thousand, and a target may have 16 KiB."""
-
-AGENT_BYTES = 256
-"""Kept of a `User-Agent`; likewise."""
+PATH_BYTES, AGENT_BYTES, ID_BYTES = 1024, 256, 256
+"""Kept of a path, a `User-Agent`, a request id: traces wait by the thousand, and each of these may have 16 KiB."""
 
 CLIENTS = frozenset(("", "client_closed", "bad_request", "body_timeout"))
 """Error types by which a request has not failed, unless its status says so: nothing went wrong, or at the client's."""
 
-_USER_AGENT = re.compile(rb"\nuser-agent:[ \t]*+([^\r]{0,256})", re.IGNORECASE)
+_USER_AGENT = re.compile(rb"\nuser-agent:[ \t]*+([^\r]{0,%d})" % AGENT_BYTES, re.IGNORECASE)
 _ABSOLUTE = re.compile(rb"(?i:https?)://[^/?]*")
 _ENDINGS = (b"-00", b"-01", b"-02", b"-03")
 """How a `traceparent` ends: 1 for a trace that is sampled, 2 for one whose id is random (Trace Context, level 2)."""
@@ -111,7 +108,7 @@ def trace_refusal(gateway: Gateway, head: RequestHead, error: ReplyError, durati
                 tracing.fresh_span(),
                 trail.span_id,
                 reason,
-                head.request_id,
+                head.request_id[:ID_BYTES],
                 head.method,
                 path_of(head.target),
                 head.minor,

@@ -49,9 +49,9 @@ class Traced(NamedTuple):
         parent_id: Of the caller's span, 16 digits; empty where the trace begins here.
         server_id: Of our span as a server, likewise; and `client_id` of the one as a client.
         reason: Why it is kept.
-        path: The target without its query, at most PATH_BYTES of it.
+        request_id: Its beginning, as of the next and `user_agent`.
+        path: The target without its query.
         minor: HTTP's minor version.
-        user_agent: At most AGENT_BYTES of it.
         status: Of the reply that the client got; 0 without one.
         error_type: Our word for what went wrong; empty where the reply is the model's own.
         cut: What went wrong is no fault of the client's.

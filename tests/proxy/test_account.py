@@ -233,6 +233,29 @@ def test_who_went_away_or_was_not_drawn_is_no_outcome(choice: Choice, error_type
     assert gateway.served.take() == []
 
 
+PROBES = [
+    (b"GET", b"User-Agent: kube-probe/1.33\r\n", []),
+    (b"GET", b"Accept: */*\r\nuser-agent:GoogleHC/1.0\r\n", []),
+    (b"GET", b"User-Agent: ELB-HealthChecker/2.0\r\n", []),
+    (b"POST", b"User-Agent: kube-probe/1.33\r\n", ["a"]),
+    (b"GET", b"User-Agent: curl/8 kube-probe/1\r\n", ["a"]),
+    (b"GET", b"X-User-Agent: kube-probe/1\r\n", ["a"]),
+]
+
+
+@pytest.mark.parametrize(("method", "lines", "outcomes"), PROBES)
+def test_who_looks_whether_the_server_is_well_is_no_outcome(method: bytes, lines: bytes, outcomes: list[str]) -> None:
+    gateway = gateway_to({}, (A, B, THIRD), served=Served())
+    gateway.traffic.enter()
+    head = parse_request(b"%b /health HTTP/1.1\r\n%bHost: m\r\n" % (method, lines))
+    account = Account(gateway, head, 0.0, b"r", DRAWN)
+    account.reply(ANSWERED, 0.0)
+    account.close("", whole=True)
+    assert gateway.served is not None
+
+    assert [each.variant for each in gateway.served.take()] == outcomes
+
+
 def test_a_diverted_outcome_is_a_failure_of_whom_the_split_drew() -> None:
     gateway, account = account_of(DRAWN)
     account.divert(B)

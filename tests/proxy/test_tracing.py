@@ -199,6 +199,25 @@ async def test_an_unsampled_request_is_not_told() -> None:
 
 
 @on_both_loops
+async def test_who_looks_whether_the_server_is_well_is_not_told() -> None:
+    probe = b"GET /health HTTP/1.1\r\nHost: m\r\nUser-Agent: kube-probe/1.33\r\nx-request-id: 1\r\n\r\n"
+    async with sidecar(tracing=tracing(ON)) as rig:
+        await converse(rig, probe, probe)
+
+        assert traces(rig) == []
+
+
+@on_both_loops
+async def test_of_a_long_request_id_the_beginning_is_told() -> None:
+    request = POST.replace(b"r-1", b"r" * 5000) % (TRACE, CALLER, b"01")
+    async with sidecar(tracing=tracing()) as rig:
+        await converse(rig, request, POST.replace(b"r-1", b"r" * 5000) % (TRACE, span(1), b"01"))
+        (traced,) = traces(rig)
+
+    assert traced.request_id == b"r" * 256
+
+
+@on_both_loops
 async def test_the_tail_keeps_a_failed_request_with_the_context_that_was_sent() -> None:
     async with sidecar(tracing=tracing(tail=Tail())) as rig:
         await converse(rig, UNSAMPLED_POST, POST % (TRACE, span(1), b"00"), SERVER_ERROR)
