@@ -1,6 +1,6 @@
 """What processes use, as their kernel says; through psutil, which knows more kernels than Linux."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 
 import psutil
 
@@ -9,16 +9,30 @@ from sidecar.infrastructure.readings import NAN, Interface, Processes
 MAX_INTERFACES = 16
 """A pod has two; a machine with containers has two for each of them besides its own, which come first."""
 
+UNREADABLE = (psutil.Error, OSError, NotImplementedError, ValueError)
+"""What psutil raises for what it may not read, cannot read or cannot make sense of."""
 
-def processes(pids: Iterable[int], wall_s: float) -> Processes | None:
-    """Sums over those that are there; None where none is.
+
+def single(pid: int, wall_s: float) -> Processes | None:
+    """One; None where it cannot be read, as one that has ended and was waited for.
+
+    Until it was waited for it has CPU time, and nothing else.
 
     Args:
         wall_s: Unix time.
     """
-    found = [each for pid in pids if (each := _process(pid, wall_s)) is not None]
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            return _figures(process, wall_s)
+    except UNREADABLE:
+        return None
+
+
+def together(found: Collection[Processes]) -> Processes | None:
+    """Sums over several; None of none."""
     if len(found) <= 1:
-        return found[0] if found else None
+        return next(iter(found), None)
     return Processes(
         count=len(found),
         user_s=sum(each.user_s for each in found),
@@ -35,7 +49,11 @@ def processes(pids: Iterable[int], wall_s: float) -> Processes | None:
 
 
 def interfaces() -> list[Interface]:
-    """Both directions of each interface of our network namespace, in the kernel's order."""
+    """Both directions of each interface of our network namespace, in the kernel's order.
+
+    Raises:
+        UNREADABLE: One of these.
+    """
     told: list[Interface] = []
     counted = psutil.net_io_counters(pernic=True)
     for name, each in list(counted.items())[:MAX_INTERFACES]:
@@ -44,16 +62,6 @@ def interfaces() -> list[Interface]:
             Interface(name, "transmit", each.bytes_sent, each.packets_sent, each.errout, each.dropout),
         ]
     return told
-
-
-def _process(pid: int, wall_s: float) -> Processes | None:
-    """None for one that has ended and was waited for; until then it has CPU time, and nothing else."""
-    try:
-        process = psutil.Process(pid)
-        with process.oneshot():
-            return _figures(process, wall_s)
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return None
 
 
 def _figures(process: psutil.Process, wall_s: float) -> Processes:
@@ -83,7 +91,7 @@ def _moved(process: psutil.Process) -> tuple[float, float]:
     # Not every kernel counts them, and Linux shows them to those only who may trace the process.
     try:
         counted = process.io_counters()
-    except (AttributeError, psutil.AccessDenied, NotImplementedError):
+    except (AttributeError, psutil.AccessDenied, NotImplementedError, OSError):
         return NAN, NAN
     return float(counted.read_bytes), float(counted.write_bytes)
 
@@ -96,5 +104,5 @@ def _descriptor_limit(process: psutil.Process) -> float:
 def _allowed(asked: Callable[[], float]) -> float:
     try:
         return float(asked())
-    except (AttributeError, psutil.AccessDenied):
+    except (AttributeError, psutil.AccessDenied, OSError):
         return NAN

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sidecar.infrastructure.cgroups import container_of
+from sidecar.infrastructure.families import Families
 from sidecar.infrastructure.gpus import Gpus
-from sidecar.infrastructure.processes import interfaces, processes
+from sidecar.infrastructure.processes import UNREADABLE, interfaces, single
 from sidecar.infrastructure.readings import (
     CPU_COUNTS,
     DISK_COUNTS,
@@ -22,7 +23,6 @@ from sidecar.infrastructure.readings import (
     INTERFACE_COUNTS,
     MEMORY_COUNTS,
     PRESSURE_COUNTS,
-    PROCESS_COUNTS,
     Absence,
     Container,
     Cpu,
@@ -32,10 +32,11 @@ from sidecar.infrastructure.readings import (
     Memory,
     Part,
     Pressure,
+    Processes,
     Readings,
 )
 from sidecar.infrastructure.search import ELSEWHERE, Found, Search
-from sidecar.infrastructure.servers import Known, everybody, family
+from sidecar.infrastructure.servers import Known, Process, alive, everybody, family
 from sidecar.infrastructure.tally import Life, Tally
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,11 @@ FRESH_S = 1.0
 
 MESSAGES = {
     "not_found": "nobody that can be seen listens there; in a pod, shareProcessNamespace lets it be seen",
-    "forbidden": "of what may be looked at it is none; its own user may look, and who has SYS_PTRACE",
+    "forbidden": (
+        "nobody whose open files may be looked at listens there; its own user may look, and who has SYS_PTRACE;"
+        " if it is in another container of the pod, shareProcessNamespace lets it be seen"
+    ),
+    "unreadable": "what the system says of it cannot be read",
     "no_procfs": "there is no /proc to see processes in",
     "cgroup_v1": "the machine has cgroups of version 1, of which none are read",
     "no_cgroup": "no cgroups are mounted",
@@ -59,11 +64,19 @@ Place = tuple[str, str, int]
 """Version, host and port; a path that begins with `/`, and 0, for a Unix socket."""
 
 _FOREVER = Life("")
+_DRIVEN = Life("", resets=True)
+"""A GPU's counts begin anew with its driver."""
 
 
 class _Glance(NamedTuple):
-    """What one reading goes by."""
+    """What one reading goes by.
 
+    Args:
+        everybody: Those included that have ended and are not waited for.
+        table: The others.
+    """
+
+    everybody: Mapping[int, Known]
     table: Mapping[int, Known]
     wall_s: float
 
@@ -95,7 +108,9 @@ class Infrastructure:
         self._cgroup = cgroup
         self._search = Search(proc, os.getpid())
         self._gpus = Gpus()
+        self._families = Families()
         self._tally = Tally()
+        self._of_network = Tally()
         self._of_gpus = Tally()  # never forgotten: a GPU that is not seen now comes back with its driver
         self._before: Mapping[int, Known] = {}
         self._told: set[tuple[str, str, str]] = set()
@@ -122,7 +137,8 @@ class Infrastructure:
             self._gpus.close()
 
     def _read(self, now_s: float) -> Readings:
-        glance = _Glance(everybody(self._proc), self._wall_s())
+        seen = everybody(self._proc)
+        glance = _Glance(seen, alive(seen), self._wall_s())
         upstreams = dict(islice(self._upstreams().items(), MAX_VARIANTS))
         found = self._search.found({name: at[1:] for name, at in upstreams.items()}, glance.table, now_s)
         absences: list[Absence] = []
@@ -132,8 +148,8 @@ class Infrastructure:
         gpus = self._gpus.read(now_s)
         if self._gpus.problem:
             absences.append(Absence("gpu", "", "", "nvml", self._gpus.problem))
-        readings = Readings(parts, self._since_interfaces(), self._since_gpus(gpus), absences)
-        self._forget(readings)
+        readings = Readings(parts, self._network(absences), self._since_gpus(gpus), absences)
+        self._forget(parts)
         self._before = glance.table
         self._tell(absences)
         return readings
@@ -142,7 +158,10 @@ class Infrastructure:
         """The sidecar's own figures: its process has counted for as long as the report has."""
         part = Part()
         container = self._container(part, "self", _FOREVER, absences)
-        return Part(processes=processes([os.getpid()], glance.wall_s), container=container)
+        read = single(os.getpid(), glance.wall_s)
+        if read is None:
+            absences.append(_absence("processes", part, "unreadable"))
+        return Part(processes=read, container=container)
 
     def _upstream(self, part: Part, found: Found, glance: _Glance, absences: list[Absence]) -> Part:
         if not found.server:
@@ -153,14 +172,17 @@ class Infrastructure:
         first = min(found.server, key=lambda process: (process.started, process.pid))
         known = self._before.get(first.pid)
         life = Life(first, fresh=known is None or known.started != first.started)
-        read = processes(family(found.server, glance.table, os.getpid()), glance.wall_s)
-        if read is not None:
-            read = self._tally.since(_subject(part, "processes"), life, read, PROCESS_COUNTS)
+        read = self._families.since(_subject(part, "processes"), _members(found, glance), glance.everybody)
+        if read is None:
+            absences.append(_absence("processes", part, "unreadable"))
         container = self._container(part, str(first.pid), life, absences)
         return Part(part.variant, part.version, read, container)
 
     def _container(self, part: Part, pid: str, process: Life, absences: list[Absence]) -> Container | None:
-        read = container_of(self._proc, self._cgroup, pid)
+        try:
+            read = container_of(self._proc, self._cgroup, pid)
+        except OSError:
+            read = "unreadable"
         if isinstance(read, Container):
             return self._since_container(part, Life(read.life, process.fresh), read)
         if read:
@@ -175,20 +197,25 @@ class Infrastructure:
         disk: Disk = since(_subject(part, "disk"), life, read.disk, DISK_COUNTS)
         return Container(read.life, cpu, memory, pressure, disk, read.tasks, read.max_tasks)
 
-    def _since_interfaces(self) -> list[Interface]:
-        since = self._tally.since
-        return [since((each.name, each.direction), _FOREVER, each, INTERFACE_COUNTS) for each in interfaces()]
+    def _network(self, absences: list[Absence]) -> list[Interface]:
+        try:
+            read = interfaces()
+        except UNREADABLE:
+            absences.append(_absence("network", Part(), "unreadable"))
+            return []
+        since = self._of_network.since
+        told = [since((each.name, each.direction), _FOREVER, each, INTERFACE_COUNTS) for each in read]
+        self._of_network.keep({(each.name, each.direction) for each in read})
+        return told
 
     def _since_gpus(self, gpus: Sequence[Gpu]) -> list[Gpu]:
-        return [self._of_gpus.since(gpu.id, _FOREVER, gpu, GPU_COUNTS) for gpu in gpus]
+        return [self._of_gpus.since(gpu.id, _DRIVEN, gpu, GPU_COUNTS) for gpu in gpus]
 
-    def _forget(self, readings: Readings) -> None:
-        """Counts of variants, versions and interfaces that are gone; those of a server that is away are kept."""
-        kinds = ("processes", "cpu", "memory", "pressure", "disk")
-        self._tally.keep(
-            {_subject(part, kind) for part in readings.parts for kind in kinds}
-            | {(each.name, each.direction) for each in readings.interfaces}
-        )
+    def _forget(self, parts: Sequence[Part]) -> None:
+        """Counts of variants and versions that are gone; those of a server that is away are kept."""
+        kinds = ("cpu", "memory", "pressure", "disk")
+        self._tally.keep({_subject(part, kind) for part in parts for kind in kinds})
+        self._families.keep({_subject(part, "processes") for part in parts})
 
     def _tell(self, absences: Sequence[Absence]) -> None:
         """Log each of them, once."""
@@ -198,6 +225,12 @@ class Infrastructure:
                 self._told.add(key)
                 whose = f" of the upstream {each.variant!r}" if each.variant else ""
                 log.info("no figures of the %s%s: %s", each.subject, whose, each.message)
+
+
+def _members(found: Found, glance: _Glance) -> dict[Process, Processes]:
+    """What the processes of a server use, parents first."""
+    read = {pid: single(pid, glance.wall_s) for pid in family(found.server, glance.table, os.getpid())}
+    return {Process(pid, glance.table[pid].started): each for pid, each in read.items() if each is not None}
 
 
 def _absence(subject: str, part: Part, reason: str) -> Absence:

@@ -1,6 +1,7 @@
 """What is read of machines, containers and processes. NaN is what could not be read, or is not limited.
 
-What only grows is counted since it was first seen here; `PROCESS_COUNTS` and the like name those fields.
+What only grows is counted since it was first seen here; `CPU_COUNTS` and the like name those fields; of
+processes CPU time and bytes are such.
 """
 
 from collections.abc import Sequence
@@ -8,7 +9,6 @@ from dataclasses import dataclass
 
 NAN = float("nan")
 
-PROCESS_COUNTS = ("user_s", "system_s", "read_bytes", "written_bytes")
 CPU_COUNTS = ("user_s", "system_s", "throttled_s", "periods", "throttled_periods")
 MEMORY_COUNTS = ("faults", "major_faults", "oom_kills")
 PRESSURE_COUNTS = ("cpu_some_s", "cpu_full_s", "memory_some_s", "memory_full_s", "io_some_s", "io_full_s")
@@ -177,9 +177,10 @@ class Absence:
     """What one might expect and cannot be read.
 
     Args:
-        subject: `processes`, `container` or `gpu`.
-        variant: Whose; empty for the sidecar, and for GPUs.
-        reason: A word of a small set: `not_found`, `forbidden`, `no_procfs`, `cgroup_v1`, `no_cgroup`, `nvml`.
+        subject: `processes`, `container`, `network` or `gpu`.
+        variant: Whose; empty for the sidecar, and for what is the machine's.
+        reason: A word of a small set: `not_found`, `forbidden`, `unreadable`, `no_procfs`, `cgroup_v1`, `no_cgroup`,
+            `nvml`.
         message: For people.
     """
 

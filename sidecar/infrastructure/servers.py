@@ -29,8 +29,9 @@ LOOPBACK = (ip_address("127.0.0.1"), ip_address("::1"))
 _LISTENS = "0A"
 """TCP_LISTEN, the tenth state in the kernel's `net/tcp_states.h`."""
 
-_ENDED = frozenset("ZXx")
-"""The states of zombies and of the dead, in proc(5)."""
+_ZOMBIE = "Z"
+_DEAD = frozenset("Xx")
+"""The states in proc(5) of those that have ended."""
 
 _ACCEPTS = 0x10000
 """__SO_ACCEPTCON, the flag of a listening Unix socket."""
@@ -44,10 +45,15 @@ class Process(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What is known of a process from its number."""
+    """What is known of a process from its number.
+
+    Args:
+        ended: It only waits for its parent to see that: a zombie.
+    """
 
     parent: int
     started: int
+    ended: bool = False
 
 
 class Listener(NamedTuple):
@@ -124,7 +130,7 @@ def holders_of(proc: Path, inodes: Collection[str], pids: Iterable[int]) -> Hold
 
 
 def everybody(proc: Path) -> dict[int, Known]:
-    """All processes that can be seen, by number."""
+    """All processes that can be seen, by number; who is dead is not there any more."""
     found: dict[int, Known] = {}
     try:
         names = [entry.name for entry in scandir(proc) if entry.name.isascii() and entry.name.isdecimal()]
@@ -168,9 +174,20 @@ def family(server: Iterable[Process], table: Mapping[int, Known], own: int) -> l
     return members[:MAX_FAMILY]
 
 
+def alive(table: Mapping[int, Known]) -> dict[int, Known]:
+    """Those that have not ended."""
+    return {pid: known for pid, known in table.items() if not known.ended}
+
+
+def is_there(process: Process, table: Mapping[int, Known]) -> bool:
+    """Another process of the same number is not."""
+    known = table.get(process.pid)
+    return known is not None and known.started == process.started
+
+
 def living(server: Iterable[Process], table: Mapping[int, Known]) -> tuple[Process, ...]:
-    """Those of a server's topmost processes that are there; another process of the same number is not."""
-    return tuple(each for each in server if each.pid in table and table[each.pid].started == each.started)
+    """Those of a server's topmost processes that are there."""
+    return tuple(each for each in server if is_there(each, table))
 
 
 def _ancestors(pid: int, table: Mapping[int, Known]) -> set[int]:
@@ -182,12 +199,11 @@ def _ancestors(pid: int, table: Mapping[int, Known]) -> set[int]:
 
 
 def _known(stat: str) -> Known | None:
-    """Of `pid (name) state ppid ... starttime ...`, the fourth and the 22nd field; the name may hold anything.
-
-    Who has ended, and only waits for its parent to see it, is not there any more.
-    """
+    """Of `pid (name) state ppid ... starttime ...`, the third, fourth and 22nd field; the name may hold anything."""
     fields = stat.rpartition(")")[2].split()
-    return Known(int(fields[1]), int(fields[19])) if len(fields) >= 20 and fields[0] not in _ENDED else None
+    if len(fields) < 20 or fields[0] in _DEAD:
+        return None
+    return Known(int(fields[1]), int(fields[19]), fields[0] == _ZOMBIE)
 
 
 def _open_files(folder: Path) -> Iterator[str]:

@@ -21,10 +21,12 @@ class Life(NamedTuple):
     Args:
         name: Another one after each start.
         fresh: It began after the one before was last looked at: all that it has counted is new.
+        resets: It may begin anew without another name: a count that falls is all new.
     """
 
     name: Hashable
     fresh: bool = True
+    resets: bool = False
 
 
 @dataclass(slots=True)
@@ -45,7 +47,7 @@ class Tally:
     def since(self, subject: Hashable, life: "Life", reading: "Reading", names: Sequence[str]) -> "Reading":
         """The reading, these fields of it counted since the subject was first seen.
 
-        Within a life what is told never falls, whatever is read.
+        What is told never falls, whatever is read.
         """
         told = {name: self._since((subject, name), life, getattr(reading, name)) for name in names}
         return replace(reading, **told)
@@ -62,5 +64,7 @@ class Tally:
             count = self._counts[key] = _Count(life.name, -value, 0.0)
         elif count.life != life.name:
             count.life, count.offset = life.name, count.told if life.fresh else count.told - value
+        elif life.resets and value + count.offset < count.told:
+            count.offset = count.told
         count.told = max(count.told, value + count.offset)
         return count.told

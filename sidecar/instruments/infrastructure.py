@@ -148,6 +148,6 @@ def _of_gpu(gpu: Gpu) -> Attributes:
 
 
 def _unreadable(absence: Absence) -> Attributes:
-    # GPUs are the machine's.
-    of = {} if absence.subject == "gpu" else _of(Part(absence.variant, absence.version))
+    # These are the machine's, and the pod's.
+    of = {} if absence.subject in {"gpu", "network"} else _of(Part(absence.variant, absence.version))
     return {**of, "sidecar.subject": absence.subject, "error.type": absence.reason}

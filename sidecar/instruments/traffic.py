@@ -22,7 +22,7 @@ from sidecar.stats.traffic import (
 _INDICES = tuple(
     EXPONENTIAL_START - 1 + bisect_left(EXPONENTIAL_SECONDS, bound) for bound in (*FINE_SECONDS, float("inf"))
 )
-"""Which exponential bucket each fine one is part of; the one before the first holds what is too small for any."""
+"""Which exponential bucket each fine one is part of; the first and the last are open, see `_exponential`."""
 
 
 def traffic_metrics(
@@ -95,14 +95,18 @@ class _Histograms:
 
 
 def _exponential(histogram: Histogram) -> ExponentialBuckets:
-    """Of durations; what is beyond the last bound is in the bucket that begins there."""
+    """Of durations.
+
+    What is below the first bound, 9.9 us, is in the bucket that ends there, for the data model of OpenTelemetry's SDK
+    has no threshold under which numbers count as zero. What is above the last, 609 s, is in the one that begins there.
+    So much is known of either, and no more: a quantile of what takes longer is too low.
+    """
     placed: dict[int, int] = {}
     for index, count in zip(_INDICES, histogram.counts, strict=True):
         if count:
             placed[index] = placed.get(index, 0) + count
-    zeros = placed.pop(EXPONENTIAL_START - 1, 0)
     run = (min(placed), [placed.get(index, 0) for index in range(min(placed), max(placed) + 1)]) if placed else (0, [])
-    return ExponentialBuckets(EXPONENTIAL_SCALE, zeros, run, (0, []), histogram.total, nan, nan)
+    return ExponentialBuckets(EXPONENTIAL_SCALE, 0, run, (0, []), histogram.total, nan, nan)
 
 
 def _server(labels: Labels, scheme: str) -> Attributes:

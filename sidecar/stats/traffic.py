@@ -8,6 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
+from math import isqrt
 from operator import sub
 from typing import NamedTuple
 
@@ -24,9 +25,14 @@ EXPONENTIAL_SCALE = 3
 """Of an exponential histogram of durations: its buckets end at powers of 2^(1/8), 9 % apart."""
 
 EXPONENTIAL_START = -133
-"""The index of its first bucket: what is not above 9.9 us is too small for one."""
+"""The index of its first bucket; what is not above 9.9 us is in the one before."""
 
-EXPONENTIAL_SECONDS = tuple(2.0 ** (index / 2**EXPONENTIAL_SCALE) for index in range(EXPONENTIAL_START, 75))
+# Rounded down: then a number is above such a bound if and only if it is above the power of two that is meant.
+_ROOTS = tuple(isqrt(isqrt(isqrt(1 << (eighths + 8 * 52)))) / 2**52 for eighths in range(2**EXPONENTIAL_SCALE))
+
+EXPONENTIAL_SECONDS = tuple(
+    _ROOTS[index % len(_ROOTS)] * 2.0 ** (index // len(_ROOTS)) for index in range(EXPONENTIAL_START, 75)
+)
 """Its bounds, from 9.9 us to 609 s."""
 
 FINE_SECONDS = tuple(sorted({*SECONDS, *OVERHEAD_SECONDS, *EXPONENTIAL_SECONDS}))

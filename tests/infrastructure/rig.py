@@ -41,9 +41,11 @@ def folder(root: Path, files: Mapping[str, str]) -> Path:
     return root
 
 
-def process(proc: Path, pid: int, parent: int, *, sockets: Sequence[str] = (), name: str = "model") -> None:
+def process(
+    proc: Path, pid: int, parent: int, *, sockets: Sequence[str] = (), name: str = "model", state: str = "S"
+) -> None:
     """One that started `pid` ticks after the machine did, and whose first open files are no sockets."""
-    rest = " ".join(["S", str(parent), *["0"] * 17, str(pid), "0", "0"])
+    rest = " ".join([state, str(parent), *["0"] * 17, str(pid), "0", "0"])
     folder(proc / str(pid), {"stat": f"{pid} ({name}) {rest}\n", "cgroup": "0::/\n"})
     files = proc / str(pid) / "fd"
     files.mkdir()

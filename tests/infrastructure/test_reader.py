@@ -155,6 +155,44 @@ def test_the_network_is_counted_since_it_was_first_seen(tmp_path: Path) -> None:
     assert {each.direction for each in told} == {"receive", "transmit"}
 
 
+def test_one_source_that_cannot_be_read_costs_no_other(
+    proc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(**_: bool) -> None:
+        raise PermissionError("/proc/net/dev")
+
+    rig = Rig(folder(tmp_path / "cgroup", CGROUP), proc=proc)
+    before = rig.later().interfaces
+    monkeypatch.setattr(psutil, "net_io_counters", refused)
+    readings = rig.later()
+    assert (readings.interfaces, reasons(readings)) == ([], [("network", "", "unreadable")])
+    assert readings.parts[0].processes is not None
+    assert readings.parts[0].container is not None
+    monkeypatch.undo()
+    # What was counted is not forgotten.
+    assert [each.name for each in rig.later().interfaces] == [each.name for each in before]
+
+
+def test_a_container_and_processes_that_cannot_be_read_are_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(pid: int) -> psutil.Process:
+        raise psutil.AccessDenied(pid)
+
+    long = tmp_path / ("x" * 300)  # no name of a file: an error that is none of those expected
+    with server() as (_, port):
+        rig = Rig(long, {"champion": ("3", "127.0.0.1", int(port))})
+        monkeypatch.setattr(psutil, "Process", refused)
+        readings = rig.later()
+    assert reasons(readings) == [
+        ("container", "", "unreadable"),
+        ("processes", "", "unreadable"),
+        ("processes", "champion", "unreadable"),
+        ("container", "champion", "unreadable"),
+    ]
+    assert readings.interfaces
+
+
 def test_closing_twice_and_reading_after_it_are_harmless(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     rig.infrastructure.close()

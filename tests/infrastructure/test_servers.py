@@ -11,6 +11,7 @@ from sidecar.infrastructure.servers import (
     Known,
     Process,
     addresses_of,
+    alive,
     everybody,
     family,
     holders_of,
@@ -103,6 +104,15 @@ def test_everybody_is_known_whatever_their_names_are(tmp_path: Path) -> None:
     process(tmp_path, 12, 1, name=") R 99 (a b")
     folder(tmp_path, {"self/stat": "no process", "13/stat": "", "net/tcp": ""})
     assert everybody(tmp_path) == {1: Known(0, 1), 12: Known(1, 12)}
+
+
+def test_who_has_ended_and_is_not_waited_for_is_told_from_the_living_and_the_dead_are_gone(tmp_path: Path) -> None:
+    for pid, state in enumerate("RSDTtIZXx", 1):
+        process(tmp_path, pid, 0, state=state)
+    table = everybody(tmp_path)
+    assert sorted(table) == [1, 2, 3, 4, 5, 6, 7]
+    assert sorted(alive(table)) == [1, 2, 3, 4, 5, 6]
+    assert table[7] == Known(0, 7, ended=True)
 
 
 def test_who_holds_a_socket_is_found_by_open_files(tmp_path: Path) -> None:

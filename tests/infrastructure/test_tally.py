@@ -32,6 +32,12 @@ def test_within_a_life_what_is_told_never_falls() -> None:
     assert [told(tally, value) for value in (10.0, 15.0, 12.0, 16.0)] == [0.0, 5.0, 5.0, 6.0]
 
 
+def test_what_begins_anew_without_a_sign_goes_on_from_what_was_told() -> None:
+    tally = Tally()
+    values = [told(tally, value, Life("", resets=True)) for value in (10.0, 15.0, 15.0, 3.0, 4.0, 1.0)]
+    assert values == [0.0, 5.0, 5.0, 8.0, 9.0, 10.0]
+
+
 def test_after_a_restart_what_is_read_is_all_new() -> None:
     tally = Tally()
     first = [told(tally, value) for value in (10.0, 15.0)]
@@ -60,8 +66,8 @@ def test_whoever_is_forgotten_begins_again() -> None:
     assert [told(tally, 5.0), told(tally, 5.0, subject="other")] == [0.0, 4.0]
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 1e12), st.booleans()), max_size=30))
-def test_whatever_is_read_what_is_told_never_falls(readings: list[tuple[int, float, bool]]) -> None:
+@given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 1e12), st.booleans(), st.booleans()), max_size=30))
+def test_whatever_is_read_what_is_told_never_falls(readings: list[tuple[int, float, bool, bool]]) -> None:
     tally = Tally()
-    values = [told(tally, value, Life(life, fresh=fresh)) for life, value, fresh in readings]
+    values = [told(tally, value, Life(life, fresh=fresh, resets=resets)) for life, value, fresh, resets in readings]
     assert values == sorted(values)

@@ -139,6 +139,12 @@ def test_what_cannot_be_read_is_left_out_and_says_why() -> None:
     )
 
 
+def test_the_network_that_cannot_be_read_is_nobodys_part() -> None:
+    told = by_name(infrastructure_metrics(Readings([], [], [], [Absence("network", "", "", "unreadable", "why")])))
+    at: Attributes = {"sidecar.subject": "network", "error.type": "unreadable"}
+    assert told["sidecar.infrastructure.unreadable"].points == [(at, 1.0)]
+
+
 def test_prometheus_reads_it_under_the_usual_names() -> None:
     text = render(Report(0.0, 1.0, infrastructure_metrics(READINGS))).decode()
     assert 'process_cpu_time_seconds_total{sidecar_part="sidecar",cpu_mode="user"} 2.5\n' in text

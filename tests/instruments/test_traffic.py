@@ -1,10 +1,13 @@
-from math import ceil, log2
+from fractions import Fraction
+from math import ceil, log2, nextafter
 
+import numpy as np
 import pytest
+from opentelemetry.sdk.metrics._internal.exponential_histogram.mapping.logarithm_mapping import LogarithmMapping
 
 from sidecar.instruments.traffic import traffic_metrics
 from sidecar.records import Attributes, Buckets, Metric
-from sidecar.stats.traffic import BYTES, OVERHEAD_SECONDS, SECONDS, Labels, Traffic
+from sidecar.stats.traffic import BYTES, EXPONENTIAL_SECONDS, OVERHEAD_SECONDS, SECONDS, Labels, Traffic
 from tests.instruments.rig import OK, UPSTREAMS, attributes, by_name, traffic_of
 
 
@@ -188,11 +191,30 @@ def test_durations_are_told_in_exponential_buckets_on_demand(name: str) -> None:
         assert (buckets.finer.count, buckets.finer.negative[1]) == (sum(buckets.counts), [])
 
 
-def test_what_is_too_short_for_a_bucket_counts_as_nothing() -> None:
-    metrics = by_name(traffic_metrics(traffic_of((OK, 9e-6)), scheme="http", upstreams={}, exponential=True))
+@pytest.mark.parametrize(
+    ("duration_s", "bucket"), [(0.0, -134), (5e-6, -134), (9.9e-6, -133), (608.0, 73), (609.0, 74), (1e6, 74)]
+)
+def test_what_is_too_short_or_too_long_is_in_the_bucket_beside_the_others(duration_s: float, bucket: int) -> None:
+    metrics = by_name(traffic_metrics(traffic_of((OK, duration_s)), scheme="http", upstreams={}, exponential=True))
     finer = one(metrics["http.server.request.duration"]).finer
     assert finer is not None
-    assert (finer.zeros, finer.positive[1]) == (1, [])
+    assert (finer.zeros, finer.positive) == (0, (bucket, [1]))
+
+
+def test_every_value_is_in_the_very_bucket_of_the_data_model() -> None:
+    """2^(i/8) < value <= 2^((i + 1)/8), in whole numbers; OpenTelemetry's SDK says the same but at the bounds."""
+    chosen = [2.0**power for power in np.random.default_rng(5).uniform(-16.5, 9.2, 300)]
+    near = [nextafter(bound, end) for bound in EXPONENTIAL_SECONDS for end in (0.0, bound, 1e9)]
+    by_sdk = LogarithmMapping(3).map_to_index
+    for value in (*chosen, *near[1:-1]):
+        traffic = traffic_of((OK, value))
+        metrics = by_name(traffic_metrics(traffic, scheme="http", upstreams={}, exponential=True))
+        finer = one(metrics["http.server.request.duration"]).finer
+        assert finer is not None
+        index, counts = finer.positive
+        assert counts == [1]
+        assert Fraction(2) ** index < Fraction(value) ** 8 <= Fraction(2) ** (index + 1)
+        assert value in near or index == by_sdk(value)
 
 
 def test_sizes_are_told_in_their_own_buckets_and_nothing_is_told_twice_unless_asked() -> None:
