@@ -230,6 +230,7 @@ class App:
     async def _begin_monitoring(self, admin_socket: socket.socket) -> None:
         """Load in a thread what serving does not wait for, then start it; where that fails, say so and serve on."""
         await asyncio.to_thread(load_monitoring)
+        await asyncio.to_thread(telemetry.load, self._signals)
         from sidecar.admin.server import start, unmonitored
 
         try:

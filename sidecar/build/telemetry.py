@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from sidecar.config import schema
@@ -56,6 +57,14 @@ def _read(settings: Callable[[Mapping[str, str]], T], environ: Mapping[str, str]
     except ConfigError as error:
         wrong += error.faults
         return None
+
+
+def load(asked: Signals) -> None:
+    """Import the exporters: that takes 0.3 s, for which requests would wait when there is something to export."""
+    for settings, module in zip(asked, ("metric_exporter", "_log_exporter", "trace_exporter"), strict=True):
+        if settings is not None:
+            package = "grpc" if settings.protocol == "grpc" else "http"
+            import_module(f"opentelemetry.exporter.otlp.proto.{package}.{module}")
 
 
 def exporting(asked: Signals, tracing: Tracing | None, *, service: str, version: str, scheme: str) -> "Exporting":
