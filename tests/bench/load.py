@@ -23,9 +23,15 @@ LARGE_CONNECTIONS = 4
 # Ten fields a request: these, Host and Content-Length.
 SCRIPT = """\
 local requests, next = {}, 0
+local function random_id()
+  local digits = ""
+  for _ = 1, 8 do digits = digits .. string.format("%04x", math.random(0, 65535)) end
+  return digits
+end
 function init(args)
+  math.randomseed(1)
   for line in io.lines(args[1]) do
-    local id = string.format("%032x", #requests * 2654435761)
+    local id = random_id()  -- in all its bits: a ratio of traces is one of their ids
     requests[#requests + 1] = wrk.format("POST", "/v2/models/fraud/infer", {
       ["User-Agent"] = "python-requests/2.34", ["Accept-Encoding"] = "gzip, deflate", ["Accept"] = "*/*",
       ["Connection"] = "keep-alive", ["Content-Type"] = "application/json", ["X-Request-Id"] = id,
