@@ -204,9 +204,7 @@ def _explaining(
     )
 
 
-def beside(
-    config: Config, served: Served, pipeline: Pipeline, own: OwnLog, revisions: Revisions
-) -> Beside:
+def beside(config: Config, served: Served, pipeline: Pipeline, own: OwnLog, revisions: Revisions) -> Beside:
     """What is told beside what traffic and rows say, and how much of all; begins to look.
 
     Args:

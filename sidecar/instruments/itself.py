@@ -17,6 +17,8 @@ class Itself(NamedTuple):
         revision: Of the configuration in force.
         refused: Configurations that were refused.
         untold: Failed exchanges of which no event tells.
+        lines: Of our own log that stderr did not take.
+        records: Of the log and of events that were lost before there was an exporter.
     """
 
     lag: Histogram
@@ -25,6 +27,8 @@ class Itself(NamedTuple):
     revision: int
     refused: int
     untold: int = 0
+    lines: int = 0
+    records: int = 0
 
 
 def itself_metrics(itself: Itself) -> list[Metric]:
@@ -36,6 +40,10 @@ def itself_metrics(itself: Itself) -> list[Metric]:
         metric("sidecar.configuration.revision", [({}, itself.revision)]),
         metric("sidecar.configuration.refused", [({}, itself.refused)]),
         metric("sidecar.exchange.untold", [({}, itself.untold)]),
+        metric(
+            "sidecar.log.dropped",
+            [({"sidecar.log.output": "stderr"}, itself.lines), ({"sidecar.log.output": "otlp"}, itself.records)],
+        ),
     ]
 
 

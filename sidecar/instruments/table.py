@@ -172,6 +172,7 @@ INSTRUMENTS: dict[str, Instrument] = {
     "sidecar.infrastructure.unreadable": Instrument("gauge", "{subject}", "1 for what cannot be read, and why"),
     "sidecar.cloudwatch.omitted": Instrument("gauge", "{point}", "Points under CloudWatch's names beyond the limit"),
     "sidecar.exchange.untold": Instrument("counter", "{exchange}", "Failed exchanges beyond those told as events"),
+    "sidecar.log.dropped": Instrument("counter", "{record}", "Records of our own log that never reached an output"),
     "sidecar.info": Instrument("gauge", "", "Always 1; its attributes tell what runs"),
 }
 

@@ -73,7 +73,7 @@ def failure_event(capture: Capture) -> Event:
         "error.type": capture.error_type or str(capture.status),
         "feature_flag.result.variant": capture.variant,
         "sidecar.version": capture.version,
-        "sidecar.request_id": shown(capture.request_id, MAX_TEXT),
+        "sidecar.request.id": shown(capture.request_id, MAX_TEXT),
         "sidecar.duration": capture.duration_s,
     }
     why = f", {capture.error_type}" if capture.error_type else ""

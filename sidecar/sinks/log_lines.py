@@ -36,8 +36,13 @@ def line(event: Event) -> str:
     return json.dumps(told, allow_nan=False)
 
 
-def _rfc3339(time_s: float) -> str:
-    return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+def _rfc3339(time_s: float) -> str | None:
+    """Null is a time that no calendar has."""
+    try:
+        at = datetime.fromtimestamp(time_s, UTC)
+    except (ValueError, OverflowError):
+        return None
+    return at.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def _plain(value: str | int | float) -> str | float | None:

@@ -1,8 +1,9 @@
 """Our own log and our events: lines on stderr, and log records on their way to the collector.
 
-What is logged reaches stderr at once, and the collector when it can. What happens once is an event: a line of its own
-where lines are JSON; where they are text, whoever tells it has said so in the log. A line of the log that says what is
-told as an event too names that (`extra={"event_name": "sidecar.alert"}`), and then only lines of text have it.
+What is logged goes to stderr at once, and to the collector when it can; whoever logs waits for neither. What happens
+once is an event: a line of its own where lines are JSON; where they are text, whoever tells it has said so in the log.
+A line of the log that says what is told as an event too names that (`extra={"event_name": "sidecar.alert"}`), and then
+only lines of text have it.
 
 What is said while events are exported, by the exporter or by a library that it uses, stays on stderr: exported, it
 would be the next thing to export.
@@ -11,17 +12,22 @@ would be the next thing to export.
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from traceback import format_exception
 from typing import Literal, TextIO
 
 from sidecar.records import Event, Level
-from sidecar.sinks.log_lines import line
+from sidecar.sinks.line_writer import LineWriter, writing
+from sidecar.sinks.log_lines import STACKTRACE, line
 from sidecar.sinks.otlp_sending import THREAD
+from sidecar.sinks.strays import Strays
 from sidecar.trace_context import current
 
-TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_FORMATTER = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+CLOSE_S = 1.0
+"""For lines that wait for whoever reads stderr, at the end."""
 
 MAX_TEXT = 16 * 1024
 """Characters of a message, and of a trace of calls: the queue of events is bounded by their number."""
@@ -44,34 +50,43 @@ _NUMBERS: dict[Level, int] = {"debug": logging.DEBUG, **{word: number for number
 class OwnLog:
     """Where all goes that is logged, and told as an event; from any thread, and nobody waits.
 
+    Nothing is held while something is handed over: whatever is collected as garbage meanwhile may log, on any thread.
+
     Args:
-        lines: Write to stderr.
+        lines: Writes to stderr.
         level: The least that is a line. Events go to the collector whatever their severity.
+        json: Whether lines are JSON.
 
     Attributes:
-        dropped: Events that were lost before there was an exporter.
+        dropped_events: Those that were lost before there was an exporter.
     """
 
-    def __init__(self, lines: logging.Handler, level: int) -> None:
-        self.dropped = 0
+    def __init__(self, lines: LineWriter, level: int, *, json: bool) -> None:
+        self.dropped_events = 0
         self._lines = lines
         self._level = level
+        self._json = json
         self._emit: Callable[[Event], None] | None = None
         self._held: deque[Event] | None = deque(maxlen=HELD)
         # Entered again by whoever is collected as garbage while it is held, and says so.
         self._turn = threading.RLock()
-        self._records = _Records(self._put)
+        self._records = _Records(self._take_up)
         self._root = logging.getLogger()
         self._before_level = self._root.level
         self._root.setLevel(level)
-        for each in (lines, self._records):
-            self._root.addHandler(each)
+        self._root.addHandler(self._records)
+        self._strays = Strays()
+
+    @property
+    def dropped_lines(self) -> int:
+        """Those that stderr did not take."""
+        return self._lines.dropped
 
     def tell(self, event: Event) -> None:
         """Export an event under the trace that it happens in; a line too, where lines are JSON."""
         told = event if event.trace else replace(event, trace=current())
-        if isinstance(self._lines, _JsonLines) and _NUMBERS[told.severity] >= self._level:
-            self._lines.handle(_Told(told))
+        if self._json and _NUMBERS[told.severity] >= self._level:
+            self._lines.put(line(told))
         self._put(told)
 
     def export(self, emit: Callable[[Event], None] | None) -> None:
@@ -80,44 +95,66 @@ class OwnLog:
         Args:
             emit: Never waits, and logs nothing.
         """
-        with self._turn:
-            held, self._held, self._emit = self._held or (), None, emit
+        while held := self._release(emit):
             if emit is not None:
                 for event in held:
                     emit(event)
 
-    def close(self) -> None:
-        """Take nothing any more."""
+    def close(self, timeout_s: float = CLOSE_S) -> None:
+        """Take nothing any more; lines that are not written within `timeout_s` are given up."""
+        self._strays.close()
         self.export(None)
-        for each in (self._lines, self._records):
-            self._root.removeHandler(each)
+        self._root.removeHandler(self._records)
         self._root.setLevel(self._before_level)
+        self._lines.close(timeout_s)
+
+    def _take_up(self, record: logging.LogRecord) -> None:
+        only_here = not hasattr(record, "event_name")
+        exported = only_here and not _of_exports(record) and (self._emit or self._held is not None)
+        if not self._json:
+            self._lines.put(text(record))
+        if exported or (self._json and only_here):
+            event = as_event(record)
+            if self._json:
+                self._lines.put(line(event))
+            if exported:
+                self._put(event)
 
     def _put(self, event: Event) -> None:
         with self._turn:
-            if self._emit is not None:
-                self._emit(event)
-            elif self._held is not None:
-                self.dropped += len(self._held) == HELD
-                self._held.append(event)
+            held, emit = self._held, self._emit
+            if held is not None:
+                self.dropped_events += len(held) == HELD
+                held.append(event)
+        if held is None and emit is not None:
+            emit(event)
+
+    def _release(self, emit: Callable[[Event], None] | None) -> Sequence[Event]:
+        """What came before; where there is nothing any more, what comes goes there."""
+        with self._turn:
+            if not self._held:
+                self._held, self._emit = None, emit
+                return ()
+            held, self._held = self._held, deque(maxlen=HELD)
+            return tuple(held)
 
 
-def configure(*, format: Literal["text", "json"], level: str, stream: TextIO) -> OwnLog:
+def configure(*, format: Literal["text", "json"], level: str, stream: TextIO | None) -> OwnLog:
     """Have the log written from now on.
 
     Args:
         format: Of the lines.
         level: `debug`, `info`, `warning` or `error`: the least severity that is logged.
-        stream: Where the lines go.
+        stream: Where the lines go; None where there is no stderr.
     """
-    lines: logging.Handler
-    if format == "json":
-        lines = _JsonLines(stream)
-        lines.addFilter(_only_here)
-    else:
-        lines = logging.StreamHandler(stream)
-        lines.setFormatter(logging.Formatter(TEXT))
-    return OwnLog(lines, logging.getLevelNamesMapping()[level.upper()])
+    as_line = _as_json if format == "json" else text
+
+    def missing(lines: int) -> str:
+        told = "lines missing here, as stderr did not take them: %d"
+        return as_line(logging.LogRecord(__name__, logging.WARNING, __file__, 0, told, (lines,), None))
+
+    lines = LineWriter(writing(stream), missing)
+    return OwnLog(lines, logging.getLevelNamesMapping()[level.upper()], json=format == "json")
 
 
 def configuration_event(revision: int, now_s: float, refusal: str = "") -> Event:
@@ -135,6 +172,19 @@ def configuration_event(revision: int, now_s: float, refusal: str = "") -> Event
     return Event(
         "sidecar.configuration", now_s, "error", f"configuration refused, {revision} stays: {told}", attributes
     )
+
+
+def text(record: logging.LogRecord) -> str:
+    """A line of the log as people read it, whatever is wrong with it."""
+    try:
+        return _FORMATTER.format(record)
+    except Exception:  # noqa: BLE001 - arguments that do not fit, or cannot be told; the line is worth more than they
+        plain = logging.LogRecord(record.name, record.levelno, record.pathname, 0, _message(record), None, None)
+        return "\n".join([_FORMATTER.format(plain), *_exception(record).get(STACKTRACE, "").splitlines()])
+
+
+def _as_json(record: logging.LogRecord) -> str:
+    return line(as_event(record))
 
 
 def as_event(record: logging.LogRecord) -> Event:
@@ -165,7 +215,7 @@ def _exception(record: logging.LogRecord) -> dict[str, str]:
     told = {"exception.type": kind.__qualname__ if kind.__module__ == "builtins" else _qualified(kind)}
     try:
         # Its end says what happened.
-        told["exception.stacktrace"] = "".join(format_exception(kind, error, trace))[-MAX_TEXT:]
+        told[STACKTRACE] = "".join(format_exception(kind, error, trace))[-MAX_TEXT:]
         told["exception.message"] = str(error)[:MAX_TEXT]
     except Exception:  # noqa: BLE001, S110 - of an error that cannot be told its kind is what there is
         pass
@@ -176,38 +226,20 @@ def _qualified(kind: type[BaseException]) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-class _Told(logging.LogRecord):
-    """An event on its way to be a line."""
-
-    def __init__(self, event: Event) -> None:
-        super().__init__(event.scope, _NUMBERS[event.severity], "", 0, event.body, None, None)
-        self.event = event
-
-
-class _JsonLines(logging.StreamHandler[TextIO]):
-    """JSON Lines."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return line(record.event if isinstance(record, _Told) else as_event(record))
-
-    def handleError(self, _: logging.LogRecord) -> None:
-        """What cannot be written there cannot be told there either, least of all in other lines than JSON."""
-
-
 class _Records(logging.Handler):
-    """Makes events of lines."""
+    """Passes records on."""
 
-    def __init__(self, put: Callable[[Event], None]) -> None:
+    def __init__(self, take_up: Callable[[logging.LogRecord], None]) -> None:
         super().__init__()
-        self.addFilter(_only_here)
-        self._put = put
+        self._take_up = take_up
+
+    def createLock(self) -> None:
+        """None: there is nothing to take turns for, and whoever logs as garbage could wait for another in vain."""
+        self.lock = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        exporting = record.threadName == f"{THREAD}events" or record.name.partition(".")[0] in EXPORTERS
-        if not exporting:
-            self._put(as_event(record))
+        self._take_up(record)
 
 
-def _only_here(record: logging.LogRecord) -> bool:
-    """Whether it is not told as an event too."""
-    return not hasattr(record, "event_name")
+def _of_exports(record: logging.LogRecord) -> bool:
+    return record.threadName == f"{THREAD}events" or record.name.partition(".")[0] in EXPORTERS

@@ -1,14 +1,17 @@
 """Serving survives what happens to monitoring: in each test every client's reply is right."""
 
+import fcntl
 import gzip
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,11 +19,17 @@ import requests
 import yaml
 
 from sidecar.records import JSON
-from tests.e2e.rig import PATIENCE_S, Sidecar, missing, program, sidecar, until
+from tests.e2e.rig import PATIENCE_S, Sidecar, environment, missing, program, run_command, sidecar, until
 from tests.e2e.traffic import REQUESTS, nested, predict_many, predicting, table
-from tests.e2e.upstreams import Model, digest, scripted
+from tests.e2e.upstreams import PREDICT, Model, digest, scripted
 
 MIB = 1 << 20
+
+PIPE_BYTES = 4096
+"""The least that a pipe can hold."""
+
+FAILURES = 60
+"""Told one by one, as many as a minute has: several times what the pipe holds."""
 
 
 def keeping(folder: Path, **options: object) -> list[str]:
@@ -253,3 +262,33 @@ def exporting(address: str, protocol: str) -> dict[str, str]:
         "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
         "OTEL_METRIC_EXPORT_INTERVAL": "50",
     }
+
+
+def test_a_stderr_that_nobody_reads(first: Model) -> None:
+    with unread("--upstream", first.url, "--log-format", "json", "--capture-sample-ratio", "1") as (process, url):
+        with requests.Session() as session:
+            for _ in range(FAILURES):
+                reply = session.post(url + PREDICT, json={"instances": ["no row"]}, timeout=PATIENCE_S)
+                assert reply.status_code == 500
+        predict_many(url, 20)
+        process.terminate()
+        assert process.wait(PATIENCE_S) == 0
+        assert process.stderr
+        rest = [json.loads(line) for line in process.stderr]
+    assert [line.get("event") for line in rest].count("sidecar.exchange.failed") > 1
+
+
+@contextmanager
+def unread(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A sidecar whose words are read until it monitors and then no more, through the least of pipes; and its URL."""
+    command = run_command("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", *arguments)
+    with subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, env=environment(), text=True) as process:
+        try:
+            assert process.stderr
+            fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+            said = ""
+            while '"monitoring"' not in said:
+                said += process.stderr.readline()
+            yield process, f"http://{re.findall('serving on ([0-9.:]+)', said)[0]}"
+        finally:
+            process.kill()

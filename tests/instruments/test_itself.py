@@ -9,7 +9,7 @@ def test_the_sidecar_tells_of_itself() -> None:
     lag, slices = Histogram(LAG_SECONDS), Histogram(SLICE_SECONDS)
     count(lag, 0.003)
     count(slices, 0.0004)
-    told = by_name(itself_metrics(Itself(lag, slices, 0.25, 7, 2, 3)))
+    told = by_name(itself_metrics(Itself(lag, slices, 0.25, 7, 2, 3, 4, 5)))
     assert {name: metric.points for name, metric in told.items()} == {
         "sidecar.loop.lag": [({}, Buckets(LAG_SECONDS, (0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0), 0.003))],
         "sidecar.pipeline.slice.duration": [({}, Buckets(SLICE_SECONDS, (0, 0, 0, 1, *[0] * 8), 0.0004))],
@@ -17,6 +17,7 @@ def test_the_sidecar_tells_of_itself() -> None:
         "sidecar.configuration.revision": [({}, 7)],
         "sidecar.configuration.refused": [({}, 2)],
         "sidecar.exchange.untold": [({}, 3)],
+        "sidecar.log.dropped": [({"sidecar.log.output": "stderr"}, 4), ({"sidecar.log.output": "otlp"}, 5)],
     }
 
 

@@ -68,7 +68,7 @@ def test_a_failure_tells_what_was_asked_and_under_which_trace() -> None:
         "error.type": "reset",
         "feature_flag.result.variant": "champion",
         "sidecar.version": "3",
-        "sidecar.request_id": "r1",
+        "sidecar.request.id": "r1",
         "sidecar.duration": 0.5,
     }
 

@@ -2,6 +2,7 @@ import json
 from math import inf, nan
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis.strategies import booleans, dictionaries, floats, integers, sampled_from, text
 
@@ -65,6 +66,11 @@ def test_whatever_is_told_is_one_line_that_a_strict_reader_takes(
     assert json.loads(told)["message"] == encodable(body)
     if all(isinstance(each, str | float) or abs(each) < 2**63 for each in attributes.values()):
         assert orjson.loads(told)["logger"] == encodable(scope)
+
+
+@pytest.mark.parametrize("time_s", [nan, inf, -inf, 1e30])
+def test_a_time_that_no_calendar_has_is_null(time_s: float) -> None:
+    assert json.loads(line(Event("e", time_s, "info", "m", {})))["time"] is None
 
 
 def test_a_lone_surrogate_is_told_as_its_escape() -> None:

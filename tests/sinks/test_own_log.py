@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from sidecar.records import JSON, Event
+from sidecar.sinks.line_writer import MAX_WAITING
 from sidecar.sinks.otlp_logs import OtlpLogs, OtlpLogsSettings
-from sidecar.sinks.own_log import HELD, MAX_TEXT, OwnLog, as_event, configuration_event, configure
+from sidecar.sinks.own_log import HELD, MAX_TEXT, OwnLog, as_event, configuration_event, configure, text
 from sidecar.trace_context import Trace, under
 from tests.sinks.rig import PATIENCE_S, Collector, plain
 from tests.sinks.test_otlp_logs import opened, records, settings
@@ -233,7 +235,7 @@ def test_of_a_long_start_the_latest_are_kept_and_the_others_counted() -> None:
     with configured() as (own, _):
         for number in range(HELD + 3):
             log.info("%d", number)
-        assert own.dropped == 3
+        assert own.dropped_events == 3
         events = told(own)
     assert [event.body for event in events] == [str(number) for number in range(3, HELD + 3)]
 
@@ -243,7 +245,71 @@ def test_where_nobody_exports_nothing_is_held() -> None:
         log.info("first")
         own.export(None)
         log.info("second")
-        assert (told(own), own.dropped) == ([], 0)
+        assert (told(own), own.dropped_events) == ([], 0)
+
+
+def test_a_line_of_text_that_cannot_be_told_whole_tells_what_it_can() -> None:
+    record = logging.LogRecord("a", 40, "p", 1, "%d of them", ("many",), (ValueError, ValueError("no"), None))
+    line, *trace = text(record).splitlines()
+    assert line.endswith(" ERROR a: %d of them")
+    assert trace == ["ValueError: no"]
+
+
+def test_what_python_says_is_a_line_like_the_others() -> None:
+    def fail() -> None:
+        raise ValueError("no")
+
+    with warnings.catch_warnings(), configured() as (_, stream):
+        warnings.simplefilter("always")
+        warnings.warn_explicit("of old", DeprecationWarning, "some.py", 7)
+        ending = threading.Thread(target=fail, name="the-thread")
+        ending.start()
+        ending.join()
+    assert stream.messages == ["DeprecationWarning: of old (some.py:7)", "a fault that ended thread the-thread"]
+    assert str(stream.documents[1]["exception"]).endswith("ValueError: no\n")
+
+
+class Stuck(Told):
+    """Nobody reads it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting, self.reading = threading.Event(), threading.Event()
+
+    def write(self, line: str) -> int:
+        self.waiting.set()
+        assert self.reading.wait(PATIENCE_S)
+        return super().write(line)
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_where_nobody_reads_stderr_lines_are_lost_events_are_not_and_the_gap_is_told(
+    format: Literal["text", "json"],
+) -> None:
+    stream = Stuck()
+    own = configure(format=format, level="info", stream=stream)
+    events = told(own)
+    log.info("first")
+    assert stream.waiting.wait(PATIENCE_S)
+    log.info("x" * MAX_TEXT)
+    for _ in range(MAX_WAITING // MAX_TEXT):
+        log.info("x" * MAX_TEXT)
+    lost = own.dropped_lines
+    stream.reading.set()
+    own.close(PATIENCE_S)
+    assert len(events) == 2 + MAX_WAITING // MAX_TEXT
+    assert 1 <= lost == len(events) - len(stream.lines) + 1
+    assert f"lines missing here, as stderr did not take them: {lost}" in stream.lines[-1]
+    assert "WARNING" in stream.lines[-1].upper()
+
+
+def test_closing_waits_no_longer_than_it_is_told_for_whoever_does_not_read() -> None:
+    stream = Stuck()
+    own = configure(format="json", level="info", stream=stream)
+    log.info("first")
+    own.close(0.001)
+    assert stream.lines == []
+    stream.reading.set()
 
 
 def test_after_closing_all_is_as_it_was() -> None:
@@ -274,6 +340,21 @@ def test_what_is_said_on_the_exporting_thread_is_not_exported() -> None:
         exporting.start()
         exporting.join()
     assert (events, stream.messages) == ([], ["it fails"])
+
+
+def test_what_is_said_while_the_start_is_handed_over_comes_after_it() -> None:
+    events: list[str] = []
+
+    def emit(event: Event) -> None:
+        if event.body == "first":
+            log.info("third")
+        events.append(event.body)
+
+    with configured() as (own, _):
+        log.info("first")
+        log.info("second")
+        own.export(emit)
+    assert events == ["first", "second", "third"]
 
 
 class Talkative:
@@ -348,7 +429,7 @@ def test_a_collector_that_is_dead_is_not_told_of_its_own_death(protocol: Literal
         otlp.close(PATIENCE_S)
         assert [event.body for event in emitted if event.scope.startswith("sidecar")] == ["first"]
         assert otlp.failed == 1
-        assert any("events export fails" in message for message in stream.messages)
+    assert any("events export fails" in message for message in stream.messages)
 
 
 def test_lines_of_the_log_and_events_arrive_as_log_records(collector: Collector) -> None:
