@@ -1,18 +1,15 @@
 """`sidecar redirect`: leads a pod's inbound port to the sidecar, from an init container that may do so."""
 
-from collections.abc import Callable
-from functools import partial
-
 import click
 
 from sidecar.injection.redirection import (
     PROGRAMS,
     Family,
     Redirection,
-    change,
     command,
+    install,
     installing,
-    removing,
+    remove,
     run,
 )
 
@@ -30,19 +27,20 @@ MAX_UID = 2**32 - 2
     "--family", type=click.Choice(["both", *PROGRAMS]), default="both", show_default=True, help="Of which addresses."
 )
 @click.option("--print", "printed", is_flag=True, help="Only print what would be run where nothing is there yet.")
-@click.option("--remove", is_flag=True, help="Undo it.")
-def redirect(*, ports: tuple[int, ...], to: int, uid: int, family: str, printed: bool, remove: bool) -> int:
+@click.option("--remove", "removed", is_flag=True, help="Undo it.")
+def redirect(*, ports: tuple[int, ...], to: int, uid: int, family: str, printed: bool, removed: bool) -> int:
     """Lead a model server's port to the sidecar, within this network namespace.
 
     Whoever connects to the port reaches the sidecar, from outside and from within the pod; the sidecar, known by its
-    user, reaches the model server. To do it again replaces what was done. It takes root with NET_ADMIN, and iptables.
+    user, reaches the model server. To do it again replaces what was done. It takes root with NET_ADMIN, and iptables;
+    iptables-legacy, which it falls back to, takes NET_RAW as well, and a file to lock that XTABLES_LOCKFILE may name.
 
     \b
       sidecar redirect --port 8080 --to 15006 --uid 1337
     """  # noqa: D301  # click's mark of what is not to be wrapped
     families = [each for each in PROGRAMS if family in {"both", each}]
-    if remove:
-        return _done(families, removing, "no longer redirected")
+    if removed:
+        return _taken_out(families)
     if not ports:
         raise click.UsageError("expected at least one --port")
     if to in ports:
@@ -50,10 +48,9 @@ def redirect(*, ports: tuple[int, ...], to: int, uid: int, family: str, printed:
             f"{to} is where the sidecar listens; expected the model server's.", param_hint="--port"
         )
     wanted = Redirection(tuple(dict.fromkeys(ports)), to, uid)
-    make = partial(installing, wanted)
     if printed:
-        return _print(families, make(""))
-    return _done(families, make, f"{', '.join(map(str, wanted.ports))} redirected to {to}, but for user {uid}")
+        return _print(families, installing(wanted, ""))
+    return _put_in(families, wanted)
 
 
 def _print(families: list[Family], text: str) -> int:
@@ -62,13 +59,21 @@ def _print(families: list[Family], text: str) -> int:
     return 0
 
 
-def _done(families: list[Family], make: Callable[[str], str], told: str) -> int:
+def _put_in(families: list[Family], wanted: Redirection) -> int:
     """Not every kernel has IPv6: without it there is nobody to redirect."""
+    told = f"{', '.join(map(str, wanted.ports))} redirected to {wanted.to}, but for user {wanted.uid}"
     failed = False
     for each in families:
-        failure = change(each, make, run)
+        failure = install(wanted, each, run)
         needed = each == families[0]
         failed |= bool(failure) and needed
         level = "" if not failure else "not redirected: " if needed else "left out: "
         click.echo(f"{each}: {level}{failure or told}", err=True)
     return 1 if failed else 0
+
+
+def _taken_out(families: list[Family]) -> int:
+    failures = {each: remove(each, run) for each in families}
+    for each, failure in failures.items():
+        click.echo(f"{each}: {f'something may be left: {failure}' if failure else 'no longer redirected'}", err=True)
+    return 1 if any(failures.values()) else 0

@@ -74,14 +74,17 @@ def _redirect(wishes: Wishes, settings: Settings) -> dict[str, JSON]:
         "name": REDIRECT,
         "image": settings.image,
         "args": ["redirect", "--port", str(wishes.port), "--to", str(LISTEN_PORT), "--uid", str(UID)],
+        # That one locks a file: all else is read-only, and this is one for all containers of the pod.
+        "env": [{"name": "XTABLES_LOCKFILE", "value": "/dev/shm/xtables.lock"}],
         "securityContext": {
-            # Rules need the capability, and it is root's: for the moment that this container lives.
+            # Rules need the capabilities, and they are root's: for the moment that this container lives. The second one
+            # is what iptables-legacy needs, where the kernel has no nf_tables.
             "runAsUser": 0,
             "runAsGroup": 0,
             "runAsNonRoot": False,
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]},
+            "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW"]},
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "terminationMessagePolicy": "FallbackToLogsOnError",

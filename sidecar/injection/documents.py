@@ -1,13 +1,13 @@
 """Kubernetes' YAML: documents in, their pods injected, documents out; where anything changes, without comments."""
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import yaml
+from yaml import YAMLError
 
 from sidecar.errors import ConfigError, Fault
 from sidecar.injection.containers import Settings
+from sidecar.injection.go_yaml import dump_all, load_all
 from sidecar.injection.injecting import Injection, inject
 from sidecar.injection.patching import Add, apply
 from sidecar.records import JSON
@@ -24,10 +24,6 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
 
 NESTED = 8
 """Lists within lists that are looked into."""
-
-# What kubectl's reader (YAML 1.1, with additions of 1.2) may take for something else than text, PyYAML's need not.
-_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*")
-_WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"}
 
 
 class Told(NamedTuple):
@@ -48,14 +44,14 @@ def inject_text(text: str, settings: Settings) -> tuple[str, list[Told]]:
         ConfigError: It is not YAML.
     """
     try:
-        documents = [each for each in yaml.load_all(text, _Loader) if each is not None]
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        documents = load_all(text)
+    except (YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(Fault("", f"expected YAML: {'; '.join(str(error).splitlines())}")) from error
     told: list[Told] = []
     changed = [apply(document, patch) for document in documents for patch in [_patch(document, settings, told)]]
     if not any(each.injection.patch for each in told):
         return text, told
-    return yaml.dump_all(changed, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000), told
+    return dump_all(changed), told
 
 
 def _patch(document: JSON, settings: Settings, told: list[Told]) -> list[Add]:
@@ -96,31 +92,3 @@ def _at(document: JSON, path: Sequence[str]) -> JSON:
     for step in path:
         document = document.get(step) if isinstance(document, dict) else None
     return document
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads as the API server does: a date is a text, and 0o644 a number."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in known if tag != "tag:yaml.org,2002:timestamp"]
-    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?0o[0-7]+\Z"), list("-+0"))
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes so that every reader of YAML reads the same."""
-
-    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002  # PyYAML calls it so
-        """Whatever is written twice is the reader's, and need not be an alias."""
-        return True
-
-
-def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    plain = _PLAIN.fullmatch(text) and text.lower() not in _WORDS
-    style = None if plain else "|" if "\n" in text else '"'
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _text)

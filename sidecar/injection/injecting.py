@@ -15,8 +15,10 @@ from sidecar import __version__
 from sidecar.errors import ConfigError, Fault
 from sidecar.injection import marks
 from sidecar.injection.containers import ADMIN_PORT, LISTEN_PORT, UID, Settings, init_containers, volumes
+from sidecar.injection.meshes import mesh_of
 from sidecar.injection.patching import Add
 from sidecar.injection.pods import Pod, read
+from sidecar.injection.protocols import Spoken, spoken
 from sidecar.injection.wishes import Wishes, wishes
 from sidecar.records import JSON
 from sidecar.texts import shown
@@ -100,15 +102,38 @@ def _obstacles(pod: Pod, asked: Wishes) -> Iterator[str]:
         marks.ADMIN_VOLUME,
     }:
         yield f"it has a volume named {min(taken)} already"
-    if asked.mode == "transparent" and (mesh := [each for each in marks.MESHES if each in names]):
-        yield f"{mesh[0]} redirects its ports; {marks.MODE}: plain would do"
+    yield from _meshed(pod, asked)
     ports = {port.container_port for each in spec.every_container for port in each.ports or () if port.tcp}
     if taken_ports := (ports | {asked.port}) & {LISTEN_PORT, ADMIN_PORT}:
         yield f"port {min(taken_ports)} is taken, which the sidecar needs"
+    yield from _misunderstood(pod, asked)
+
+
+def _meshed(pod: Pod, asked: Wishes) -> Iterator[str]:
+    mesh = mesh_of(pod)
+    if mesh and mesh.takes:
+        yield f"{mesh.name} has {mesh.takes} in it, which the sidecar needs"
+    elif mesh and asked.mode == "transparent":
+        yield f"{mesh.name} redirects its ports already"
+
+
+def _misunderstood(pod: Pod, asked: Wishes) -> Iterator[str]:
+    if asked.mode == "plain" and asked.config:
+        return  # the file says what there is to ask, and how
+    protocol, by = _spoken(pod, asked)
+    if protocol in {"tls", "other"}:
+        yield f"port {asked.port} speaks {'TLS' if protocol == 'tls' else 'no HTTP'}: {by}"
+
+
+def _spoken(pod: Pod, asked: Wishes) -> Spoken:
+    return spoken(pod, asked.port, chosen=marks.UPSTREAM_PORT in pod.annotations)
 
 
 def _cautions(pod: Pod, asked: Wishes) -> Iterator[str]:
     """What is not as one may think it is."""
+    protocol, by = _spoken(pod, asked)
+    if protocol == "http2":
+        yield f"port {asked.port} speaks HTTP/2, which passes and is not observed: {by}"
     if asked.mode == "plain":
         return
     common = pod.spec.security_context

@@ -28,6 +28,3 @@ STATE_VOLUME, CONFIG_VOLUME, ADMIN_VOLUME = "sidecar-state", "sidecar-config", "
 
 MIRROR = "kubernetes.io/config.mirror"
 """Kubernetes' own mark of what a kubelet read from a file: the API server has only a picture of it."""
-
-MESHES = ("istio-proxy", "istio-init", "linkerd-proxy", "linkerd-init")
-"""Containers of those who redirect a pod's ports themselves."""

@@ -18,6 +18,7 @@ class Port(Struct, frozen=True, rename="camel"):
 
     container_port: Annotated[int, Meta(ge=1, le=65535)]
     protocol: str | None = None
+    name: str | None = None
 
     @property
     def tcp(self) -> bool:
@@ -55,10 +56,29 @@ class Resources(Struct, frozen=True):
     limits: Mapping[str, object] | None = None
 
 
+class HttpGet(Struct, frozen=True):
+    """A request over HTTP.
+
+    Args:
+        port: Its number, or the name of one of the container's.
+    """
+
+    port: int | str
+    scheme: str | None = None
+
+
+class GrpcCall(Struct, frozen=True):
+    """One over gRPC."""
+
+    port: int
+
+
 class Probe(Struct, frozen=True, rename="camel"):
     """How a kubelet finds out whether a container is well."""
 
     tcp_socket: Mapping[str, object] | None = None
+    http_get: HttpGet | None = None
+    grpc: GrpcCall | None = None
 
 
 class Container(Struct, frozen=True, rename="camel"):
@@ -74,10 +94,14 @@ class Container(Struct, frozen=True, rename="camel"):
     readiness_probe: Probe | None = None
 
     @property
+    def probes(self) -> tuple[Probe, ...]:
+        """Those that it has."""
+        return tuple(each for each in (self.startup_probe, self.liveness_probe, self.readiness_probe) if each)
+
+    @property
     def probed_by_connecting(self) -> bool:
         """Whether it is well as soon as somebody takes a connection."""
-        probes = (self.startup_probe, self.liveness_probe, self.readiness_probe)
-        return any(each and each.tcp_socket is not None for each in probes)
+        return any(each.tcp_socket is not None for each in self.probes)
 
     def declares(self, port: int) -> bool:
         """Whether it says that it listens there."""

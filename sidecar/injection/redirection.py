@@ -3,11 +3,16 @@
 Two chains of our own hang below those of the table `nat`. What comes from outside passes PREROUTING. What the pod asks
 of itself passes OUTPUT; there the sidecar's own connections to the model server are let through, or they would come
 back to it for ever. A set of rules is put in whole or not at all, and replaces the one of an earlier call.
+
+Where it cannot be put in, that has failed, and the pod with it: it is one that never served, whoever rolls it out sees
+why, and the pods before it go on. One that came up all the same would pass for watched, with its variants and shadows
+left out.
 """
 
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NamedTuple
 
 from sidecar.texts import shown
@@ -30,7 +35,10 @@ PROGRAMS: dict[Family, tuple[str, ...]] = {
     "ipv4": ("iptables", "iptables-legacy"),
     "ipv6": ("ip6tables", "ip6tables-legacy"),
 }
-"""The system's own first; the other where the kernel does not know that one's tables."""
+"""The system's own first; the other where the kernel does not know that one's tables.
+
+That one takes NET_RAW beside NET_ADMIN, and a file to lock: /run/xtables.lock, or what XTABLES_LOCKFILE names.
+"""
 
 
 class Ended(NamedTuple):
@@ -85,41 +93,60 @@ def installing(redirection: Redirection, saved: str) -> str:
     """
     # To name a chain makes it where it is missing, and empties it where it is not.
     chains = [f":{chain} - [0:0]" for chain in JUMPS.values()]
-    jumps = [f"-I {start} 1 -j {chain}" for start, chain in JUMPS.items() if not _count(saved, start, chain)]
-    return _transaction([*chains, *redirection.rules, *jumps])
+    # Out and in again: whoever has come first in the meantime might take the connections.
+    jumps = [f"-I {start} 1 -j {chain}" for start, chain in JUMPS.items()]
+    return _transaction([*chains, *redirection.rules, *_jumps_out(saved), *jumps])
 
 
 def removing(saved: str) -> str:
     """The input that takes them out; empty where there are none."""
     lines = saved.splitlines()
-    jumps = [f"-D {start} -j {chain}" for start, chain in JUMPS.items() for _ in range(_count(saved, start, chain))]
     chains = [chain for chain in JUMPS.values() if any(line.startswith(f":{chain} ") for line in lines)]
-    done = [*jumps, *(f"-F {chain}" for chain in chains), *(f"-X {chain}" for chain in chains)]
+    done = [*_jumps_out(saved), *(f"-F {chain}" for chain in chains), *(f"-X {chain}" for chain in chains)]
     return _transaction(done) if done else ""
 
 
-def change(family: Family, make: Callable[[str], str], run: Run) -> str:
-    """Change the rules of a family; returns why that cannot be, empty where it is done.
+def _jumps_out(saved: str) -> list[str]:
+    lines = saved.splitlines()
+    return [
+        f"-D {start} -j {chain}" for start, chain in JUMPS.items() for _ in range(lines.count(f"-A {start} -j {chain}"))
+    ]
+
+
+def install(redirection: Redirection, family: Family, run: Run) -> str:
+    """Put the rules of a family in; returns why that cannot be, empty where it is done.
 
     Args:
-        make: The input by what is there.
         run: Runs commands.
     """
     failures = []
     for program in PROGRAMS[family]:
-        failure = _change(program, make, run)
+        # Whoever asks for a table has the kernel make it.
+        failure = _change(program, ["-t", "nat"], partial(installing, redirection), run)
         if not failure:
             return ""
         failures.append(failure)
-    # What a program says tells more than that another one is missing.
-    return next((each for each in failures if not each.endswith(_MISSING)), failures[0])
+    return _said(failures) or failures[0]
+
+
+def remove(family: Family, run: Run) -> str:
+    """Take them out, whichever program has put them in; returns what is in the way, empty where none is left."""
+    failures = [_change(program, [], removing, run) for program in PROGRAMS[family]]
+    # A program that is missing has put nothing in, but one there must be.
+    nobody = all(each.endswith(_MISSING) for each in failures)
+    return failures[0] if nobody else _said(failures)
 
 
 _MISSING = "no such program"
 
 
-def _change(program: str, make: Callable[[str], str], run: Run) -> str:
-    saved = run([f"{program}-save", "-t", "nat"], "")
+def _said(failures: Sequence[str]) -> str:
+    """What programs say: it tells more than that another one is missing."""
+    return "; ".join(each for each in failures if each and not each.endswith(_MISSING))
+
+
+def _change(program: str, which: Sequence[str], make: Callable[[str], str], run: Run) -> str:
+    saved = run([f"{program}-save", *which], "")
     if saved.code:
         return _told(f"{program}-save", saved)
     text = make(saved.out)
@@ -138,10 +165,6 @@ def _told(program: str, ended: Ended) -> str:
     lines = [line.strip() for line in (ended.err or ended.out).splitlines()]
     said = next((line for line in lines if line), f"exit code {ended.code}")
     return shown(f"{program}: {said}", SHOWN)
-
-
-def _count(saved: str, start: str, chain: str) -> int:
-    return saved.splitlines().count(f"-A {start} -j {chain}")
 
 
 def _transaction(lines: Sequence[str]) -> str:

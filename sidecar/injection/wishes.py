@@ -7,6 +7,7 @@ from typing import Literal, cast
 
 from sidecar.errors import ConfigError, Fault
 from sidecar.injection.marks import ADMIN_SECRET, CONFIG, MODE, UPSTREAM_PORT
+from sidecar.injection.meshes import CONTAINERS
 from sidecar.injection.pods import Pod
 from sidecar.texts import shown
 
@@ -80,7 +81,8 @@ def _port(pod: Pod) -> int:
     """The one that is named, or the only one that there is: which of several is the model's is not ours to guess."""
     if UPSTREAM_PORT in pod.annotations:
         return int(pod.annotations[UPSTREAM_PORT])
-    ports = {port.container_port for each in pod.spec.containers for port in each.ports or () if port.tcp}
+    own = [each for each in pod.spec.containers if each.name not in CONTAINERS]
+    ports = {port.container_port for each in own for port in each.ports or () if port.tcp}
     if len(ports) != 1:
         declared = ", ".join(map(str, sorted(ports))) or "none"
         raise ConfigError(Fault(UPSTREAM_PORT, f"missing; needed where a pod declares not one TCP port but {declared}"))

@@ -68,10 +68,27 @@ def test_without_ipv6_it_goes_on_and_without_ipv4_it_has_failed(
     assert [line.startswith(start) for line, start in zip(found, lines, strict=True)] == [True] * len(lines)
 
 
-def test_undone_where_nothing_is_it_writes_nothing(given: list[tuple[str, str]]) -> None:
+def test_undone_where_nothing_is_it_looks_everywhere_and_writes_nothing(
+    given: list[tuple[str, str]], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["redirect", "--remove"]) == 0
 
-    assert [command for command, _ in given] == ["iptables-save", "ip6tables-save"]
+    assert [command for command, _ in given] == [
+        "iptables-save", "iptables-legacy-save", "ip6tables-save", "ip6tables-legacy-save",
+    ]  # fmt: skip
+    assert capsys.readouterr().err == "ipv4: no longer redirected\nipv6: no longer redirected\n"
+
+
+def test_undone_only_as_far_as_it_sees_it_has_failed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answering(monkeypatch, [], **{"ip6tables-legacy": Ended(1, "", "Permission denied")})
+
+    assert main(["redirect", "--remove"]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "ipv4: no longer redirected",
+        "ipv6: something may be left: ip6tables-legacy-save: Permission denied",
+    ]
 
 
 def test_printed_it_runs_nothing(given: list[tuple[str, str]], capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 
 from sidecar.records import JSON
 from tests.e2e.namespaces import Namespace, Pod, Wires, sidecar_command, wires
-from tests.e2e.rig import PATIENCE_S, Process, Sidecar, environment, program, running, sidecar, until
+from tests.e2e.rig import PATIENCE_S, Process, Sidecar, environment, missing, program, running, sidecar, until
 from tests.e2e.upstreams import PREDICT
 from tests.injection.manifests import injected, sidecar_of
 from tests.injection.manifests import pod as plain_pod
@@ -74,10 +75,16 @@ def beside(pod: Pod, *arguments: str) -> Iterator[Sidecar]:
 
 
 def redirect(pod: Pod, *arguments: str) -> str:
+    return pod.network.run(*redirect_command(*arguments))
+
+
+def redirect_command(*arguments: str) -> list[str]:
     given = arguments or ("--port", str(PORT), "--to", str(TO), "--uid", str(SIDECAR_UID))
-    # What the init container has: root's user with one capability.
-    as_root = [program("setpriv"), "--bounding-set", "-all,+net_admin", "--inh-caps", "-all"]
-    return pod.network.run(*as_root, sys.executable, "-m", "sidecar", "redirect", *given)
+    # What the init container has: root's user with these capabilities.
+    added = injected(plain_pod())["spec"]["initContainers"][0]["securityContext"]["capabilities"]["add"]
+    kept = ",".join(["-all", *(f"+{each.lower()}" for each in added)])
+    as_root = [program("setpriv"), "--bounding-set", kept, "--inh-caps", "-all"]
+    return [*as_root, sys.executable, "-m", "sidecar", "redirect", *given]
 
 
 def rules(pod: Pod) -> str:
@@ -194,6 +201,52 @@ def test_rules_are_put_in_once_and_taken_out_whole_and_others_stay(network: Wire
     # A table that somebody has used stays, empty.
     assert "SIDECAR" not in rules(pod)
     assert [line for line in before.splitlines() if line not in rules(pod)] == []
+
+
+def test_who_has_come_first_in_the_meantime_is_second_again(network: Wires) -> None:
+    pod = network.pod()
+    redirect(pod)
+    pod.network.run("iptables", "-t", "nat", "-I", "OUTPUT", "1", "-p", "tcp", "-j", "RETURN")
+    redirect(pod)
+
+    saved = pod.network.run("iptables-save", "-t", "nat").splitlines()
+    assert [line for line in saved if line.startswith("-A OUTPUT")] == [
+        "-A OUTPUT -j SIDECAR_LOCAL",
+        "-A OUTPUT -p tcp -j RETURN",
+    ]
+
+
+def test_where_the_kernel_has_no_nf_tables_the_older_program_does_it_and_undoes_it(network: Wires, volume: str) -> None:
+    pod = network.pod()
+    if subprocess.run([*pod.network.command, program("iptables-legacy"), "-t", "nat", "-S"], check=False).returncode:
+        missing("what iptables-legacy needs of the kernel")
+    with model_server(pod), beside(pod) as running:
+        pod.network.run(*without_nf_tables(volume), *redirect_command())
+        assert [reply[0] for reply in answers(network.clients, pod.addresses[0])] == [200] * len(REQUESTS)
+        assert seen(pod, running) == len(REQUESTS)
+        assert "SIDECAR" in pod.network.run("iptables-legacy-save") + pod.network.run("ip6tables-legacy-save")
+        # Here with the newer one, which has nothing of ours.
+        redirect(pod, "--remove")
+
+    assert "SIDECAR" not in pod.network.run("iptables-legacy-save") + pod.network.run("ip6tables-legacy-save")
+
+
+def without_nf_tables(folder: str) -> list[str]:
+    """What runs a command in such a container as the init container is, where the newer programs fail.
+
+    Args:
+        folder: For what stands for them.
+    """
+    for name in ("iptables-save", "ip6tables-save"):
+        file = Path(folder) / name
+        file.write_text("#!/bin/sh\necho Protocol not supported >&2; exit 1\n")
+        file.chmod(0o755)
+    told = injected(plain_pod())["spec"]["initContainers"][0]["env"]
+    variables = [f"{each['name']}={each['value']}" for each in told]
+    # A root that is read-only, beside memory of the pod's.
+    mounts = 'mount -t tmpfs -o ro none /run && mount -t tmpfs none /dev/shm && exec "$@"'
+    path = f"PATH={folder}:{os.environ['PATH']}"
+    return [program("unshare"), "--mount", "sh", "-c", mounts, "sh", "env", path, *variables]
 
 
 class Balancer:

@@ -17,7 +17,9 @@ from sidecar.records import JSON
 from sidecar.sinks.otlp_resource import KUBERNETES
 from tests.injection.manifests import SETTINGS, container, injected, pod, sidecar_of
 
-BASE = Path(__file__).parents[2] / "k8s" / "base" / "deployment.yaml"
+K8S = Path(__file__).parents[2] / "k8s"
+BASE = K8S / "base" / "deployment.yaml"
+TRANSPARENT = K8S / "components" / "transparent" / "redirect.yaml"
 LIMITED = {"limits": {"cpu": "2", "memory": "4Gi"}}
 
 
@@ -65,11 +67,11 @@ def test_with_a_secret_the_admin_side_is_open_to_who_knows_it() -> None:
     assert changed["spec"]["volumes"][-1]["secret"]["secretName"] == "token"
 
 
-def test_the_redirect_is_roots_with_one_capability_and_the_sidecar_nobodys_with_none() -> None:
+def test_the_redirect_is_roots_with_two_capabilities_and_the_sidecar_nobodys_with_none() -> None:
     changed = injected(pod(securityContext={"runAsNonRoot": True}))
 
     assert redirect_of(changed)["args"] == ["redirect", "--port", "8080", "--to", "15006", "--uid", "1337"]
-    assert redirect_of(changed)["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN"]}
+    assert redirect_of(changed)["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW"]}
     assert redirect_of(changed)["securityContext"]["runAsNonRoot"] is False
     assert sidecar_of(changed)["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert sidecar_of(changed)["securityContext"]["runAsUser"] == 1337
@@ -189,6 +191,14 @@ def test_it_is_the_container_of_the_manifests() -> None:
         assert theirs[probe]["httpGet"]["path"] == path
         assert path in ours[probe]["exec"]["command"][-1]
     assert {each["name"] for each in theirs["env"]} - {each["name"] for each in ours["env"]} <= {"OTEL_SERVICE_NAME"}
+
+
+def test_the_redirect_is_the_one_of_the_manifests() -> None:
+    ours = redirect_of(injected(pod()))
+    theirs = yaml.safe_load(TRANSPARENT.read_text())[0]["value"]
+
+    for key in ("name", "args", "env", "securityContext"):
+        assert ours[key] == theirs[key], key
 
 
 def test_a_patch_is_json() -> None:

@@ -101,6 +101,17 @@ def test_what_is_beside_the_pods_keeps_its_meaning_for_every_reader() -> None:
     assert [word in changed for word in ('a: "y"', 'b: "1e3"', 'c: "0o17"')] == [True] * 3
 
 
+def test_what_kubectl_takes_for_text_stays_text_in_the_pod() -> None:
+    values = ["22:30", "190:20:30", "=", "1E400", "2024-01-01", "0x"]
+    env = "".join(f"    - {{name: A, value: {each}}}\n" for each in values)
+    text = "kind: Pod\nspec:\n  containers:\n  - name: m\n    ports: [{containerPort: 8_080}]\n    env:\n"
+    changed, _ = inject_text(text + env, SETTINGS)
+
+    (container,) = yaml.safe_load(changed)["spec"]["containers"]
+    assert [each["value"] for each in container["env"]] == values
+    assert container["ports"] == [{"containerPort": 8080}]
+
+
 def test_dates_are_texts_and_octals_numbers() -> None:
     text = "kind: X\nat: 2024-01-01T00:00:00Z\nmode: 0o644\nold: 0644\n"
     changed, _ = inject_text(text + "---\n" + yaml.safe_dump(pod()), SETTINGS)

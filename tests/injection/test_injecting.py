@@ -13,7 +13,13 @@ from sidecar.records import JSON
 from tests.injection.manifests import ASKED, SETTINGS, container, injected, patched, pod, sidecar_of
 
 MESH = container("istio-proxy", 15090)
+LINKERD = container("linkerd-proxy", 4143, 4191)
+PLAIN: JSON = {"sidecar.internal/mode": "plain"}
 ALL = Settings(image="sidecar:1", unasked=True)
+
+
+def asked(port: int, scheme: str = "HTTP") -> JSON:
+    return {"httpGet": {"port": port, "scheme": scheme}}
 
 
 def names(document: JSON, kind: str = "initContainers") -> list[str]:
@@ -91,7 +97,23 @@ def test_the_port_is_the_one_that_is_named_or_the_only_one(document: JSON, port:
         (pod(volumes=[{"name": "sidecar-state", "emptyDir": {}}]), "a volume named sidecar-state"),
         (pod(container("model", 15006)), "port 15006 is taken"),
         (pod(container("model", 9901)), "port 9901 is taken"),
-        (pod(container("model", 8080), MESH, annotations={"sidecar.internal/upstream-port": "8080"}), "istio-proxy"),
+        (pod(container("model", 8080), MESH), "Istio has port 15006 and user 1337 in it"),
+        (pod(container("model", 8080), MESH, annotations=PLAIN), "Istio has port 15006 and user 1337 in it"),
+        (pod(container("model", 8080), container("kuma-sidecar"), annotations=PLAIN), "Kuma has ports 15006 and 9901"),
+        (pod(container("model", 8080), LINKERD), "Linkerd redirects its ports already"),
+        (
+            pod(container("model", 5432)),
+            "port 5432 speaks no HTTP: by its number; sidecar.internal/upstream-port would",
+        ),
+        (
+            pod(container("model", ports=[{"containerPort": 81, "name": "https"}])),
+            "port 81 speaks TLS: it is named https",
+        ),
+        (
+            pod(container("model", ports=[{"containerPort": 81, "name": "https"}]), annotations=PLAIN),
+            "port 81 speaks TLS",
+        ),
+        (pod(container("model", 8080, livenessProbe=asked(8080, "HTTPS"))), "TLS: a probe asks it by HTTPS"),
         (pod(container("model", 8080, 8081)), "upstream-port: missing; needed where a pod declares not one"),
         (pod(container("model")), "not one TCP port but none"),
         (pod(annotations={"sidecar.internal/upstream-port": "http"}), "expected a number from 1 to 65535, got 'http'"),
@@ -133,6 +155,16 @@ def test_a_pod_decides_for_itself(annotations: JSON, labels: JSON, unasked: bool
     assert inject(document, Settings(image="sidecar:1", unasked=unasked)).outcome == outcome
 
 
+def test_a_port_that_is_named_is_taken_at_its_word_and_with_a_file_the_file_is() -> None:
+    named = pod(container("model", 5432), annotations={"sidecar.internal/upstream-port": "5432"})
+    tls = container("model", ports=[{"containerPort": 8443, "name": "https"}])
+    file = {"sidecar.internal/config": "fraud"}
+
+    assert "http://127.0.0.1:5432" in sidecar_of(injected(named))["args"]
+    assert names(injected(pod(tls, annotations=PLAIN | file))) == ["sidecar"]
+    assert inject(pod(tls, annotations=file), SETTINGS).outcome == "refused"
+
+
 def test_a_pod_that_does_not_ask_may_be_anything() -> None:
     document = pod(hostNetwork=True)
     document["metadata"]["annotations"] = {"sidecar.internal/mode": "magic"}
@@ -140,10 +172,9 @@ def test_a_pod_that_does_not_ask_may_be_anything() -> None:
     assert inject(document, SETTINGS).outcome == "untouched"
 
 
-@pytest.mark.parametrize(("asked", "mode"), [("plain", "transparent"), (None, "plain")])
-def test_the_plain_way_redirects_nothing_and_gets_along_with_a_mesh(asked: str | None, mode: Mode) -> None:
-    said = {"sidecar.internal/upstream-port": "8080"} | ({"sidecar.internal/mode": asked} if asked else {})
-    document = pod(container("model", 8080), MESH, annotations=said)
+@pytest.mark.parametrize(("said", "mode"), [(PLAIN, "transparent"), ({}, "plain")])
+def test_the_plain_way_redirects_nothing_and_gets_along_with_a_mesh_that_leaves_it_room(said: JSON, mode: Mode) -> None:
+    document = pod(container("model", 8080), LINKERD, annotations=said)
 
     assert names(injected(document, Settings(image="sidecar:1", mode=mode))) == ["sidecar"]
 
@@ -156,7 +187,9 @@ def test_the_plain_way_redirects_nothing_and_gets_along_with_a_mesh(asked: str |
         (pod(securityContext={"runAsUser": 1337}), 1),
         (pod(container("model", 8080, securityContext={"runAsUser": 5}), securityContext={"runAsUser": 1337}), 0),
         (pod(container("model", 8080, readinessProbe={"tcpSocket": {"port": 8080}})), 1),
-        (pod(container("model", 8080, readinessProbe={"httpGet": {"port": 8080}})), 0),
+        (pod(container("model", 8080, readinessProbe=asked(8080))), 0),
+        (pod(container("model", 8080, readinessProbe={"grpc": {"port": 8080}})), 1),
+        (pod(container("model", 50051), annotations=PLAIN), 1),
     ],
 )
 def test_what_is_not_as_one_may_think_is_told(document: JSON, cautions: int) -> None:

@@ -259,7 +259,7 @@ def test_the_sidecar_may_nothing_that_it_does_not_need(folder: Path) -> None:
         assert context["seccompProfile"] == {"type": "RuntimeDefault"}
     assert (may["sidecar"]["runAsNonRoot"], may["sidecar"]["runAsUser"]) == (True, 1337)
     assert "add" not in may["sidecar"]["capabilities"]
-    assert set(may.get("sidecar-redirect", {}).get("capabilities", {}).get("add", [])) <= {"NET_ADMIN"}
+    assert set(may.get("sidecar-redirect", {}).get("capabilities", {}).get("add", [])) <= {"NET_ADMIN", "NET_RAW"}
 
 
 # The two ways
