@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from sidecar import __version__, instruments
-from sidecar.admin.prometheus import metric_name
 from sidecar.infrastructure.reader import Infrastructure
 from sidecar.proxy.shadow import Counts
 from sidecar.proxy.tap import Tap
@@ -147,9 +146,12 @@ class Reporting:
     async def report(self) -> Report:
         """All metrics as they are now: what is counted on the event loop there, what takes milliseconds in a thread."""
         metrics = self._gathered(self._quick())
+        traffic = Traffic(max_series=self.beside.max_series)
+        for _ in self._traffic.copied_to(traffic):
+            await asyncio.sleep(0)
         snapshots = await self._pipeline.snapshots()
         now_s = self._pipeline.now_s()
-        metrics += await asyncio.to_thread(self._gathered, self._slow(snapshots, now_s))
+        metrics += await asyncio.to_thread(self._gathered, self._slow(traffic, snapshots, now_s))
         metrics += await asyncio.to_thread(self._gathered, self._over(metrics))
         return Report(self.started_s, self._wall_s(), metrics)
 
@@ -169,12 +171,6 @@ class Reporting:
 
     def _quick(self) -> Iterator[Part]:
         watching, beside, exporting = self._watching, self.beside, self.exporting
-        yield lambda: instruments.traffic_metrics(
-            self._traffic,
-            scheme=self.places.scheme,
-            upstreams=self.places.upstreams,
-            exponential=exporting.exponential,
-        )
         yield lambda: instruments.capture_metrics(self.counts())
         yield lambda: instruments.sink_metrics(self._pipeline.parts.deliveries)
         yield self._version_metrics
@@ -184,10 +180,16 @@ class Reporting:
         yield lambda: instruments.trace_metrics(beside.tracing)
         yield lambda: instruments.itself_metrics(beside.itself())
 
-    def _slow(self, snapshots: Mapping[tuple[str, str], Snapshot], now_s: float) -> Iterator[Part]:
+    def _slow(self, traffic: Traffic, snapshots: Mapping[tuple[str, str], Snapshot], now_s: float) -> Iterator[Part]:
         """What is summed or read anew."""
         limit, truth, explaining = self.beside.max_series, self._watching.truth, self._watching.explaining
         infrastructure = self.beside.infrastructure
+        yield lambda: instruments.traffic_metrics(
+            traffic,
+            scheme=self.places.scheme,
+            upstreams=self.places.upstreams,
+            exponential=self.exporting.exponential,
+        )
         yield lambda: instruments.window_metrics(
             {key: snapshot.current(now_s) for key, snapshot in snapshots.items()}, max_series=limit
         )
@@ -213,9 +215,7 @@ class Reporting:
             with self._pipeline.surviving:
                 renamed += self._renamed(metrics)
         yield lambda: renamed
-        yield lambda: instruments.scrape_metrics(
-            self.beside.scraping.scrapers, beside=[*metrics, *renamed], name_of=metric_name
-        )
+        yield lambda: instruments.scrape_metrics(self.beside.scraping.scrapers, beside=[*metrics, *renamed])
 
     def _renamed(self, metrics: list[Metric]) -> list[Metric]:
         """These under CloudWatch's names."""

@@ -88,6 +88,9 @@ class Histogram:
 
 HISTOGRAMS = ("duration_s", "first_byte_s", "overhead_s", "reply_bytes", "request_bytes", "upstream_s")
 
+COPIED = 64
+"""Series in one step."""
+
 BATCH = 64
 """Requests counted together. One by one, six histograms cost a request three times as much."""
 
@@ -142,6 +145,14 @@ class Series:
         self.upstream_s.extend(map(sub, durations_s, overheads_s))
         self.request_bytes.extend(requests_bytes)
         self.reply_bytes.extend(replies_bytes)
+
+    def copy(self) -> "Series":
+        """As it is now, settled."""
+        found = Series()
+        for name in HISTOGRAMS:
+            own, other = getattr(found, name), getattr(self, name)
+            own.counts, own.total = list(other.counts), other.total
+        return found
 
     def merge(self, other: "Series") -> None:
         """Add another series' counts; both are settled."""
@@ -200,6 +211,17 @@ class Traffic:
                 labels = Labels(labels.variant, labels.version, "_OTHER", "", labels.status, "")
             series = self._series.setdefault(labels, Series())
         return series
+
+    def copied_to(self, other: "Traffic") -> Iterator[None]:
+        """Copy all to one that has nothing yet, in steps of half a millisecond; what is counted meanwhile may be there."""
+        for place, (labels, series) in enumerate(self, start=1):
+            other._series[labels] = series.copy()
+            if place % COPIED == 0:
+                yield
+        other.folded, other.active, other.unkeyed = self.folded, self.active, self.unkeyed
+        other.active_by_variant.update(self.active_by_variant)
+        other.tunnels.update(self.tunnels)
+        other.diverted.update(self.diverted)
 
     def __iter__(self) -> Iterator[tuple[Labels, Series]]:
         """Every series, settled."""

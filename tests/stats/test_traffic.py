@@ -186,3 +186,21 @@ def test_series_may_be_added_while_all_are_read() -> None:
         traffic.series(labels._replace(status=500))
 
     assert len(dict(traffic)) == 2
+
+
+def test_a_copy_is_what_was_counted_and_goes_its_own_way() -> None:
+    traffic, copy = Traffic(max_series=200), Traffic(max_series=200)
+    labels = [Labels("champion", "3", "GET", f"/{place}", 200, "") for place in range(150)]
+    for each in labels:
+        traffic.enter()
+        traffic.serve("champion")
+        traffic.series(each).add(0.01, 0.005, 0.001, 10, 20)
+    traffic.tunnels["websocket"] += 1
+
+    steps = len(list(traffic.copied_to(copy)))
+    traffic.series(labels[0]).add(1.0, 1.0, 1.0, 1, 1)
+
+    assert steps == 2
+    assert {each: series.duration_s.total for each, series in copy} == dict.fromkeys(labels, 0.01)
+    assert [sum(series.reply_bytes.counts) for _, series in copy] == [1] * 150
+    assert (copy.active, copy.active_by_variant, copy.tunnels) == (150, {"champion": 150}, {"websocket": 1})
