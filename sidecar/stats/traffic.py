@@ -213,7 +213,7 @@ class Traffic:
         return series
 
     def copied_to(self, other: "Traffic") -> Iterator[None]:
-        """Copy all to one that has nothing yet, in steps of half a millisecond; what is counted meanwhile may be there."""
+        """Copy all to one that has nothing yet, in steps of half a millisecond; what comes meanwhile may be there."""
         for place, (labels, series) in enumerate(self, start=1):
             other._series[labels] = series.copy()
             if place % COPIED == 0:
