@@ -118,7 +118,8 @@ def test_a_plain_upstream_is_measured_too(server: Server) -> None:
     scrape = f'[{{url: "{server.page}", interval_s: 0.05, include: ["vllm:*"]}}]'
     with sidecar("--upstream", server.url, "--telemetry-scrape", scrape) as found:
         found.ready()
-        told = until(lambda: "vllm:models_loaded" in (known := samples(found)) and known)
+        until(lambda: "vllm:models_loaded" in samples(found))
+        told = samples(found)
 
     assert told["vllm:models_loaded"] == [({"feature_flag_result_variant": "default"}, 3)]
     assert {labels["sidecar_part"] for labels, _ in told["sidecar_process_count"]} == {"sidecar", "upstream"}
