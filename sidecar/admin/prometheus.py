@@ -7,28 +7,16 @@ https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetric
 """
 
 import math
-import re
 from collections.abc import Iterable
 from itertools import accumulate
 
+from sidecar.prometheus_names import family_name, label_name
 from sidecar.records import Attributes, Buckets, ExponentialBuckets, Metric, Report
 
 CONTENT_TYPE = "text/plain; version=0.0.4"
 
 TYPES = {"counter": "counter", "up_down": "gauge", "gauge": "gauge", "histogram": "histogram"}
-UNITS = {
-    "s": "_seconds",
-    "ms": "_milliseconds",
-    "us": "_microseconds",
-    "By": "_bytes",
-    "Cel": "_celsius",
-    "W": "_watts",
-    "J": "_joules",
-}
-"""Units in braces are notes and go; others we do not export."""
 
-_FOREIGN = re.compile(r"[^a-zA-Z0-9_]")
-_FOREIGN_IN_NAME = re.compile(r"[^a-zA-Z0-9_:]")
 _IN_HELP = str.maketrans({"\\": "\\\\", "\n": "\\n"})
 _IN_LABEL = str.maketrans({"\\": "\\\\", "\n": "\\n", '"': '\\"'})
 
@@ -41,19 +29,8 @@ def render(report: Report) -> bytes:
 
 
 def metric_name(metric: Metric) -> str:
-    """Its name in Prometheus.
-
-    Example:
-        >>> metric_name(Metric("http.server.request.duration", "s", "", "histogram", []))
-        'http_server_request_duration_seconds'
-        >>> metric_name(Metric("sidecar.tunnels", "{tunnel}", "", "counter", []))
-        'sidecar_tunnels_total'
-        >>> metric_name(Metric("vllm:inter_token_latency_seconds", "s", "", "histogram", []))
-        'vllm:inter_token_latency_seconds'
-    """
-    name, unit = _FOREIGN_IN_NAME.sub("_", metric.name), UNITS.get(metric.unit, "")
-    suffix = "_total" if metric.kind == "counter" else ""
-    return (name if name.endswith(unit) else name + unit) + suffix
+    """Its name in Prometheus."""
+    return family_name(metric.name, metric.unit, metric.kind)
 
 
 def _tellable(metric: Metric) -> bool:
@@ -79,12 +56,21 @@ def _histogram(name: str, labels: str, buckets: Buckets) -> Iterable[str]:
     for bound, below in zip(buckets.bounds, counts, strict=True):
         yield f'{name}_bucket{{{before}le="{_number(bound)}"}} {below}\n'
     yield f'{name}_bucket{{{before}le="+Inf"}} {count}\n'
-    yield f"{name}_sum{_braced(labels)} {_number(buckets.total)}\n"
+    if _grows(buckets):
+        yield f"{name}_sum{_braced(labels)} {_number(buckets.total)}\n"
     yield f"{name}_count{_braced(labels)} {count}\n"
 
 
+def _grows(buckets: Buckets) -> bool:
+    """Whether the sum is known, and a counter, which Prometheus takes it for: that of negative numbers is none.
+
+    As in OpenMetrics a bound below 0 says that there may be such; Prometheus' own clients go by it too.
+    """
+    return 0 <= buckets.total < math.inf and not any(bound < 0 for bound in buckets.bounds[:1])
+
+
 def _labels(attributes: Attributes) -> str:
-    return ",".join(f'{_FOREIGN.sub("_", name)}="{_text(value)}"' for name, value in attributes.items())
+    return ",".join(f'{label_name(name)}="{_text(value)}"' for name, value in attributes.items())
 
 
 def _braced(labels: str) -> str:

@@ -10,27 +10,35 @@ from sidecar.config.reading import nearest
 from sidecar.config.schema import Config
 from sidecar.config.telemetry import Attribute, CustomMetric
 from sidecar.errors import Fault
+from sidecar.prometheus_names import RESERVED, label_name, sample_names
 
 OURS = ("sidecar", "http", "process", "container", "system", "hw", "otel")
 """First words of the names of metrics that we tell."""
 
-RESERVED = frozenset({"target_info"})
-"""What exporters say of those whose metrics they are, in Prometheus."""
-
 OUR_ATTRIBUTES = ("sidecar", "feature_flag", "le", "quantile")
 """First words of the names of attributes that are ours, or a bucket's."""
 
-SUFFIXES = {"value": ("",), "counter": ("_total",), "histogram": ("", "_bucket", "_sum", "_count")}
-UNITS = {
-    "s": "_seconds",
-    "ms": "_milliseconds",
-    "us": "_microseconds",
-    "By": "_bytes",
-    "Cel": "_celsius",
-    "W": "_watts",
-    "J": "_joules",
-}
-"""What Prometheus' translation puts behind a name."""
+_F = ("f0_5", "f1", "f2")
+_COMPARED = tuple(f"{weighted}{name}" for weighted in ("", "weighted_") for name in ("recall", "precision", *_F))
+SCORES = frozenset(
+    {
+        *(f"{name}{rival}" for name in ("accuracy", *_COMPARED) for rival in ("", "_best_constant_classifier")),
+        *(f"{truth}_{answer}_rate" for truth in ("true", "false") for answer in ("positive", "negative")),
+        *("auc", "au_prc", "log_loss", "brier_score", "calibration_error", "mae", "mse", "rmse", "r2"),
+    }
+)
+"""What metrics of quality are called in CloudWatch."""
+
+SERVING = frozenset(
+    {
+        *("invocations", "invocation4xxerrors", "invocation5xxerrors", "invocationmodelerrors"),
+        *("modellatency", "overheadlatency"),
+    }
+)
+"""What metrics of requests are called there, in lower case: OpenTelemetry does not tell names apart by their case."""
+
+MONITORING = ("feature_", "bias_metric_")
+"""What the names of other metrics begin with there."""
 
 _FOREIGN = re.compile(r"[^a-z0-9]")
 
@@ -58,14 +66,17 @@ def scrapes(config: Config) -> Iterator[Fault]:
 def metrics(config: Config) -> Iterator[Fault]:
     """That metrics of the user's own can be read, and told beside ours."""
     never = set(config.payload.redact_headers)
-    taken = set(RESERVED)
+    taken: set[str] = set()
     for place, metric in enumerate(config.telemetry.metrics):
         path = f"telemetry.metrics[{place}]"
         yield from _source(path, metric, never)
         yield from _name(path, metric, taken)
+        if config.telemetry.cloudwatch_names and _is_in_cloudwatch(metric.name):
+            told = f"{metric.name} is a name in CloudWatch, which telemetry.cloudwatch_names tells"
+            yield Fault(f"{path}.name", f"{told}; expected another one")
         yield from _bounds(path, metric)
         yield from _attributes(path, metric, never)
-        taken |= _exposed(metric)
+        taken |= _names(metric)
 
 
 def _source(path: str, of: CustomMetric | Attribute, never: Set[str]) -> Iterator[Fault]:
@@ -79,15 +90,21 @@ def _source(path: str, of: CustomMetric | Attribute, never: Set[str]) -> Iterato
 def _name(path: str, metric: CustomMetric, taken: Set[str]) -> Iterator[Fault]:
     if (first := _FOREIGN.split(metric.name)[0]) in OURS:
         yield Fault(f"{path}.name", f"{metric.name}, and {first} begins names of ours; expected another one")
-    if not taken.isdisjoint(_exposed(metric)):
-        yield Fault(f"{path}.name", f"{metric.name} is in Prometheus' names what another one is, expected each once")
+    names = _names(metric)
+    if not taken.isdisjoint(names) or not RESERVED.isdisjoint(names):
+        yield Fault(
+            f"{path}.name", f"{metric.name} is what another one is called, here or in Prometheus; expected each once"
+        )
 
 
-def _exposed(metric: CustomMetric) -> set[str]:
-    """Its names in Prometheus."""
-    name = _FOREIGN.sub("_", metric.name)
-    unit = UNITS.get(metric.unit, "")
-    return {(name if name.endswith(unit) else name + unit) + suffix for suffix in SUFFIXES[metric.kind]}
+def _names(metric: CustomMetric) -> frozenset[str]:
+    """Those that it has in Prometheus, and its own: marked, for another one's there may be the same."""
+    return sample_names(metric.name, metric.unit, metric.kind) | {f"{metric.name} here"}
+
+
+def _is_in_cloudwatch(name: str) -> bool:
+    translated = label_name(name)
+    return translated in SCORES or translated in SERVING or translated.startswith(MONITORING)
 
 
 def _bounds(path: str, metric: CustomMetric) -> Iterator[Fault]:
@@ -99,7 +116,7 @@ def _bounds(path: str, metric: CustomMetric) -> Iterator[Fault]:
 def _attributes(path: str, metric: CustomMetric, never: Set[str]) -> Iterator[Fault]:
     taken: set[str] = set()
     for place, attribute in enumerate(metric.attributes):
-        here, name = f"{path}.attributes[{place}]", _FOREIGN.sub("_", attribute.name)
+        here, name = f"{path}.attributes[{place}]", label_name(attribute.name)
         yield from _source(here, attribute, never)
         if attribute.pointer is not None and "*" in attribute.pointer.split("/"):
             yield Fault(f"{here}.pointer", f"{attribute.pointer} names many values; expected one without *")

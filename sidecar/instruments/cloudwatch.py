@@ -18,6 +18,7 @@ from sidecar.monitors.attribution import Attributing
 from sidecar.monitors.bias import Comparing
 from sidecar.monitors.compared import PRE_TRAINING
 from sidecar.monitors.data import Following
+from sidecar.prometheus_names import sample_names
 from sidecar.records import Attributes, Buckets, Metric, Value
 from sidecar.texts import encodable
 
@@ -76,21 +77,32 @@ def cloudwatch_metrics(
 ) -> list[Metric]:
     """The report's metrics under CloudWatch's names. May be called from any thread.
 
-    Of a column in the window there are Average, Maximum and Minimum; a sum over a window that rolls is of no use.
+    Of a column in the window there are Average, Maximum and Minimum; a sum over a window that rolls is of no use. What
+    one of the others has the name of is left out and counted.
 
     Args:
         metrics: All others of the report.
         endpoint: What the dimension of that name says: the service.
         max_series: Points of what no other metric is the bound of, each; the rest is counted.
     """
-    named = {each.name: each.points for each in metrics}
+    others = list(metrics)
+    named = {each.name: each.points for each in others}
     bounded = [_distances(monitors.following), _biases(monitors.comparing), _attributions(monitors.attributing)]
     cut = [(points[:max_series], max(0, len(points) - max_series)) for points in map(list, bounded)]
     columns = chain.from_iterable(_columns(named, subject) for subject in SUBJECTS.values())
     monitored = chain(columns, _scores(named.get("sidecar.quality.score", ())), *(points for points, _ in cut))
     served = chain(_invocations(named), _latencies(named))
-    told = _grouped(chain(_with("Endpoint", endpoint, monitored), _with("EndpointName", endpoint, served)))
-    return [*told, metric("sidecar.cloudwatch.omitted", [({}, sum(left for _, left in cut))])]
+    grouped = _grouped(chain(_with("Endpoint", endpoint, monitored), _with("EndpointName", endpoint, served)))
+    taken = set(chain.from_iterable(map(_names, others)))
+    told = [each for each in grouped if taken.isdisjoint(_names(each))]
+    doubled = sum(len(each.points) for each in grouped) - sum(len(each.points) for each in told)
+    omitted = doubled + sum(left for _, left in cut)
+    return [*told, metric("sidecar.cloudwatch.omitted", [({}, omitted)])]
+
+
+def _names(of: Metric) -> frozenset[str]:
+    """Its own and those in Prometheus."""
+    return sample_names(of.name, of.unit, of.kind) | {of.name}
 
 
 def _with(dimension: str, endpoint: str, points: Iterable[Point]) -> Iterator[Point]:

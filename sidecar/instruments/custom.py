@@ -35,4 +35,4 @@ def _metric(tally: Tally) -> Metric:
         told = {name: encodable(value) for name, value in zip(names, values, strict=True) if value is not None}
         value = buckets(series, spec.bounds) if spec.kind == "histogram" else series.total
         points.append(({**whose(variant or "", version or ""), **told}, value))
-    return Metric(spec.name, spec.unit, spec.description, KINDS[spec.kind], points)
+    return Metric(spec.name, encodable(spec.unit), encodable(spec.description), KINDS[spec.kind], points)

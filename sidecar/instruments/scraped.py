@@ -2,42 +2,36 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from math import isfinite
 
 from sidecar.config.addresses import SocketAddress, parse_upstream
 from sidecar.instruments.table import INSTRUMENTS, Points, counted_by, metric
-from sidecar.records import Attributes, Kind, Metric, Value
+from sidecar.prometheus_names import RESERVED, sample_names
+from sidecar.records import Attributes, Metric, Value
 from sidecar.scraping.scraper import Scraper
 from sidecar.texts import encodable
-
-RESERVED = frozenset({"target_info", "otel_scope_info"})
-"""What exporters say of those whose metrics they are."""
 
 OMITTED = ("series", "name", "repeated", "malformed", "kind")
 """Why a point may be left out, as `Scraped` has it."""
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
-_SUFFIXES: Mapping[Kind, tuple[str, ...]] = {"histogram": ("", "_bucket", "_sum", "_count")}
 
 
-def scrape_metrics(
-    scrapers: Sequence[Scraper], *, beside: Sequence[Metric], name_of: Callable[[Metric], str]
-) -> list[Metric]:
+def scrape_metrics(scrapers: Sequence[Scraper], *, beside: Sequence[Metric]) -> list[Metric]:
     """What was scraped, and how that went. May be called from any thread.
 
-    What has the same name at several targets is one metric. A name that one of ours has in Prometheus, now or in
+    What has the same name at several targets is one metric. A name that one of ours has, in Prometheus too, now or in
     another report, is not told, nor one that has another kind at an earlier target.
 
     Args:
         beside: Everything else that is told.
-        name_of: A metric's name in Prometheus.
     """
     if not scrapers:
         return []
-    joining = _Joining(name_of, {*RESERVED, *_ours(beside, name_of)})
+    joining = _Joining({*RESERVED, *_ours(beside)}, {each.name for each in beside})
     looks = [_Look(each) for each in scrapers]
     for look in looks:
         for each in look.metrics:
@@ -45,14 +39,10 @@ def scrape_metrics(
     return [*joining.metrics(), *_of_looks(looks)]
 
 
-def _ours(beside: Sequence[Metric], name_of: Callable[[Metric], str]) -> Iterator[str]:
+def _ours(beside: Sequence[Metric]) -> Iterator[str]:
     """All names in Prometheus of our own: those of this report, and those that may come."""
     for each in (*beside, *(metric(name, []) for name in INSTRUMENTS)):
-        yield from _exposed(name_of(each), each.kind)
-
-
-def _exposed(name: str, kind: Kind) -> Collection[str]:
-    return {name + suffix for suffix in _SUFFIXES.get(kind, ("",))}
+        yield from sample_names(each.name, each.unit, each.kind)
 
 
 class _Look:
@@ -115,19 +105,21 @@ class _Joining:
 
     Args:
         taken: Names in Prometheus that are somebody else's.
+        named: Names in OpenTelemetry that are.
     """
 
-    def __init__(self, name_of: Callable[[Metric], str], taken: Collection[str]) -> None:
-        self._name_of = name_of
+    def __init__(self, taken: Collection[str], named: Collection[str]) -> None:
         self._taken = set(taken)
+        self._named = named
         self._joined: dict[str, _Joined] = {}
 
     def add(self, scraped: Metric) -> Mapping[str, int]:
         """How many points of a metric are left out, by reason."""
         joined = self._joined.get(scraped.name)
         if joined is None:
-            names = _exposed(name := self._name_of(scraped), scraped.kind)
-            if not _NAME.fullmatch(name) or not self._taken.isdisjoint(names):
+            names = sample_names(scraped.name, scraped.unit, scraped.kind)
+            free = scraped.name not in self._named and self._taken.isdisjoint(names)
+            if not free or not all(map(_NAME.fullmatch, names)):
                 return {"name": len(scraped.points)}
             self._taken.update(names)
             joined = self._joined[scraped.name] = _Joined(scraped)

@@ -64,7 +64,9 @@ INSTRUMENTS: dict[str, Instrument] = {
     "sidecar.sink.held": Instrument("up_down", "By", "Bytes of captures that wait for a sink"),
     "sidecar.sink.deleted": Instrument("counter", "{file}", "Files of captures deleted to make room for later ones"),
     "sidecar.export.delivered": Instrument("counter", "{item}", "Reports and events that the collector took"),
-    "sidecar.export.dropped": Instrument("counter", "{item}", "Reports replaced by a later one, events without room"),
+    "sidecar.export.dropped": Instrument(
+        "counter", "{item}", "Reports replaced, events without room, metrics that cannot be encoded"
+    ),
     "sidecar.export.failed": Instrument("counter", "{item}", "Reports and events that the collector did not take"),
     "sidecar.export.waiting": Instrument("up_down", "{item}", "Reports and events that wait for the collector"),
     "sidecar.drift.rows": Instrument("counter", "{row}", "Rows compared with the reference"),

@@ -25,6 +25,9 @@ from sidecar.records import JSON, Body, Buckets, Capture
 MAX_VALUES = 10_000
 """Of one metric in one exchange: 3 ms."""
 
+MAX_COUNT = 2.0**53
+"""Of one bucket. A double counts no further, and 101 buckets of so many are no more than the protocol can tell."""
+
 OTHER = "_OTHER"
 """OpenTelemetry's word for a value that is not among those that are known."""
 
@@ -40,7 +43,7 @@ class Series:
 
     Attributes:
         total: The latest value; of a counter their weighted sum, as of a histogram, where it may fall.
-        weights: Of a histogram, by bucket.
+        weights: By bucket, of which only a histogram has several.
     """
 
     def __init__(self, buckets: int) -> None:
@@ -83,7 +86,8 @@ class Tally:
 
     Attributes:
         series: By label set, in the order in which they came.
-        failures: Values that are no numbers: texts, not finite, or below 0 where a counter only grows.
+        failures: Values that are no numbers: texts, not finite, or below 0 where a counter only grows. And those that
+            would take a sum or a count further than doubles count.
         omitted: Values for which there was no series, or beyond `MAX_VALUES`.
     """
 
@@ -95,7 +99,7 @@ class Tally:
         self._max_series = max_series
         self._place = _place(spec)
         self._attributes = [(_place(each), frozenset(each.values)) for each in spec.attributes]
-        self._buckets = len(spec.bounds) + 1 if spec.kind == "histogram" else 0
+        self._bounds = spec.bounds if spec.kind == "histogram" else ()
 
     def places(self) -> list[_Place]:
         """Where its values and those of its attributes stand."""
@@ -119,7 +123,7 @@ class Tally:
             if len(self.series) >= self._max_series:
                 self.omitted += len(numbers)
                 return
-            series = self.series[key] = Series(self._buckets)
+            series = self.series[key] = Series(len(self._bounds) + 1)
         self._put(series, numbers, weight)
 
     def _numbers(self, values: list[JSON]) -> list[float]:
@@ -134,13 +138,14 @@ class Tally:
             return
         for number in numbers:
             total = series.total + number * weight
-            # A sum that is no number any more would stay so.
-            if not isfinite(total):
+            bucket = bisect_left(self._bounds, number)
+            count = series.weights[bucket] + weight
+            # A sum that is no number any more would stay so, and a count that is too large.
+            if not isfinite(total) or count > MAX_COUNT:
                 self.failures += 1
                 continue
             series.total = total
-            if self._buckets:
-                series.weights[bisect_left(self.spec.bounds, number)] += weight
+            series.weights[bucket] = count
 
 
 def _number(value: JSON) -> float:

@@ -1,12 +1,10 @@
 """Labels of what was scraped, as attributes that go with its variant and version."""
 
-import re
 from collections.abc import Mapping, Sequence
 
+from sidecar.prometheus_names import label_name
 from sidecar.records import Attributes
 from sidecar.texts import encodable
-
-_FOREIGN = re.compile(r"[^a-zA-Z0-9_]")
 
 
 class Labelling:
@@ -22,7 +20,7 @@ class Labelling:
 
     def __init__(self, variant: str, version: str) -> None:
         own = {"feature_flag.result.variant": encodable(variant), "sidecar.version": encodable(version)}
-        self._taken = {_translated(name) for name in own}
+        self._taken = {label_name(name) for name in own}
         self._own = {name: value for name, value in own.items() if value}
         # Series by series the names are the same.
         self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -41,12 +39,8 @@ class Labelling:
         for label in given:
             name = label
             # The first character of a name is no digit; a quoted one may be.
-            while (translated := _translated(name)) in taken or not translated or translated[0].isdigit():
+            while (translated := label_name(name)) in taken or not translated or translated[0].isdigit():
                 name = f"exported_{name}"
             taken.add(translated)
             names.append(name)
         return tuple(names)
-
-
-def _translated(name: str) -> str:
-    return _FOREIGN.sub("_", name)

@@ -11,7 +11,6 @@ Exemplars, timestamps and times of creation are left out, as are gauge histogram
 not told: a gauge or quantile that is NaN. A counter or histogram that no process can have counted is omitted.
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from itertools import pairwise
 from math import inf, isfinite, isnan, nan
 from typing import TYPE_CHECKING, NamedTuple
 
+from sidecar.prometheus_names import UNITS
 from sidecar.records import Attributes, Buckets, Kind, Metric
 from sidecar.scraping.labelling import Labelling
 from sidecar.texts import encodable
@@ -32,18 +32,17 @@ MAX_BUCKETS = 512
 
 MAX_DESCRIPTION = 1024
 
-UNITS = {
-    "seconds": "s",
-    "bytes": "By",
-    "celsius": "Cel",
-    "joules": "J",
-    "volts": "V",
-    "amperes": "A",
-    "grams": "g",
-    "meters": "m",
-    "hertz": "Hz",
-}
-"""Prometheus' words for units, in UCUM. `ratio` is not among them: no gauge of ours has the unit 1."""
+MAX_NAME = 255
+"""Characters of a family's name, by OpenTelemetry's grammar."""
+
+MAX_COUNT = 2.0**53
+"""Of a histogram. A double, which counts come as, does not count further; what the protocol has room for is more."""
+
+UCUM = {word: unit for unit, word in UNITS.items()}
+"""Units by Prometheus' words for them. `ratio` is not among them: no gauge of ours has the unit 1."""
+
+COUNTING = frozenset({"counter", "histogram", "summary"})
+"""The types that have a time of creation."""
 
 
 class Point(NamedTuple):
@@ -65,8 +64,8 @@ class Scraped:
 
     Args:
         metrics: Unique by name, none without points.
-        omitted: Points left out, by reason: `series`, beyond the limit; `name`, of a name that another kind has;
-            `repeated`; `malformed`; `kind`, of a kind that we have none for.
+        omitted: Points left out, by reason: `series`, beyond the limit; `name`, of a name that another kind has, or too
+            long a one; `repeated`; `malformed`; `kind`, of a kind that we have none for.
     """
 
     metrics: Sequence[Metric]
@@ -105,13 +104,17 @@ class Gathering:
         self._left = max_series
         self._metrics: dict[str, _Growing] = {}
         self._omitted: Counter[str] = Counter()
+        self._creations: set[tuple[str, str]] = set()
 
     def add(self, family: "Family") -> None:
         """Take what is wanted of a family."""
-        if not (self._include(family.name) or (family.type == "counter" and self._include(f"{family.name}_total"))):
+        if len(family.name) > MAX_NAME:
+            self._omit("name", family)
+            return
+        if self._tells_creation(family) or not self._wants(family):
             return
         if (points := _POINTS.get(family.type)) is None:
-            self._omitted["kind"] += len({_series(sample.labels or {}) for sample in family.samples})
+            self._omit("kind", family)
             return
         for point in points(family):
             reason = self._add(point, family)
@@ -126,6 +129,22 @@ class Gathering:
             if each.points
         ]
         return Scraped(metrics, dict(self._omitted))
+
+    def _wants(self, family: "Family") -> bool:
+        name = family.name
+        return self._include(name) or (family.type == "counter" and self._include(f"{name}_total"))
+
+    def _tells_creation(self, family: "Family") -> bool:
+        """Whether it is what Python's client makes of times of creation where the format has none.
+
+        That is a gauge behind the family that it is about, with the same help.
+        """
+        if family.type in COUNTING:
+            self._creations.add((f"{family.name}_created", family.documentation))
+        return family.type == "gauge" and (family.name, family.documentation) in self._creations
+
+    def _omit(self, reason: str, family: "Family") -> None:
+        self._omitted[reason] += len({_series(sample.labels or {}) for sample in family.samples})
 
     def _add(self, point: Point, family: "Family") -> str:
         """Why the point is left out; empty when it is not."""
@@ -151,22 +170,9 @@ class Gathering:
         return ""
 
 
-def included(patterns: Sequence[str]) -> Callable[[str], bool]:
-    """Whether a name matches one of the patterns, in which `*` stands for any characters and `?` for any one.
-
-    Example:
-        >>> wanted = included(["vllm:*", "up"])
-        >>> [wanted(name) for name in ("vllm:num_requests_running", "up", "process_cpu_seconds")]
-        [True, True, False]
-    """
-    escaped = (re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".") for pattern in patterns)
-    matching = re.compile("|".join(escaped), re.DOTALL)
-    return lambda name: matching.fullmatch(name) is not None
-
-
 def unit_of(family: "Family") -> str:
     """In UCUM: what the exposition says, or what its name ends with by Prometheus' conventions; empty otherwise."""
-    return UNITS.get(family.unit or family.name.rpartition("_")[2], "")
+    return UCUM.get(family.unit or family.name.rpartition("_")[2], "")
 
 
 def _counters(family: "Family") -> Iterator[Point]:
@@ -233,8 +239,10 @@ def _put(histogram: _Histogram, sample: "Sample", suffix: str) -> None:
 
 
 def _buckets(histogram: _Histogram) -> Buckets | None:
-    """The histogram; None where its counts fall, are not whole, or where it has too many of them."""
+    """The histogram; None where its counts fall, are not whole or too large, or where it has too many of them."""
     if histogram.malformed or inf not in histogram.below or len(histogram.below) > MAX_BUCKETS:
+        return None
+    if not histogram.below[inf] <= MAX_COUNT:
         return None
     bounds = sorted(histogram.below)
     below = [histogram.below[bound] for bound in bounds]

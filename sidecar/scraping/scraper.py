@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from sidecar.errors import PayloadError
 from sidecar.scraping.exposition import Page, families
 from sidecar.scraping.fetching import fetch, session
-from sidecar.scraping.points import Gathering, Scraped, included
+from sidecar.scraping.patterns import included
+from sidecar.scraping.points import Gathering, Scraped
 from sidecar.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Scraper:
         scraped: None before the first look, and after one that failed.
         up: None before the first look.
         duration_s: Of the latest look; NaN before there was one.
-        failures: Looks that failed, by reason.
+        failures: Looks that failed, by reason: those of `fetch` and `families`, or `internal`.
     """
 
     def __init__(
@@ -100,6 +101,9 @@ class Scraper:
         except PayloadError as error:
             self.failures[error.reason] += 1
             self._found(None, str(error))
+        except Exception as unexpected:  # noqa: BLE001 - a fault of ours: what was found before is no more true for it
+            self.failures["internal"] += 1
+            self._found(None, self._untold(repr(unexpected)))
         else:
             self._found(scraped, "")
         self.duration_s = self._now_s() - began_s
@@ -128,6 +132,11 @@ class Scraper:
         elif self.up is False:
             log.info("metrics of %s at %s are there again", self.target.variant, place)
         self.up = up
+
+    def _untold(self, text: str) -> str:
+        """The text without the URL's query, which may hold a token."""
+        query = self.target.url.partition("?")[2]
+        return text.replace(query, "…") if query else text
 
 
 class Scraping:

@@ -5,27 +5,37 @@ is exported: a sidecar that nobody gave a collector does not knock at localhost:
 
 While an export goes on at most one report waits, and a later one replaces it. Reports are cumulative, so that a lost
 one costs nothing but its moment.
+
+A metric that cannot be encoded is left out, for the exporters refuse a report whole: what a model server or a column is
+called must not cost the others.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sidecar.errors import ConfigError, Fault
-from sidecar.records import Report
+from sidecar.records import Metric, Report
 from sidecar.sinks.growth import Past, tell
 from sidecar.sinks.otlp_data import metrics_data
 from sidecar.sinks.otlp_resource import resource
 from sidecar.sinks.otlp_sending import Exporters, Sending
 from sidecar.sinks.otlp_settings import Exporter, Protocol, exporters, number, protocol, timeout_s
+from sidecar.texts import shown
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricExporter, MetricsData
     from opentelemetry.sdk.resources import Resource
 
+log = logging.getLogger(__name__)
+
 INTERVAL_MS = 60_000.0
 """The default of OpenTelemetry's specification."""
+
+MAX_WORDS = 200
+"""Of what the encoder says."""
 
 AGGREGATIONS = ("explicit_bucket_histogram", "base2_exponential_bucket_histogram")
 """Its words for histograms; the first is its default."""
@@ -98,7 +108,8 @@ class Otlp:
     name = "otlp"
 
     def __init__(self, settings: OtlpSettings, *, service: str, version: str) -> None:
-        self._sending = Sending[Report](_Sender(settings, service, version), what="metrics")
+        self._sender = _Sender(settings, service, version)
+        self._sending = Sending[Report](self._sender, what="metrics")
 
     @property
     def delivered(self) -> int:
@@ -107,8 +118,8 @@ class Otlp:
 
     @property
     def dropped(self) -> int:
-        """Reports that never were sent: a later one came while they waited, or the time to close was over."""
-        return self._sending.dropped
+        """Never sent: reports, as a later one came or the time to close was over; metrics that cannot be encoded."""
+        return self._sending.dropped + self._sender.omitted
 
     @property
     def failed(self) -> int:
@@ -135,9 +146,15 @@ class Otlp:
 
 
 class _Sender:
-    """Remembers what the collector knows by the last report that it took: differences are differences from that."""
+    """Remembers what the collector knows by the last report that it took: differences are differences from that.
+
+    Attributes:
+        omitted: Metrics that could not be encoded, of all reports.
+    """
 
     def __init__(self, settings: OtlpSettings, service: str, version: str) -> None:
+        self.omitted = 0
+        self._omitting = False
         self._delta = settings.delta
         self._service = service
         self._version = version
@@ -154,11 +171,58 @@ class _Sender:
     def send(self, batch: Sequence[Report]) -> bool:
         """Whether every exporter took it, the one report that there is."""
         (report,) = batch
+        refusal: Exception | None = None
+        try:
+            if self._export(report):
+                self._omitting = False
+                return True
+        except Exception as error:  # noqa: BLE001 - raised again, unless what cannot be encoded is the reason
+            refusal = error
+        # Of that one exporter raises what the encoder has to say, and another one says that it has failed.
+        if sound := self._sound(report):
+            return self._export(sound)
+        if refusal is not None:
+            raise refusal
+        return False
+
+    def _export(self, report: Report) -> bool:
         told, past = tell(report, self._past, delta=self._delta)
         data = metrics_data(told, report.time_s, self._resource, self._version, delta=self._delta)
         if taken := self._exporters.export(data):
             self._past = past
         return taken
+
+    def _sound(self, report: Report) -> Report | None:
+        """The report without what cannot be encoded; None where that is nothing, or all of it. Says so once."""
+        problems = [self._problem(report, metric) for metric in report.metrics]
+        told = list(zip(report.metrics, problems, strict=True))
+        broken = [(metric.name, problem) for metric, problem in told if problem]
+        sound = [metric for metric, problem in told if not problem]
+        if not broken or not any(metric.points for metric in sound):
+            return None
+        self.omitted += len(broken)
+        if not self._omitting:
+            name, problem = broken[0]
+            log.warning(
+                "metrics export: %d metrics cannot be encoded and are left out: %s: %s",
+                len(broken),
+                shown(name, 80),
+                problem,
+            )
+        self._omitting = True
+        return replace(report, metrics=sound)
+
+    def _problem(self, report: Report, metric: Metric) -> str:
+        """Why the metric cannot be encoded, found out by doing so; empty where it can."""
+        from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
+
+        try:
+            told, _ = tell(replace(report, metrics=[metric]), self._past, delta=self._delta)
+            encode_metrics(metrics_data(told, report.time_s, self._resource, self._version, delta=self._delta))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others are to go on
+            # Before the last line the encoder tells all of the metric.
+            return shown(str(error).rpartition("\n")[2] or type(error).__name__, MAX_WORDS)
+        return ""
 
 
 def _exporter(name: Exporter, settings: OtlpSettings) -> "MetricExporter":

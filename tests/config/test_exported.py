@@ -65,6 +65,15 @@ def test_scrapes(config: Config, scrape: list[Scrape], expected: list[str]) -> N
         ([COST], []),
         ([COST, replace(COST, name="cost.of.reply", kind="histogram")], []),
         ([replace(COST, kind="histogram", bounds=(1.0,))], []),
+        ([replace(COST, name="accuracy"), replace(COST, name="feature_data_x")], []),
+        (
+            [COST, replace(COST, kind="value")],
+            ["[1].name: cost is what another one is called, here or in Prometheus; expected each once"],
+        ),
+        (
+            [COST, replace(COST, name="cost_total")],
+            ["[1].name: cost_total is what another one is called, here or in Prometheus; expected each once"],
+        ),
         ([replace(COST, name="feature.count", attributes=(TENANT,))], []),
         ([replace(COST, header=None)], ["[0]: neither header nor pointer; expected one of the two"]),
         ([replace(COST, pointer="/a")], ["[0]: header beside pointer; expected one of the two"]),
@@ -82,23 +91,23 @@ def test_scrapes(config: Config, scrape: list[Scrape], expected: list[str]) -> N
         ),
         (
             [COST, COST],
-            ["[1].name: cost is in Prometheus' names what another one is, expected each once"],
+            ["[1].name: cost is what another one is called, here or in Prometheus; expected each once"],
         ),
         (
             [COST, replace(COST, name="cost_total", kind="value")],
-            ["[1].name: cost_total is in Prometheus' names what another one is, expected each once"],
+            ["[1].name: cost_total is what another one is called, here or in Prometheus; expected each once"],
         ),
         (
             [replace(COST, name="a.b"), replace(COST, name="a-b")],
-            ["[1].name: a-b is in Prometheus' names what another one is, expected each once"],
+            ["[1].name: a-b is what another one is called, here or in Prometheus; expected each once"],
         ),
         (
             [replace(COST, kind="histogram", unit="s"), replace(COST, name="cost_seconds_count", kind="value")],
-            ["[1].name: cost_seconds_count is in Prometheus' names what another one is, expected each once"],
+            ["[1].name: cost_seconds_count is what another one is called, here or in Prometheus; expected each once"],
         ),
         (
             [replace(COST, name="target.info", kind="value")],
-            ["[0].name: target.info is in Prometheus' names what another one is, expected each once"],
+            ["[0].name: target.info is what another one is called, here or in Prometheus; expected each once"],
         ),
         ([replace(COST, bounds=(1.0, 1.0))], ["[0].bounds: 1, 1; expected them finite and ascending"]),
         ([replace(COST, bounds=(1.0, inf))], ["[0].bounds: 1, inf; expected them finite and ascending"]),
@@ -130,3 +139,22 @@ def test_scrapes(config: Config, scrape: list[Scrape], expected: list[str]) -> N
 )
 def test_metrics_of_ones_own(metrics: list[CustomMetric], expected: list[str]) -> None:
     assert faults(Telemetry(metrics=tuple(metrics))) == [f"telemetry.metrics{each}" for each in expected]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "accuracy",
+        "f1",
+        "weighted_f2_best_constant_classifier",
+        "au.prc",
+        "feature_data_x",
+        "bias-metric/ci",
+        "invocations",
+    ],
+)
+def test_names_in_cloudwatch_are_taken_where_they_are_told(name: str) -> None:
+    own = replace(COST, name=name)
+    told = f"{name} is a name in CloudWatch, which telemetry.cloudwatch_names tells; expected another one"
+    assert faults(Telemetry(metrics=(own,))) == []
+    assert faults(Telemetry(metrics=(COST, own), cloudwatch_names=True)) == [f"telemetry.metrics[1].name: {told}"]

@@ -4,6 +4,7 @@ from math import isfinite
 import numpy as np
 import pytest
 
+from sidecar.config.exported import MONITORING, SCORES, SERVING
 from sidecar.instruments import (
     attribution_metrics,
     bias_metrics,
@@ -14,7 +15,9 @@ from sidecar.instruments import (
 )
 from sidecar.instruments.cloudwatch import CLOUDWATCH, Monitors, cloudwatch_metrics
 from sidecar.instruments.table import Instrument
-from sidecar.quality.classification import BINARY
+from sidecar.quality.answers import Answers
+from sidecar.quality.classification import BINARY, quality
+from sidecar.quality.regression import NOTHING, scores_of_errors
 from sidecar.records import Attributes, Buckets, Metric, Value
 from sidecar.stats.traffic import SECONDS
 from sidecar.stats.window import Window
@@ -187,6 +190,29 @@ def test_what_has_no_other_bound_is_cut_and_counted(limit: int, omitted: int) ->
     assert metrics["sidecar.cloudwatch.omitted"].points == [({}, omitted)]
     drifts = [name for name in metrics if name.startswith("feature_baseline_drift")]
     assert len(drifts) == limit
+
+
+def test_a_name_that_another_metric_has_is_left_out_and_counted() -> None:
+    value = Buckets((1.0,), (1, 2), 3.0)
+    mine = [
+        Metric("f1", "", "Mine", "counter", [({}, 1.0)]),
+        Metric("bias.metric.CI", "", "Mine", "gauge", [({}, 1.0)]),
+        Metric("feature", "", "Mine", "histogram", [({}, value)]),
+    ]
+    before = told(others())
+    after = told([*others(), *mine])
+    lost = {"f1", "bias_metric_CI"}
+    assert before.keys() - after.keys() == lost
+    assert after["sidecar.cloudwatch.omitted"].points == [({}, sum(len(before[name].points) for name in lost))]
+
+
+def test_the_users_own_metrics_cannot_be_called_what_these_are() -> None:
+    names = {name for name in told(others()) if name != "sidecar.cloudwatch.omitted"}
+    nobody, weights = np.zeros(0, dtype=np.int64), np.zeros(0)
+    answers = [Answers(tuple("abc")[:classes], nobody, nobody, None, weights) for classes in (2, 3)]
+    assert {name for each in answers for name in quality(each)} | set(scores_of_errors(NOTHING)) == SCORES
+    fitting = {name for name in names if name in SCORES or name.lower() in SERVING or name.startswith(MONITORING)}
+    assert fitting == names
 
 
 def test_where_nothing_is_known_nothing_is_told() -> None:

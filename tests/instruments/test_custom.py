@@ -59,3 +59,11 @@ def test_what_is_in_none_of_them_is_told() -> None:
     assert metrics["sidecar.custom.omitted"].points == [
         ({"sidecar.metric": name}, count) for name, count in zip(names, (0, 1, 0), strict=True)
     ]
+
+
+def test_what_is_said_of_them_can_be_told_whatever_it_is() -> None:
+    custom = Custom(
+        [CustomMetric(name="cost", kind="counter", header="c", unit="\ud800", description="a\ud800")], max_series=1
+    )
+    cost = by_name(custom_metrics(custom))["cost"]
+    assert (cost.unit, cost.description) == ("\\ud800", "a\\ud800")

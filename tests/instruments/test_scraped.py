@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sidecar.admin.prometheus import metric_name, render
+from sidecar.admin.prometheus import render
 from sidecar.instruments.scraped import scrape_metrics
 from sidecar.instruments.table import INSTRUMENTS
 from sidecar.records import Buckets, Metric, Report
@@ -33,7 +33,7 @@ def failed() -> Scraper:
 
 
 def told(*scrapers: Scraper, beside: Sequence[Metric] = ()) -> dict[str, Metric]:
-    return by_name(scrape_metrics(scrapers, beside=beside, name_of=metric_name))
+    return by_name(scrape_metrics(scrapers, beside=beside))
 
 
 def omitted(metrics: dict[str, Metric], variant: str = "champion") -> dict[str, float]:
@@ -97,6 +97,13 @@ def test_a_name_of_ours_or_none_is_left_out_and_counted(name: str, kind: str) ->
     assert metrics["queue"] == GAUGE
 
 
+def test_a_name_that_only_opentelemetry_has_twice_is_left_out() -> None:
+    """A counter and a gauge differ in Prometheus, by `_total`."""
+    metrics = scrape_metrics([looked(GAUGE)], beside=[Metric("queue", "", "Ours", "counter", [({}, 1.0)])])
+    assert "queue" not in by_name(metrics)
+    assert omitted(by_name(metrics)) == {"series": 7, "name": 1}
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -120,7 +127,7 @@ def test_all_of_it_is_an_exposition_again() -> None:
         Metric("tokens", "", "Tokens", "counter", [({"a": "1"}, 2.0)]),
         Metric("latency", "s", "", "histogram", [({}, Buckets([1.0], [1, 2], 3.5))]),
     ]
-    metrics = scrape_metrics([looked(GAUGE, *scraped), failed()], beside=[], name_of=metric_name)
+    metrics = scrape_metrics([looked(GAUGE, *scraped), failed()], beside=[])
     text = render(Report(0.0, 0.0, metrics)).decode()
     samples = {sample.name: sample.value for each in text_string_to_metric_families(text) for sample in each.samples}
     assert samples["queue"] == 1.0

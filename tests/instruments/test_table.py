@@ -2,7 +2,6 @@ import re
 
 import pytest
 
-from sidecar.admin.prometheus import metric_name
 from sidecar.instruments import (
     INSTRUMENTS,
     Itself,
@@ -90,7 +89,7 @@ def every_metric() -> list[Metric]:
         *trace_metrics(traced()),
         *value_metrics({("champion", "features"): snapshot_of()}, max_series=100),
         *cloudwatch_metrics([], Monitors(), endpoint="scorer", max_series=100),
-        *scrape_metrics([failed()], beside=[], name_of=metric_name),
+        *scrape_metrics([failed()], beside=[]),
         *custom_metrics(Custom([], max_series=1)),
         *info_metrics("1.2.3"),
     ]

@@ -176,6 +176,17 @@ def test_a_sum_stays_a_number(make_exchange: MakeExchange) -> None:
     assert (totals(only(custom)), only(custom).failures) == ({("champion", "3"): 20.0}, 1)
 
 
+def test_a_count_goes_as_far_as_a_double_counts(make_exchange: MakeExchange) -> None:
+    """However small the ratio is: what the protocol has no number for would cost all other metrics of a report."""
+    custom = Custom([SCORES], max_series=10)
+    reply = message({"predictions": [0.25, 2.0]})
+    for ratio in (1.0, 2.0**-54, 1e-30, 5e-324):
+        feed(custom, make_exchange(message(), reply)._replace(sample_ratio=ratio))
+    (series,) = only(custom).series.values()
+    assert buckets(series, SCORES.bounds).counts == [0, 1, 0, 1]
+    assert (series.total, only(custom).failures) == (2.25, 6)
+
+
 def test_an_exchange_without_a_ratio_counts_for_itself(make_exchange: MakeExchange) -> None:
     custom = Custom([COST], max_series=2)
     feed(custom, make_exchange(message(), message(None, "x-cost: 3"))._replace(sample_ratio=0.0))

@@ -11,7 +11,8 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from sidecar.errors import PayloadError
 from sidecar.records import Attributes, Buckets, Metric
 from sidecar.scraping.exposition import OPENMETRICS, Page, families
-from sidecar.scraping.points import MAX_BUCKETS, Gathering, Scraped, included
+from sidecar.scraping.patterns import included
+from sidecar.scraping.points import MAX_BUCKETS, MAX_COUNT, MAX_NAME, Gathering, Scraped
 
 HERE = Path(__file__).parent
 OWN = {"feature_flag.result.variant": "champion", "sidecar.version": "3"}
@@ -48,7 +49,6 @@ def test_what_vllm_says_is_told() -> None:
         "vllm:num_requests_running": ("gauge", "", [(model, 3.0)]),
         "vllm:kv_cache_usage_perc": ("gauge", "", [(model, 0.25)]),
         "vllm:prompt_tokens": ("counter", "", [(model, 6e6)]),
-        "vllm:prompt_tokens_created": ("gauge", "", [(model, 1.7e9)]),
         "vllm:request_success": (
             "counter",
             "",
@@ -62,7 +62,7 @@ def test_what_vllm_says_is_told() -> None:
         ),
     }
     assert scraped.omitted == {}
-    assert scraped.points == 8
+    assert scraped.points == 7
     assert scraped.metrics[0].description == "Number of requests in model execution batches."
 
 
@@ -111,8 +111,8 @@ def _openmetrics() -> bytes:
 def test_every_type_is_told_from_either_format_alike() -> None:
     old, new = gather(generate_latest(registry())), gather(_openmetrics(), media=OPENMETRICS)
     assert told(new) == EXPECTED
-    # Only the older format has times of creation as families of their own.
-    assert {name: each for name, each in told(old).items() if not name.endswith("_created")} == EXPECTED
+    # Though the older format has times of creation as families of their own.
+    assert told(old) == EXPECTED
     assert (old.omitted, new.omitted) == ({}, {})
 
 
@@ -134,6 +134,9 @@ def test_every_type_is_told_from_either_format_alike() -> None:
         ("# TYPE a histogram\na_bucket 1\na_count 1\n", "malformed"),
         ("# TYPE a histogram\na_sum 1\n", "malformed"),
         ("# TYPE a histogram\na_count +Inf\n", "malformed"),
+        ('# TYPE a histogram\na_bucket{le="1"} 1e30\na_bucket{le="+Inf"} 1e30\na_count 1e30\n', "malformed"),
+        (f"# TYPE a histogram\na_count {MAX_COUNT * 2}\n", "malformed"),
+        (f"# TYPE {'a' * 256} gauge\n{'a' * 256} 1\n", "name"),
         (f"# TYPE a_total counter\na_total {'9' * 400}\n", "malformed"),
         (
             "# TYPE a histogram\n" + "".join(f'a_bucket{{le="{n}"}} 1\n' for n in range(MAX_BUCKETS)) + "a_count 1\n",
@@ -233,6 +236,41 @@ def test_any_gauge_comes_through_with_its_labels(labels: dict[str, str], value: 
         ((at, told_value),) = metric.points
         assert sorted(map(str, at.values())) == sorted([*labels.values(), "champion", "3"])
         assert told_value == value
+
+
+def test_a_name_is_as_long_as_opentelemetry_has_them() -> None:
+    long = "a" * MAX_NAME
+    scraped = gather(f'{long} 1\n# TYPE {long}a summary\n{long}a{{quantile="0.5"}} 1\n{long}a_sum 1\n{long}a_count 1\n')
+    assert (list(told(scraped)), scraped.omitted) == ([long], {"name": 2})
+
+
+def test_a_histogram_counts_as_far_as_a_double_does() -> None:
+    ((_, value),) = told(gather(f"# TYPE a histogram\na_count {MAX_COUNT}\n"))["a"][2]
+    assert isinstance(value, Buckets)
+    assert value.counts == [2**53]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        (
+            "# HELP a_total A\n# TYPE a_total counter\na_total 1\n"
+            "# HELP a_created A\n# TYPE a_created gauge\na_created 5\n",
+            ["a"],
+        ),
+        ("# TYPE a histogram\na_count 1\n# TYPE a_created gauge\na_created 5\n", ["a"]),
+        # A gauge of that name, and nothing that it would be the beginning of.
+        ("# TYPE a_created gauge\na_created 5\n", ["a_created"]),
+        ("# TYPE a gauge\na 1\n# TYPE a_created gauge\na_created 5\n", ["a", "a_created"]),
+        (
+            "# TYPE a_total counter\na_total 1\n# HELP a_created Ones made\n# TYPE a_created gauge\na_created 5\n",
+            ["a", "a_created"],
+        ),
+    ],
+)
+def test_times_of_creation_are_not_told(text: str, names: list[str]) -> None:
+    scraped = gather(text)
+    assert (list(told(scraped)), scraped.omitted) == (names, {})
 
 
 def test_an_empty_page_has_nothing_to_tell() -> None:

@@ -7,7 +7,7 @@ from math import isnan
 from time import monotonic
 
 import pytest
-from prometheus_client import MetricsHandler
+from prometheus_client import Gauge, MetricsHandler
 
 from sidecar.records import Metric
 from sidecar.scraping.fetching import session
@@ -41,7 +41,10 @@ def names(each: Scraper) -> list[str]:
 
 
 def test_prometheus_own_server_is_read() -> None:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), MetricsHandler.factory(registry()))
+    made = registry()
+    # As vLLM has them. Whoever names OpenMetrics gets another name.
+    Gauge("vllm:num_requests_running", "In flight", registry=made).set(2)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), MetricsHandler.factory(made))
     thread = threading.Thread(target=server.serve_forever, args=(0.005,))
     thread.start()
 
@@ -51,7 +54,7 @@ def test_prometheus_own_server_is_read() -> None:
             await looking.look(http)
         assert looking.up
         assert looking.scraped is not None
-        assert {name: each for name, each in told(looking.scraped).items() if "_created" not in name} == EXPECTED
+        assert told(looking.scraped) == {**EXPECTED, "vllm:num_requests_running": ("gauge", "", [({}, 2.0)])}
         return list(looking.scraped.metrics)
 
     try:
@@ -106,6 +109,30 @@ def test_a_page_that_takes_too_long_to_read_is_given_up() -> None:
         return dict(looking.failures)
 
     assert asyncio.run(scenario()) == {"timeout": 1}
+
+
+def test_a_fault_of_ours_is_a_look_that_failed_and_no_end(caplog: pytest.LogCaptureFixture) -> None:
+    versions = iter(["1", "", "3"])
+
+    def version_of(_: str) -> str:
+        if not (version := next(versions)):
+            raise RuntimeError("no version behind /metrics?token=s3cret")
+        return version
+
+    async def scenario() -> None:
+        async with serving(page(b"a 1\n")) as url, session() as http:
+            of = target(f"{url}/metrics?token=s3cret")
+            looking = Scraper(of, asyncio.Lock(), version_of=version_of, max_series=100, now_s=monotonic)
+            seen = []
+            for _ in range(3):
+                await looking.look(http)
+                seen.append((looking.up, names(looking)))
+        assert seen == [(True, ["a"]), (False, []), (True, ["a"])]
+        assert looking.failures == {"internal": 1}
+
+    asyncio.run(scenario())
+    assert "RuntimeError('no version behind /metrics?…')" in caplog.text
+    assert "s3cret" not in caplog.text
 
 
 def test_it_looks_again_and_again_until_it_is_closed() -> None:

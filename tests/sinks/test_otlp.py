@@ -4,9 +4,14 @@ import os
 import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import get_args
 
 import grpc
+import hypothesis
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
     ExportMetricsServiceResponse,
@@ -19,9 +24,10 @@ from opentelemetry.proto.metrics.v1 import metrics_pb2
 from oteltap import OtelTapHttpProtobufReceiver, OtelTapHttpProtobufReceiverSettings
 
 from sidecar.errors import ConfigError
-from sidecar.records import Attributes, Buckets, Metric, Report, Value
+from sidecar.records import Attributes, Buckets, ExponentialBuckets, Kind, Metric, Report, Value
 from sidecar.sinks.otlp import Otlp, OtlpSettings, otlp_settings
 from sidecar.sinks.otlp_settings import Protocol
+from sidecar.texts import shown
 from tests.sinks.rig import PATIENCE_S, Collector, Heard, plain
 
 HTTP = OtlpSettings(("otlp",), "http/protobuf", 60.0, PATIENCE_S, delta=False)
@@ -357,6 +363,72 @@ def test_a_mistake_of_the_exporter_is_a_failed_report(caplog: pytest.LogCaptureF
     assert counts(otlp) == (0, 0, 1)
     assert otlp.last_error
     assert len(caplog.messages) == 1
+
+
+_TEXTS = st.text(st.characters(), max_size=3) | st.sampled_from(["\ud800", "x" * 100_000])
+_WHOLE = st.integers(-1, 5) | st.sampled_from([2**53, 2**63, 2**64, 2**70, -(2**70), 10**400])
+_NUMBERS = _WHOLE | st.floats()
+_ATTRIBUTES = st.dictionaries(_TEXTS, _TEXTS | _WHOLE | st.booleans(), max_size=3)
+_RUNS = st.tuples(_WHOLE, st.lists(_WHOLE, max_size=3))
+_EXPONENTIAL = st.builds(ExponentialBuckets, st.integers(-20, 20), _WHOLE, _RUNS, _RUNS, *[_NUMBERS] * 3)
+_BUCKETS = st.builds(Buckets, st.lists(_NUMBERS, max_size=3), st.lists(_WHOLE, max_size=4), _NUMBERS)
+_POINTS = st.lists(st.tuples(_ATTRIBUTES, _NUMBERS | _BUCKETS | _EXPONENTIAL), max_size=3)
+_KINDS = st.sampled_from(get_args(Kind))
+_METRICS = st.lists(st.builds(Metric, _TEXTS, _TEXTS, _TEXTS, _KINDS, _POINTS, foreign=st.booleans()), max_size=4)
+
+
+@given(st.lists(_METRICS, min_size=1, max_size=2), st.booleans())
+@hypothesis.settings(
+    deadline=None, max_examples=50, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+)
+def test_no_metric_whatever_it_holds_costs_another(
+    collector: Collector, reports: list[list[Metric]], delta: bool
+) -> None:
+    otlp = opened(DELTA if delta else HTTP)
+    for number, metrics in enumerate(reports, 1):
+        otlp.export(Report(0.0, number, [*metrics, ALIVE]))
+        assert metrics_of(collector.body())["alive"].gauge.data_points[0].as_double == 1.0
+    otlp.close(PATIENCE_S)
+    assert (otlp.delivered, otlp.failed) == (len(reports), 0)
+
+
+HOSTILE = {
+    "huge": Metric("huge", "", "", "counter", [({}, 2**70)]),
+    "negative": Metric("negative", "", "", "histogram", [({}, Buckets((1.0,), (-1, 2), 1.0))]),
+    "without": Metric("without", "", "", "histogram", [({}, Buckets((1.0,), (2**64, 0), 1.0))]),
+    "\ud800": Metric("\ud800", "", "", "gauge", [({}, 1.0)]),
+    "unit": Metric("unit", "\ud800", "", "gauge", [({}, 1.0)]),
+    "total": Metric("total", "", "", "histogram", [({}, Buckets((1.0,), (1, 2), 10**400))]),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("settings", [HTTP, DELTA])
+def test_a_metric_that_cannot_be_encoded_costs_no_other(
+    name: str, settings: OtlpSettings, collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    otlp = opened(settings)
+    now = report()
+    otlp.export(replace(now, metrics=[HOSTILE[name], *now.metrics]))
+    otlp.close(PATIENCE_S)
+    assert set(metrics_of(collector.body())) == {"requests", "active", "mean", "duration"}
+    assert (counts(otlp), otlp.last_error) == ((1, 1, 0), "")
+    [line] = caplog.messages
+    assert line.startswith(f"metrics export: 1 metrics cannot be encoded and are left out: {shown(name, 9)}: ")
+
+
+def test_what_is_left_out_is_counted_each_time_and_said_once(
+    collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    otlp = opened()
+    broken = tuple(HOSTILE.values())
+    for number, metrics in enumerate((broken, broken[:2], (), broken), 1):
+        now = report(number)
+        otlp.export(replace(now, metrics=[*metrics, *now.metrics]))
+        assert metrics_of(collector.body())["requests"].sum.data_points[0].as_int == 10 * number
+    otlp.close(PATIENCE_S)
+    assert counts(otlp) == (4, 6 + 2 + 6, 0)
+    assert [line.partition(":")[0] for line in caplog.messages] == ["metrics export"] * 2
 
 
 def test_the_console_is_an_exporter_too() -> None:
