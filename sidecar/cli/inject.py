@@ -12,18 +12,43 @@ from sidecar.cli.words import once, pair
 from sidecar.errors import ConfigError, Fault
 
 if TYPE_CHECKING:
-    from sidecar.injection.containers import Settings
+    from sidecar.injection.containers import Settings, Unasked
     from sidecar.injection.wishes import Mode
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
 _VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
-_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?([munkMGTPE]|[KMGTPE]i)?")
+
+EXIT_REFUSED = 3
+"""Written, and yet not all that was asked for."""
+
+ANNOTATIONS = """\b
+Annotations of a pod (a template's, where a Deployment has one):
+  sidecar.internal/inject         "true" asks for the sidecar, "false" never [as the command has it]
+  sidecar.internal/upstream-port  the model server's port, by number or name [the only TCP port declared]
+  sidecar.internal/config         a ConfigMap with sidecar.yaml, which then names the upstream [none]
+  sidecar.internal/mode           transparent or plain [--mode]
+  sidecar.internal/admin-secret   a Secret with token: opens port 9901 to other pods [none: 127.0.0.1 only]
+"""
 
 
 def _quantity(_context: click.Context, _option: click.Parameter, text: str) -> str:
-    if not _QUANTITY.fullmatch(text) or not re.search("[1-9]", text):
-        raise click.BadParameter(f"expected a quantity of Kubernetes', as in 250m or 256Mi, got {text!r}.")
+    from sidecar.injection.quantities import quantity
+
+    try:
+        quantity(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from error
+    return text
+
+
+def _memory(context: click.Context, option: click.Parameter, text: str | None) -> str | None:
+    from sidecar.injection.quantities import quantity
+
+    if text is None:
+        return None
+    if quantity(_quantity(context, option, text)).denominator != 1:
+        raise click.BadParameter(f"expected whole bytes, as in 256Mi, got {text!r}.")
     return text
 
 
@@ -43,9 +68,9 @@ OPTIONS = (
         help="Of pods that do not say: redirect the model server's port, or have the Service point at the sidecar.",
     ),
     click.option("--cpu", default="250m", show_default=True, callback=_quantity, help="What the sidecar requests."),
-    click.option("--memory", default="256Mi", show_default=True, callback=_quantity, help="Likewise."),
+    click.option("--memory", default="256Mi", show_default=True, callback=_memory, help="Likewise."),
     click.option(
-        "--memory-limit", default="512Mi", show_default=True, callback=_quantity, help="What it takes at most."
+        "--memory-limit", callback=_memory, help="What it takes at most.  [default: 512Mi, or --memory if that is more]"
     ),
     click.option(
         "--env", multiple=True, metavar="NAME=VALUE", help="A variable of the sidecar; $(HOST_IP) is its node."
@@ -61,11 +86,11 @@ def settings_options(command: Command) -> Command:
     return command
 
 
-def settings(values: dict[str, object], *, unasked: bool) -> "Settings":
+def settings(values: dict[str, object], *, unasked: "Unasked") -> "Settings":
     """What the options say.
 
     Args:
-        unasked: Whether pods that say nothing are meant.
+        unasked: What becomes of pods that say nothing.
     """
     from sidecar.injection.containers import Settings
 
@@ -79,12 +104,24 @@ def settings(values: dict[str, object], *, unasked: bool) -> "Settings":
         unasked=unasked,
         cpu=str(values["cpu"]),
         memory=str(values["memory"]),
-        memory_limit=str(values["memory_limit"]),
+        memory_limit=_limit(str(values["memory"]), cast("str | None", values["memory_limit"])),
         environment=variables,
     )
 
 
-@click.command()
+def _limit(memory: str, limit: str | None) -> str:
+    """A container that requests more than it may take is refused, and its pod with it."""
+    from sidecar.injection.containers import MEMORY_LIMIT
+    from sidecar.injection.quantities import quantity
+
+    if limit is None:
+        return max(MEMORY_LIMIT, memory, key=quantity)
+    if quantity(limit) < quantity(memory):
+        raise click.BadParameter(f"expected at least --memory, {memory}, got {limit!r}.", param_hint="--memory-limit")
+    return limit
+
+
+@click.command(epilog=ANNOTATIONS)
 @click.option(
     "-f",
     "--file",
@@ -105,31 +142,34 @@ def inject(*, file: Path, output: Path, **values: object) -> int:
     """Put the sidecar into the pods of a manifest.
 
     Takes any number of YAML documents: Pods, Deployments, StatefulSets, DaemonSets, ReplicaSets, Jobs, CronJobs, and
-    Lists of them; everything else passes as it is. What became of each is told on stderr. A pod in which something is
-    in the way, or that has the sidecar, stays as it is.
+    Lists of them. Only what is put in changes: comments and all else stay as they are. What became of each pod is told
+    on stderr. A pod that has the sidecar, or forbids it, stays as it is; so does one in which something is in the way,
+    and then the exit code is 3, though the rest is written.
 
     \b
       kubectl get deployment fraud -o yaml | sidecar inject -f - --image sidecar:1 | kubectl apply -f -
     """  # noqa: D301  # click's mark of what is not to be wrapped
     from sidecar.injection.documents import inject_text
 
-    wanted = settings(values, unasked=True)
+    wanted = settings(values, unasked="inject")
+    name = "standard input" if str(file) == "-" else str(file)
     try:
         text, told = inject_text(_read(file), wanted)
     except UnicodeDecodeError as error:
-        raise ConfigError(Fault(str(file), f"expected UTF-8: {error.reason}")) from error
+        raise ConfigError(Fault(name, f"expected UTF-8: {error.reason}")) from error
     except ConfigError as error:
-        raise ConfigError(*(Fault(str(file), fault.message) for fault in error.faults)) from error
+        raise ConfigError(*(Fault(name, fault.message) for fault in error.faults)) from error
     if str(output) == "-":
         sys.stdout.write(text)
     else:
-        output.write_text(text, encoding="utf-8")
-    for name, injection in told:
-        # A refusal's warning is what is told of it anyhow.
-        more = injection.warnings if injection.outcome == "injected" else ()
-        click.echo("; ".join((f"{name}: {injection.outcome}: {injection.told}", *more)), err=True)
-    return 0
+        output.write_bytes(text.encode())
+    for pod, injection in told:
+        click.echo("; ".join((f"{pod}: {injection.outcome}: {injection.told}", *injection.warnings)), err=True)
+    if not told:
+        click.echo(f"{name}: no pod in it", err=True)
+    return EXIT_REFUSED if any(each.injection.outcome == "refused" for each in told) else 0
 
 
 def _read(file: Path) -> str:
-    return sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    """Line breaks stay as they are."""
+    return (sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()).decode()

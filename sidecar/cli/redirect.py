@@ -3,6 +3,7 @@
 import click
 
 from sidecar.injection.redirection import (
+    INSTALLED,
     PROGRAMS,
     Family,
     Redirection,
@@ -10,6 +11,7 @@ from sidecar.injection.redirection import (
     install,
     installing,
     remove,
+    removing,
     run,
 )
 
@@ -26,7 +28,12 @@ MAX_UID = 2**32 - 2
 @click.option(
     "--family", type=click.Choice(["both", *PROGRAMS]), default="both", show_default=True, help="Of which addresses."
 )
-@click.option("--print", "printed", is_flag=True, help="Only print what would be run where nothing is there yet.")
+@click.option(
+    "--print",
+    "printed",
+    is_flag=True,
+    help="Only print what would be run: where nothing is there yet, or with --remove where one call has put it in.",
+)
 @click.option("--remove", "removed", is_flag=True, help="Undo it.")
 def redirect(*, ports: tuple[int, ...], to: int, uid: int, family: str, printed: bool, removed: bool) -> int:
     """Lead a model server's port to the sidecar, within this network namespace.
@@ -40,7 +47,7 @@ def redirect(*, ports: tuple[int, ...], to: int, uid: int, family: str, printed:
     """  # noqa: D301  # click's mark of what is not to be wrapped
     families = [each for each in PROGRAMS if family in {"both", each}]
     if removed:
-        return _taken_out(families)
+        return _print(families, removing(INSTALLED)) if printed else _taken_out(families)
     if not ports:
         raise click.UsageError("expected at least one --port")
     if to in ports:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from sidecar.injection.marks import ADMIN_VOLUME, CONFIG_VOLUME, REDIRECT, SIDECAR, STATE_VOLUME
 from sidecar.injection.pods import Pod
@@ -28,6 +29,12 @@ DOWNWARD = {
 """Variables by the field of the pod that they hold. The last is where a collector of the node's is reached."""
 
 
+Unasked = Literal["leave", "try", "inject"]
+"""What becomes of a pod that says nothing: with `try` it gets a sidecar where it has a port that speaks HTTP."""
+
+MEMORY_LIMIT = "512Mi"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What is the same for all pods.
@@ -35,7 +42,7 @@ class Settings:
     Args:
         image: The sidecar's.
         mode: Of pods that ask for none.
-        unasked: Whether a pod that says nothing is meant.
+        unasked: What becomes of pods that say nothing.
         cpu: Request of the sidecar; a limit too where all of the pod's containers have one.
         memory: Request of the sidecar.
         memory_limit: Its limit.
@@ -44,18 +51,21 @@ class Settings:
 
     image: str
     mode: Mode = "transparent"
-    unasked: bool = False
+    unasked: Unasked = "leave"
     cpu: str = "250m"
     memory: str = "256Mi"
-    memory_limit: str = "512Mi"
+    memory_limit: str = MEMORY_LIMIT
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def init_containers(pod: Pod, wishes: Wishes, settings: Settings) -> list[JSON]:
     """In their order: first clients are led to the sidecar, then it starts, then all that is the pod's own."""
-    resources = _resources(pod, settings)
-    sidecar = _sidecar(pod, wishes, settings) | resources
-    return [sidecar] if wishes.mode == "plain" else [_redirect(wishes, settings) | resources, sidecar]
+    sidecar = _sidecar(pod, wishes, settings) | _resources(pod, settings.cpu, settings.memory, settings.memory_limit)
+    if wishes.mode == "plain":
+        return [sidecar]
+    # It lives for a moment. A limit of its CPU is the sidecar's: the pod needs no more for it, and starts sooner.
+    resources = _resources(pod, settings.cpu if _limited(pod) else "10m", "64Mi", "128Mi")
+    return [_redirect(wishes, settings) | resources, sidecar]
 
 
 def volumes(wishes: Wishes) -> list[JSON]:
@@ -186,7 +196,7 @@ def _pause_s(pod: Pod, port: int) -> int:
     return min(DRAIN_AFTER_S, *(seconds // 2 for seconds in known)) if len(known) == len(hooks) else 0
 
 
-def _resources(pod: Pod, settings: Settings) -> dict[str, JSON]:
+def _resources(pod: Pod, cpu: str, memory: str, memory_limit: str) -> dict[str, JSON]:
     """As the pod's containers have them.
 
     Where all of them are limited, a quota may demand it, and the pod may be one of guaranteed resources: with a
@@ -194,9 +204,11 @@ def _resources(pod: Pod, settings: Settings) -> dict[str, JSON]:
     """
     if pod.spec.resources:
         return {}
-    limited = all(each.limits("cpu") and each.limits("memory") for each in pod.spec.every_container)
-    limits = {"memory": settings.memory_limit}
-    if limited:
-        limits = {"cpu": settings.cpu, "memory": settings.memory_limit}
+    if _limited(pod):
+        limits = {"cpu": cpu, "memory": memory_limit}
         return {"resources": {"requests": dict(limits), "limits": limits}}
-    return {"resources": {"requests": {"cpu": settings.cpu, "memory": settings.memory}, "limits": limits}}
+    return {"resources": {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": memory_limit}}}
+
+
+def _limited(pod: Pod) -> bool:
+    return all(each.limits("cpu") and each.limits("memory") for each in pod.spec.every_container)

@@ -1,15 +1,17 @@
-"""Kubernetes' YAML: documents in, their pods injected, documents out; where anything changes, without comments."""
+"""Kubernetes' YAML: documents in, their pods injected, documents out, as they were but for what is put in."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from yaml import YAMLError
+from yaml import MarkedYAMLError, YAMLError
+from yaml.reader import ReaderError
 
 from sidecar.errors import ConfigError, Fault
 from sidecar.injection.containers import Settings
-from sidecar.injection.go_yaml import dump_all, load_all
+from sidecar.injection.go_yaml import parts
 from sidecar.injection.injecting import Injection, inject
-from sidecar.injection.patching import Add, apply
+from sidecar.injection.patching import Add
+from sidecar.injection.splicing import written
 from sidecar.records import JSON
 from sidecar.texts import shown
 
@@ -21,6 +23,8 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
     "CronJob": ("spec", "jobTemplate", "spec", "template"),
 }
 """Where the pod stands in each kind that has one."""
+
+SHOWN = 300
 
 NESTED = 8
 """Lists within lists that are looked into."""
@@ -44,14 +48,28 @@ def inject_text(text: str, settings: Settings) -> tuple[str, list[Told]]:
         ConfigError: It is not YAML.
     """
     try:
-        documents = load_all(text)
+        found = parts(text)
     except (YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(Fault("", f"expected YAML: {'; '.join(str(error).splitlines())}")) from error
+        raise ConfigError(_fault(error, text)) from error
     told: list[Told] = []
-    changed = [apply(document, patch) for document in documents for patch in [_patch(document, settings, told)]]
-    if not any(each.injection.patch for each in told):
-        return text, told
-    return dump_all(changed), told
+    patches = [_patch(each.document, settings, told) for each in found]
+    return (written(found, patches) if any(patches) else text), told
+
+
+def _fault(error: Exception, text: str) -> Fault:
+    """What PyYAML says at length, in one line."""
+    if isinstance(error, MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        why = ", ".join(each for each in (error.context, error.problem) if each)
+    elif isinstance(error, ReaderError):
+        where = f"line {text.count(chr(10), 0, error.position) + 1}: "
+        why = f"it holds {chr(error.character)!a}" if isinstance(error.character, int) else "it holds no text"
+    elif isinstance(error, RecursionError):
+        where, why = "", "it is nested too deeply"
+    else:
+        where, why = "", "something is not what its tag says"
+    return Fault("", shown(f"{where}expected YAML, but {why}", SHOWN))
 
 
 def _patch(document: JSON, settings: Settings, told: list[Told]) -> list[Add]:
@@ -62,10 +80,15 @@ def _patch(document: JSON, settings: Settings, told: list[Told]) -> list[Add]:
     """
     patch: list[Add] = []
     for kind, name, path, pod in _pods(document, (), NESTED):
-        injection = inject(pod, settings)
+        injection = inject(pod, settings, at=_place(path))
         told.append(Told(shown(f"{kind}/{name}", 200), injection))
         patch += [each._replace(path=(*path, *each.path)) for each in injection.patch]
     return patch
+
+
+def _place(path: Sequence[str]) -> str:
+    """As faults have it: `items[0].spec.template`."""
+    return "".join(f"[{step}]" if step.isdigit() else f".{step}" for step in path).removeprefix(".")
 
 
 def _pods(document: JSON, path: tuple[str, ...], depth: int) -> Iterator[tuple[str, str, tuple[str, ...], JSON]]:
@@ -76,7 +99,7 @@ def _pods(document: JSON, path: tuple[str, ...], depth: int) -> Iterator[tuple[s
     if isinstance(kind, str) and kind in TEMPLATES:
         metadata = document.get("metadata")
         name = (metadata.get("name") or metadata.get("generateName")) if isinstance(metadata, dict) else None
-        yield kind, str(name), (*path, *TEMPLATES[kind]), _at(document, TEMPLATES[kind])
+        yield kind, str(name or "(no name)"), (*path, *TEMPLATES[kind]), _at(document, TEMPLATES[kind])
     elif isinstance(kind, str) and kind.endswith("List") and isinstance(items, list):
         for place, item in enumerate(items):
             yield from _pods(_typed(item, kind), (*path, "items", str(place)), depth - 1)

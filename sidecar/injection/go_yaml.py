@@ -10,9 +10,10 @@ import json
 import re
 from collections.abc import Hashable, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from json import JSONDecodeError
 from math import isinf
-from typing import cast
+from typing import NamedTuple, cast
 
 import yaml
 from yaml.constructor import ConstructorError
@@ -44,6 +45,13 @@ _WORDS = {*_TRUE, *_FALSE, *_NULL, "nan", "inf"}
 _BREAKS = re.compile("[\r\x85\u2028\u2029]")
 
 
+class Part(NamedTuple):
+    """A document: its text, from where it begins to where the next one does, and what it holds."""
+
+    text: str
+    document: JSON
+
+
 def load_all(text: str) -> list[JSON]:
     """The documents; an empty one is none. JSON is read as JSON, of which YAML is a superset but for its escapes.
 
@@ -56,10 +64,46 @@ def load_all(text: str) -> list[JSON]:
         >>> load_all("{at: 22:30, port: 8_080, old: 0644, new: 1e3, on: off}")
         [{'at': '22:30', 'port': 8080, 'old': 420, 'new': 1000, 'true': False}]
     """
+    return [each for each in _every(text) if each is not None]
+
+
+def parts(text: str) -> list[Part]:
+    r"""The documents with their texts, which together are the text; empty ones, too.
+
+    Raises:
+        YAMLError: As above, and the other two.
+
+    Example:
+        >>> [each.text for each in parts("# ours\n---\na: 1\n---\nb: 2\n")]
+        ['# ours\n---\na: 1\n', '---\nb: 2\n']
+    """
+    documents = _every(text)
+    if len(documents) < 2:
+        return [Part(text, each) for each in documents]
+    marks = [each.start_mark for each in yaml.parse(text, _Loader) if isinstance(each, yaml.DocumentStartEvent)]
+    later = [mark.index for mark in marks[1:] if mark]
+    bounds = pairwise([0, *later, len(text)])
+    return [Part(text[start:end], each) for (start, end), each in zip(bounds, documents, strict=True)]
+
+
+def tree(text: str) -> yaml.Node:
+    """The nodes of the only document, which know where they stand.
+
+    Raises:
+        YAMLError: It is not YAML, or not one document.
+        ValueError: It is empty.
+    """
+    found = yaml.compose(text, _Loader)
+    if found is None:
+        raise ValueError("no document")
+    return found
+
+
+def _every(text: str) -> list[JSON]:
     if text.lstrip().startswith("{"):
         with suppress(JSONDecodeError):
             return [json.loads(text)]
-    return [each for each in yaml.load_all(text, _Loader) if each is not None]
+    return list(yaml.load_all(text, _Loader))
 
 
 def dump_all(documents: Sequence[JSON]) -> str:

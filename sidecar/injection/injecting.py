@@ -6,10 +6,8 @@ watched, which is better than not to serve.
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
-
-from msgspec import ValidationError
 
 from sidecar import __version__
 from sidecar.errors import ConfigError, Fault
@@ -19,7 +17,7 @@ from sidecar.injection.meshes import mesh_of
 from sidecar.injection.patching import Add
 from sidecar.injection.pods import Pod, read
 from sidecar.injection.protocols import Spoken, spoken
-from sidecar.injection.wishes import Wishes, wishes
+from sidecar.injection.wishes import Wishes, own_ports, unknown, wishes
 from sidecar.records import JSON
 from sidecar.texts import shown
 
@@ -35,7 +33,7 @@ class Injection:
         outcome: `untouched` as it is meant to be; `refused` although a sidecar was asked for.
         told: The reason, or what was put in.
         patch: What to put in; empty unless `injected`.
-        warnings: For whoever made the pod.
+        warnings: What is not as one may think it is, beside a refusal.
     """
 
     outcome: Literal["injected", "untouched", "refused"]
@@ -44,24 +42,39 @@ class Injection:
     warnings: Sequence[str] = ()
 
 
-def inject(pod: JSON, settings: Settings) -> Injection:
-    """What becomes of this pod."""
+def inject(pod: JSON, settings: Settings, at: str = "") -> Injection:
+    """What becomes of this pod.
+
+    Args:
+        at: Where it stands in what it is part of: `spec.template`.
+    """
     try:
-        found = read(pod)
+        found = read(pod, at)
+    except ConfigError as error:
+        return _refused(*map(str, error.faults))
+    if _injected(found):
+        return Injection("untouched", "injected already")
+    decided = _decided(pod, found, settings)
+    return replace(decided, warnings=[*decided.warnings, *unknown(found)])
+
+
+def _decided(pod: JSON, found: Pod, settings: Settings) -> Injection:
+    try:
         if reason := _not_meant(found, settings):
             return Injection("untouched", reason)
         asked = wishes(found, mode=settings.mode)
-    except (ValidationError, ConfigError, RecursionError) as error:
-        return _refused("; ".join(str(error).splitlines()))
+    except ConfigError as error:
+        return _refused(*map(str, error.faults))
     if obstacles := [*_obstacles(found, asked)]:
-        return _refused("; ".join(obstacles))
+        return _refused(*obstacles)
     told = f"{asked.mode}, port {asked.port}"
+    if asked.mode == "plain":
+        told += f"; the Service's targetPort has to be {LISTEN_PORT}"
     return Injection("injected", told, [*_patch(pod, found, asked, settings)], [*_cautions(found, asked)])
 
 
-def _refused(reason: str) -> Injection:
-    told = shown(reason, SHOWN)
-    return Injection("refused", told, warnings=[f"no sidecar injected: {told}"])
+def _refused(*reasons: str) -> Injection:
+    return Injection("refused", shown("; ".join(reasons), SHOWN))
 
 
 def _not_meant(pod: Pod, settings: Settings) -> str:
@@ -70,14 +83,23 @@ def _not_meant(pod: Pod, settings: Settings) -> str:
     Raises:
         ConfigError: It cannot be told.
     """
-    if _injected(pod):
-        return "injected already"
     asked = pod.annotations.get(marks.INJECT, pod.labels.get(marks.INJECT))
     if asked is None:
-        return "" if settings.unasked else f"does not ask for it by {marks.INJECT}"
+        return _silent(pod, settings)
     if asked not in {"true", "false"}:
         raise ConfigError(Fault(marks.INJECT, f"expected true or false, got {shown(asked, 20)!r}"))
     return "" if asked == "true" else f"{marks.INJECT} is false"
+
+
+def _silent(pod: Pod, settings: Settings) -> str:
+    """As above, of a pod that does not say whether: whatever is no model server does not know of us."""
+    if settings.unasked == "leave":
+        return f"does not ask for it by {marks.INJECT}"
+    if settings.unasked == "inject" or not pod.annotations.keys().isdisjoint(marks.ASKING):
+        return ""
+    ports = set().union(*own_ports(pod).values())
+    speaks_http = any(spoken(pod, port, chosen=False).protocol in {"http", "http2"} for port in ports)
+    return "" if speaks_http else f"does not ask for it by {marks.INJECT}, and has no port that speaks HTTP"
 
 
 def _injected(pod: Pod) -> bool:

@@ -7,7 +7,7 @@ INJECT = f"{PREFIX}/inject"
 """`"true"` asks for a sidecar, `"false"` forbids it; as an annotation, or as a label, which selectors can see."""
 
 UPSTREAM_PORT = f"{PREFIX}/upstream-port"
-"""Where the model server listens, where its container does not declare exactly one port."""
+"""Where the model server listens, a number or a port's name; needed where not exactly one port is declared."""
 
 CONFIG = f"{PREFIX}/config"
 """Name of a ConfigMap with `sidecar.yaml`, which then says where the model server is."""
@@ -20,6 +20,9 @@ ADMIN_SECRET = f"{PREFIX}/admin-secret"
 
 STATUS = f"{PREFIX}/status"
 """Written by us: what was put in."""
+
+ASKING = (INJECT, UPSTREAM_PORT, CONFIG, MODE, ADMIN_SECRET)
+"""What a pod may say."""
 
 SIDECAR, REDIRECT = "sidecar", "sidecar-redirect"
 """Names of the containers."""

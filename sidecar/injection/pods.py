@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, ValidationError
 
+from sidecar.errors import ConfigError, Fault
+from sidecar.injection.mismatches import fault
 from sidecar.records import JSON
 
 
@@ -174,17 +176,25 @@ class Pod(Struct, frozen=True):
         return (self.metadata and self.metadata.labels) or {}
 
 
-def read(document: JSON) -> Pod:
+def read(document: JSON, at: str = "") -> Pod:
     """The pod that this is.
 
+    Args:
+        at: Where it stands in what it is part of: `spec.template`.
+
     Raises:
-        ValidationError: It is none; the message says where.
+        ConfigError: It is none; the fault says where.
 
     Example:
         >>> read({"spec": {"containers": [{"name": "model"}], "dnsPolicy": "Default"}}).spec.containers[0].name
         'model'
         >>> read({"spec": {"containers": 7}})
         Traceback (most recent call last):
-        msgspec.ValidationError: Expected `array`, got `int` - at `$.spec.containers`
+        sidecar.errors.ConfigError: spec.containers: expected a list, got a whole number
     """
-    return msgspec.convert(document, Pod)
+    try:
+        return msgspec.convert(document, Pod)
+    except ValidationError as error:
+        raise ConfigError(fault(error, at)) from error
+    except RecursionError as error:
+        raise ConfigError(Fault(at, "nested too deeply")) from error

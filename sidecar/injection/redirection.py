@@ -21,6 +21,11 @@ INBOUND, LOCAL = "SIDECAR_INBOUND", "SIDECAR_LOCAL"
 JUMPS = {"PREROUTING": INBOUND, "OUTPUT": LOCAL}
 """Our chains by the one that leads there."""
 
+INSTALLED = "\n".join(
+    line for start, chain in JUMPS.items() for line in (f":{chain} - [0:0]", f"-A {start} -j {chain}")
+)
+"""What iptables-save tells of one call, as far as it is needed to undo it."""
+
 WAIT_S = 5
 """For whoever holds the lock of the older iptables."""
 

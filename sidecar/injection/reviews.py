@@ -1,6 +1,7 @@
 """AdmissionReview v1: what the API server asks of a webhook, and the answer to it. Every pod is admitted."""
 
 import base64
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -10,6 +11,7 @@ from msgspec import Struct
 from sidecar.errors import DownstreamError
 from sidecar.injection.containers import Settings
 from sidecar.injection.injecting import Injection, inject
+from sidecar.injection.mismatches import fault
 from sidecar.injection.pods import Metadata
 from sidecar.records import JSON
 from sidecar.texts import shown
@@ -76,10 +78,17 @@ def answer(body: bytes, settings: Settings) -> Answer:
     if injection.patch:
         patch = orjson.dumps([each.document for each in injection.patch])
         response |= {"patchType": "JSONPatch", "patch": base64.b64encode(patch).decode()}
-    if injection.warnings:
-        response["warnings"] = [*injection.warnings]
+    if warnings := [*_warnings(injection)]:
+        response["warnings"] = warnings
     told = {"apiVersion": VERSION, "kind": "AdmissionReview", "response": response}
     return Answer(orjson.dumps(told), shown(f"{request.namespace}/{_name(request)}", SHOWN), injection)
+
+
+def _warnings(injection: Injection) -> Iterator[str]:
+    """For whoever makes the pod: kubectl shows them."""
+    if injection.outcome == "refused":
+        yield f"no sidecar injected: {injection.told}"
+    yield from injection.warnings
 
 
 def _read(body: bytes) -> _Request:
@@ -90,7 +99,7 @@ def _read(body: bytes) -> _Request:
             raise _bad(f"expected {VERSION} AdmissionReview, got {got}")
         return msgspec.json.decode(body, type=_Review).request
     except msgspec.ValidationError as error:
-        raise _bad(f"no AdmissionReview: {error}") from error
+        raise _bad(f"no AdmissionReview: {fault(error)}") from error
     except (msgspec.DecodeError, RecursionError) as error:
         raise _bad(f"no JSON: {error}") from error
 

@@ -5,6 +5,8 @@ import logging
 import signal
 import socket
 import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 from aiohttp import web
@@ -12,8 +14,8 @@ from aiohttp import web
 from sidecar.config.addresses import SocketAddress
 from sidecar.config.fingerprints import fingerprints
 from sidecar.errors import DownstreamError
-from sidecar.injection.containers import Settings
-from sidecar.injection.reviews import answer
+from sidecar.injection.containers import Settings, Unasked
+from sidecar.injection.reviews import Answer, answer
 from sidecar.sockets import listening
 from sidecar.tasks import Tasks
 
@@ -33,8 +35,24 @@ GRACE_S = 5.0
 
 
 def application(settings: Settings) -> web.Application:
-    """What answers reviews at `/inject`, and at `/healthz` that it does."""
+    """What answers reviews, and at `/healthz` that it does.
 
+    At `/inject` pods are meant that ask for it, at `/inject/all` those that say nothing, too: a review does not tell
+    which of the two a namespace wants, so each has its own webhook in a cluster's configuration.
+    """
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    app = web.Application(client_max_size=MAX_REVIEW_BYTES)
+    everyone: Unasked = "try"
+    app.router.add_post("/inject", _answering(settings))
+    app.router.add_post("/inject/all", _answering(replace(settings, unasked=everyone)))
+    app.router.add_get("/healthz", healthz)
+    return app
+
+
+def _answering(settings: Settings) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def inject(request: web.Request) -> web.Response:
         try:
             async with asyncio.timeout(READ_S):
@@ -45,23 +63,16 @@ def application(settings: Settings) -> web.Application:
         except DownstreamError as error:
             log.warning("refused: %s", error)
             raise web.HTTPBadRequest(text=str(error)) from None
-        level = logging.WARNING if told.injection.warnings else logging.INFO
-        log.log(
-            level,
-            "%s: %s: %s",
-            told.pod,
-            told.injection.outcome,
-            "; ".join((told.injection.told, *told.injection.warnings)),
-        )
+        _log(told)
         return web.Response(body=told.body, content_type="application/json")
 
-    async def healthz(_: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
+    return inject
 
-    app = web.Application(client_max_size=MAX_REVIEW_BYTES)
-    app.router.add_post("/inject", inject)
-    app.router.add_get("/healthz", healthz)
-    return app
+
+def _log(told: Answer) -> None:
+    found = told.injection
+    level = logging.WARNING if found.warnings or found.outcome == "refused" else logging.INFO
+    log.log(level, "%s: %s: %s", told.pod, found.outcome, "; ".join((found.told, *found.warnings)))
 
 
 class Certificate:

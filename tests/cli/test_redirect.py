@@ -100,6 +100,26 @@ def test_printed_it_runs_nothing(given: list[tuple[str, str]], capsys: pytest.Ca
     assert out.count("-j REDIRECT --to-ports 15006") == 4
 
 
+def test_printed_the_way_back_runs_nothing_either(
+    given: list[tuple[str, str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["redirect", "--port", "8080", "--remove", "--print", "--family", "ipv4"]) == 0
+
+    assert given == []
+    assert capsys.readouterr().out.splitlines() == [
+        "iptables-restore --noflush --wait=5 <<'END'",
+        "*nat",
+        "-D PREROUTING -j SIDECAR_INBOUND",
+        "-D OUTPUT -j SIDECAR_LOCAL",
+        "-F SIDECAR_INBOUND",
+        "-F SIDECAR_LOCAL",
+        "-X SIDECAR_INBOUND",
+        "-X SIDECAR_LOCAL",
+        "COMMIT",
+        "END",
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -105,7 +105,18 @@ def test_it_is_told_who_it_is_and_what_the_settings_have() -> None:
 def test_resources_are_of_the_kind_that_the_pods_own_are(document: JSON, resources: JSON) -> None:
     changed = injected(document)
 
-    assert sidecar_of(changed)["resources"] == redirect_of(changed)["resources"] == resources
+    assert sidecar_of(changed)["resources"] == resources
+
+
+@pytest.mark.parametrize(
+    ("own", "resources"),
+    [
+        ({}, {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "128Mi"}}),
+        ({"resources": LIMITED}, {name: {"cpu": "250m", "memory": "128Mi"} for name in ("requests", "limits")}),
+    ],
+)
+def test_what_redirects_asks_for_little(own: JSON, resources: JSON) -> None:
+    assert redirect_of(injected(pod(container("model", 8080, **own))))["resources"] == resources
 
 
 def test_the_resources_of_a_whole_pod_are_shared() -> None:
@@ -197,7 +208,7 @@ def test_the_redirect_is_the_one_of_the_manifests() -> None:
     ours = redirect_of(injected(pod()))
     theirs = yaml.safe_load(TRANSPARENT.read_text())[0]["value"]
 
-    for key in ("name", "args", "env", "securityContext"):
+    for key in ("name", "args", "env", "resources", "securityContext"):
         assert ours[key] == theirs[key], key
 
 

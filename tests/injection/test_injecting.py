@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.injection.containers import Settings
+from sidecar.injection.containers import Settings, Unasked
 from sidecar.injection.injecting import inject
 from sidecar.injection.patching import apply
 from sidecar.injection.wishes import Mode
@@ -15,7 +15,8 @@ from tests.injection.manifests import ASKED, SETTINGS, container, injected, patc
 MESH = container("istio-proxy", 15090)
 LINKERD = container("linkerd-proxy", 4143, 4191)
 PLAIN: JSON = {"sidecar.internal/mode": "plain"}
-ALL = Settings(image="sidecar:1", unasked=True)
+ALL = Settings(image="sidecar:1", unasked="inject")
+TRY = Settings(image="sidecar:1", unasked="try")
 
 
 def asked(port: int, scheme: str = "HTTP") -> JSON:
@@ -39,7 +40,7 @@ def test_a_plain_pod_gets_a_redirect_and_a_sidecar_and_keeps_all_that_it_has() -
 def test_an_injected_pod_is_left_alone() -> None:
     again = inject(injected(pod()), SETTINGS)
 
-    assert (again.outcome, again.patch, again.warnings) == ("untouched", (), ())
+    assert (again.outcome, again.patch, [*again.warnings]) == ("untouched", (), [])
 
 
 def test_ours_come_before_the_pods_own_init_containers_and_behind_its_volumes() -> None:
@@ -116,15 +117,15 @@ def test_the_port_is_the_one_that_is_named_or_the_only_one(document: JSON, port:
         (pod(container("model", 8080, livenessProbe=asked(8080, "HTTPS"))), "TLS: a probe asks it by HTTPS"),
         (pod(container("model", 8080, 8081)), "upstream-port: missing; needed where a pod declares not one"),
         (pod(container("model")), "not one TCP port but none"),
-        (pod(annotations={"sidecar.internal/upstream-port": "http"}), "expected a number from 1 to 65535, got 'http'"),
+        (pod(annotations={"sidecar.internal/upstream-port": "http"}), "(there is none), got 'http'"),
         (pod(annotations={"sidecar.internal/upstream-port": "0"}), "expected a number"),
         (pod(annotations={"sidecar.internal/mode": "magic"}), "expected transparent or plain, got 'magic'"),
         (pod(annotations={"sidecar.internal/config": "../x"}), "expected the name of an object"),
         (pod(annotations={"sidecar.internal/inject": "yes"}), "expected true or false, got 'yes'"),
-        ({"spec": {"containers": []}}, "$.spec.containers"),
-        ({"spec": None}, "$.spec"),
-        (None, "null"),
-        (pod(container("model", 0)), "containerPort"),
+        ({"spec": {"containers": []}}, "spec.containers: expected a list of at least 1"),
+        ({"spec": None}, "spec: expected a mapping, got null"),
+        (None, "expected a mapping, got null"),
+        (pod(container("model", 0)), "containerPort: expected a whole number of at least 1"),
     ],
 )
 def test_a_pod_in_which_anything_is_in_the_way_stays_as_it_is_and_is_told_of(document: JSON, why: str) -> None:
@@ -133,26 +134,90 @@ def test_a_pod_in_which_anything_is_in_the_way_stays_as_it_is_and_is_told_of(doc
 
     assert (found.outcome, found.patch, document) == ("refused", (), before)
     assert why in found.told
-    assert [len(warning) <= 256 for warning in found.warnings] == [True]
+    assert "`" not in found.told
+    assert (len(found.told) <= 200, [*found.warnings]) == (True, [])
 
 
 @pytest.mark.parametrize(
     ("annotations", "labels", "unasked", "outcome"),
     [
-        ({}, {}, False, "untouched"),
-        ({}, {}, True, "injected"),
-        ({"sidecar.internal/inject": "true"}, {}, False, "injected"),
-        ({}, {"sidecar.internal/inject": "true"}, False, "injected"),
-        ({"sidecar.internal/inject": "false"}, {}, True, "untouched"),
-        ({}, {"sidecar.internal/inject": "false"}, True, "untouched"),
-        ({"sidecar.internal/inject": "false"}, {"sidecar.internal/inject": "true"}, True, "untouched"),
+        ({}, {}, "leave", "untouched"),
+        ({}, {}, "try", "injected"),
+        ({}, {}, "inject", "injected"),
+        ({"sidecar.internal/inject": "true"}, {}, "leave", "injected"),
+        ({}, {"sidecar.internal/inject": "true"}, "leave", "injected"),
+        ({"sidecar.internal/inject": "false"}, {}, "try", "untouched"),
+        ({"sidecar.internal/inject": "false"}, {}, "inject", "untouched"),
+        ({}, {"sidecar.internal/inject": "false"}, "inject", "untouched"),
+        ({"sidecar.internal/inject": "false"}, {"sidecar.internal/inject": "true"}, "inject", "untouched"),
     ],
 )
-def test_a_pod_decides_for_itself(annotations: JSON, labels: JSON, unasked: bool, outcome: str) -> None:
+def test_a_pod_decides_for_itself(annotations: JSON, labels: JSON, unasked: Unasked, outcome: str) -> None:
     document = pod()
     document["metadata"] = {"annotations": annotations, "labels": labels}
 
     assert inject(document, Settings(image="sidecar:1", unasked=unasked)).outcome == outcome
+
+
+def silent(*containers: JSON, **annotations: str) -> JSON:
+    """A pod that does not say whether."""
+    document = pod(*containers)
+    document["metadata"]["annotations"] = {f"sidecar.internal/{name}": value for name, value in annotations.items()}
+    return document
+
+
+@pytest.mark.parametrize(
+    ("document", "outcome"),
+    [
+        (silent(container("model", 8080)), "injected"),
+        (silent(container("model", 50051)), "injected"),
+        (silent(container("postgres", 5432)), "untouched"),
+        (silent(container("postgres", 5432), container("redis", 6379)), "untouched"),
+        (silent(container("server", 8443)), "untouched"),
+        (silent(container("worker")), "untouched"),
+        # Which of two is the model's nobody but its owner knows: he is told.
+        (silent(container("model", 8080, 9090)), "refused"),
+        # Whoever speaks of us asks.
+        (silent(container("worker"), config="fraud"), "refused"),
+        (silent(container("postgres", 5432), mode="plain"), "refused"),
+        (pod(container("postgres", 5432)), "refused"),
+    ],
+)
+def test_where_nobody_asks_what_speaks_http_is_injected_and_what_does_not_is_left_in_peace(
+    document: JSON, outcome: str
+) -> None:
+    found = inject(document, TRY)
+
+    assert (found.outcome, found.warnings) == (outcome, found.warnings if outcome == "injected" else [])
+
+
+def test_what_nobody_hears_is_told_whatever_becomes_of_the_pod() -> None:
+    document = pod(
+        annotations={"sidecar.internal/configg": "a", "sidecar.internal/zebra": "b", "sidecar.internal/status": "c"},
+        labels={"sidecar.internal/mode": "plain", "sidecar.internal/inject": "true", "app": "fraud"},
+    )
+    told = [
+        "annotation sidecar.internal/configg is not known; did you mean config?",
+        "annotation sidecar.internal/zebra is not known; "
+        "expected one of inject, upstream-port, config, mode, admin-secret",
+        "label sidecar.internal/mode is not read; expected an annotation",
+    ]
+    refused = copy.deepcopy(document)
+    refused["spec"]["hostNetwork"] = True
+    untouched = copy.deepcopy(document)
+    untouched["metadata"]["annotations"]["sidecar.internal/inject"] = "false"
+
+    found = [inject(each, SETTINGS) for each in (document, refused, untouched)]
+    assert [each.outcome for each in found] == ["injected", "refused", "untouched"]
+    assert [each.warnings for each in found] == [told] * 3
+
+
+def test_the_plain_way_says_what_is_left_to_do() -> None:
+    assert inject(pod(annotations=PLAIN), SETTINGS).told == "plain, port 8080; the Service's targetPort has to be 15006"
+
+
+def test_a_place_is_told_from_where_the_document_begins() -> None:
+    assert inject({"spec": {}}, ALL, at="spec.template").told == "spec.template.spec.containers: missing"
 
 
 def test_a_port_that_is_named_is_taken_at_its_word_and_with_a_file_the_file_is() -> None:

@@ -1,6 +1,6 @@
-import msgspec
 import pytest
 
+from sidecar.errors import ConfigError
 from sidecar.injection.pods import read
 from sidecar.records import JSON
 from tests.injection.manifests import container, pod
@@ -33,6 +33,6 @@ def test_a_port_is_tcp_unless_it_says_otherwise() -> None:
     ],
 )
 def test_what_is_no_pod_is_refused_with_its_place(document: JSON, where: str) -> None:
-    with pytest.raises(msgspec.ValidationError) as refused:
+    with pytest.raises(ConfigError) as refused:
         read(document)
     assert where in str(refused.value)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+import yaml
 from aiohttp import ClientSession, TCPConnector
 from aiohttp.test_utils import TestClient, TestServer
 
@@ -20,6 +21,7 @@ from tests.injection.manifests import SETTINGS, pod
 from tests.injection.test_reviews import review
 
 LOG = "sidecar.injection.webhook"
+K8S = Path(__file__).parents[2] / "k8s"
 
 
 def issue(authority: trustme.CA, folder: Path) -> tuple[Path, Path]:
@@ -50,6 +52,23 @@ def test_a_review_is_answered_and_logged(caplog: pytest.LogCaptureFixture) -> No
     assert told[0] == ("INFO", "serving/fraud: injected: transparent, port 8080")
     assert told[1][0] == "WARNING"
     assert told[1][1].startswith("serving/fraud: refused: it has its node's network")
+    assert told[1][1].count("hostNetwork") == 1
+
+
+@pytest.mark.parametrize(("name", "patched"), [("namespaces", True), ("pods", False)])
+def test_a_namespace_that_wants_it_gets_it_for_pods_that_say_nothing(name: str, patched: bool) -> None:
+    (configuration,) = yaml.safe_load_all((K8S / "inject" / "webhook.yaml").read_text())
+    hooks = {
+        each["name"].partition(".")[0]: each["clientConfig"]["service"]["path"] for each in configuration["webhooks"]
+    }
+    says_nothing = pod()
+    del says_nothing["metadata"]["annotations"]
+
+    async def work(client: TestClient) -> None:  # type: ignore[type-arg]
+        reply = await client.post(hooks[name], json=review(says_nothing))
+        assert ("patch" in (await reply.json())["response"]) == patched
+
+    asyncio.run(talk(work))
 
 
 def test_what_is_no_review_is_refused_with_the_reason() -> None:
