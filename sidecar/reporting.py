@@ -80,7 +80,7 @@ class Exporting(NamedTuple):
     traces: OtlpTraces | None
 
     @property
-    def outlets(self) -> list[instruments.Outlet]:
+    def outlets(self) -> list[instruments.ExportOutlet]:
         """Those that there are."""
         return [each for each in (self.metrics, self.logs, self.traces) if each is not None]
 

@@ -43,6 +43,9 @@ STATE = "data"
 EXPLAINED = "attribution"
 """Likewise of the attribution monitor."""
 
+REFERENCE = "sidecar.reference"
+"""The event of what becomes of references."""
+
 
 class Watching:
     """Keeps the pipeline's watches in step with the reference, and brings what they find to the alerts.
@@ -132,6 +135,7 @@ class Watching:
         """Learn another reference from now on; until then, all is compared with the one in force. See `Learning`."""
         self.learning = Learning(rows=rows, seconds=seconds, variant=variant)
         self._watch()
+        self._say(learning_event(rows, seconds, variant, self._wall_s()))
 
     async def adopt(self, reference: Reference) -> None:
         """Compare with this reference from now on; the evidence goes on where the two have the same bins."""
@@ -142,6 +146,7 @@ class Watching:
                 await self.explaining.rest_on(reference.sample)
             self.reference = reference
             self._watch()
+            self._say(reference_event(reference, self._wall_s()))
 
     async def retain(self, variants: Collection[str]) -> None:
         """Forget all other variants; what was found of them is over."""
@@ -288,9 +293,39 @@ class Watching:
             self._watch()
         log.info("learned a reference from %d rows", profiles.rows)
 
+    def _say(self, event: Event) -> None:
+        log.info("%s", event.body, extra={"event_name": event.name})
+        self._tell(event)
+
     def _watch(self) -> None:
         grading = self.truth.grading if self.truth is not None else None
         self.pipeline.watches = [each for each in (self.following, self.learning, grading) if each is not None]
+
+
+def learning_event(rows: int | None, seconds: float | None, variant: str | None, now_s: float) -> Event:
+    """A reference that is to be learned. See `Learning`."""
+    attributes: dict[str, str | int | float | bool] = {"sidecar.reference.state": "learning"}
+    wanted = []
+    if rows is not None:
+        attributes["sidecar.reference.rows"] = rows
+        wanted.append(f"{rows} rows")
+    if seconds is not None:
+        attributes["sidecar.reference.learn_s"] = seconds
+        wanted.append(f"{seconds:g} s")
+    if variant is not None:
+        attributes["feature_flag.result.variant"] = variant
+    return Event(REFERENCE, now_s, "info", f"a reference is learned: of {' or '.join(wanted)}", attributes)
+
+
+def reference_event(reference: Reference, now_s: float) -> Event:
+    """A reference that is in force now."""
+    rows = reference.profiles.rows
+    attributes: dict[str, str | int | float | bool] = {
+        "sidecar.reference.state": "in_force",
+        "sidecar.reference.rows": rows,
+        "sidecar.reference.features": len(reference.profiles.features),
+    }
+    return Event(REFERENCE, now_s, "info", f"a reference is in force: of {rows} rows", attributes)
 
 
 def _write(

@@ -25,8 +25,9 @@ from sidecar.reference.constraints import Constraints, Monitoring
 from sidecar.reference.folder import Reference, read_folder, write_folder
 from sidecar.reference.profile import Profiles
 from sidecar.stats.window import Window
+from sidecar.trace_context import Trace, current, under
 from sidecar.truth import Truth
-from sidecar.watching import STATE, Watching
+from sidecar.watching import STATE, Watching, learning_event
 from tests.monitors.rig import of, reference_of
 from tests.store.oracle import Oracle
 from tests.test_pipeline import Waiting, exchange
@@ -137,7 +138,8 @@ def test_a_drift_becomes_an_alert_that_is_resolved_when_it_is_over() -> None:
             assert alert.finding.version == "3"
             await here.send(10)
             await until(lambda: here.states == ["resolved"])
-            return [str(event.attributes["sidecar.alert.state"]) for event in here.events]
+            alerts = [event for event in here.events if event.name == "sidecar.alert"]
+            return [str(event.attributes["sidecar.alert.state"]) for event in alerts]
 
     assert asyncio.run(scenario()) == ["firing", "resolved"]
 
@@ -192,6 +194,57 @@ def test_a_reference_is_learned_kept_and_compared_with(tmp_path: Path) -> None:
     assert kept is not None
     assert kept.profiles.rows == 1000
     assert [profile.name for profile in kept.profiles.features] == [*NAMES, "prediction"]
+
+
+def test_who_asks_for_a_reference_and_when_it_is_in_force_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    trace = Trace("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", 1)
+    under_which: list[Trace | None] = []
+
+    async def scenario() -> list[Event]:
+        async with site() as here:
+            tell = here.watching._tell
+
+            def traced(event: Event) -> None:
+                under_which.append(current())
+                tell(event)
+
+            here.watching._tell = traced
+            with under(trace):
+                here.watching.learn(300, 60.0, "champion")
+            await here.send(3)
+            await until(lambda: here.watching.learning is None)
+            return [event for event in here.events if event.name == "sidecar.reference"]
+
+    with caplog.at_level(logging.INFO, "sidecar.watching"):
+        events = asyncio.run(scenario())
+    assert [event.body for event in events] == [
+        "a reference is in force: of 2000 rows",
+        "a reference is learned: of 300 rows or 60 s",
+        "a reference is in force: of 300 rows",
+    ]
+    assert [dict(event.attributes) for event in events[1:]] == [
+        {
+            "sidecar.reference.state": "learning",
+            "sidecar.reference.rows": 300,
+            "sidecar.reference.learn_s": 60.0,
+            "feature_flag.result.variant": "champion",
+        },
+        {
+            "sidecar.reference.state": "in_force",
+            "sidecar.reference.rows": 300,
+            "sidecar.reference.features": 3,
+        },
+    ]
+    assert under_which[0] == trace
+    said = [record.getMessage() for record in caplog.records if hasattr(record, "event_name")]
+    assert said == [event.body for event in events]
+
+
+@pytest.mark.parametrize(("rows", "seconds", "words"), [(5, None, "5 rows"), (None, 0.5, "0.5 s")])
+def test_how_much_is_learned_is_told_as_it_was_asked(rows: int | None, seconds: float | None, words: str) -> None:
+    event = learning_event(rows, seconds, None, 1.5)
+    assert (event.time_s, event.body) == (1.5, f"a reference is learned: of {words}")
+    assert len(event.attributes) == 2
 
 
 def test_what_has_been_learned_when_it_ends_is_not_lost(tmp_path: Path) -> None:
@@ -381,7 +434,8 @@ def test_evidence_is_saved_even_where_the_last_look_fails(
 
     class Deaf(Site):
         def tell(self, event: Event) -> None:
-            raise RuntimeError(event.name)
+            if event.name == "sidecar.alert":
+                raise RuntimeError(event.name)
 
     async def scenario() -> None:
         here = Deaf(Store(tmp_path), Data(), None)

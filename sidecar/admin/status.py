@@ -7,7 +7,7 @@ from typing import TypeVar
 from sidecar.admin.rates import Rates, Tally
 from sidecar.admin.view import VariantView, View, Watched
 from sidecar.alerts.alerting import Alerting
-from sidecar.instruments import Outlet
+from sidecar.instruments import ExportOutlet, Outlet
 from sidecar.records import JSON
 from sidecar.stats.traffic import Histogram, Labels, Series
 from sidecar.texts import encodable
@@ -91,7 +91,7 @@ def status(view: View, rates: Rates) -> JSON:
         ],
         "captures": _captures(view),
         "sinks": [_outlet(sink) for sink in view.sinks()],
-        "exporters": [_outlet(exporter) for exporter in view.exporters],
+        "exporters": [_exporter(each) for each in view.exporters],
         "reference": reference(view.watching),
         "alerts": alerts(view.watching.alerting),
         "config": {"revision": config.revision, "loaded_s": config.loaded_s, "error": config.error},
@@ -140,6 +140,10 @@ def _grouped(entries: Iterable[tuple[K, Labels, Series]]) -> dict[K, _Sum]:
 def _captures(view: View) -> Mapping[str, JSON]:
     counts = view.counts()._asdict()
     return {name: dict(each) if isinstance(each, Mapping) else each for name, each in counts.items()}
+
+
+def _exporter(exporter: ExportOutlet) -> JSON:
+    return {**_outlet(exporter), "failing": exporter.failing}
 
 
 def _outlet(outlet: Outlet) -> JSON:

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from sidecar.alerts.alerting import Alerting
 from sidecar.config.routes import Routes
 from sidecar.experiments.standing import Standing
-from sidecar.instruments import CaptureCounts, Outlet
+from sidecar.instruments import CaptureCounts, ExportOutlet, Outlet
 from sidecar.journal import Journal
 from sidecar.monitors.attribution import Attributing
 from sidecar.monitors.bias import Comparing
@@ -346,7 +346,7 @@ class View:
     recent: Sequence[Capture]
     counts: Callable[[], CaptureCounts]
     sinks: Callable[[], Sequence[Outlet]]
-    exporters: Sequence[Outlet]
+    exporters: Sequence[ExportOutlet]
     config: Callable[[], ConfigView]
     steering: Steering
     upstreams: Upstreams

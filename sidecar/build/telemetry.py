@@ -1,6 +1,7 @@
 """The ways out of what is told: what the standard variables say of each signal, and the exporters."""
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -61,6 +62,8 @@ def _read(settings: Callable[[Mapping[str, str]], T], environ: Mapping[str, str]
 
 def load(asked: Signals) -> None:
     """Import the exporters: that takes 0.3 s, for which requests would wait when there is something to export."""
+    # Read when it is imported: else it writes to stderr by itself, beside our log.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     for settings, module in zip(asked, ("metric_exporter", "_log_exporter", "trace_exporter"), strict=True):
         if settings is not None:
             package = "grpc" if settings.protocol == "grpc" else "http"

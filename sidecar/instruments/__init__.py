@@ -12,7 +12,7 @@ from sidecar.instruments.info import info_metrics
 from sidecar.instruments.infrastructure import infrastructure_metrics
 from sidecar.instruments.itself import Itself, itself_metrics
 from sidecar.instruments.labels import label_metrics
-from sidecar.instruments.outlets import Outlet, SinkOutlet, export_metrics, sink_metrics
+from sidecar.instruments.outlets import ExportOutlet, Outlet, SinkOutlet, export_metrics, sink_metrics
 from sidecar.instruments.quality import quality_metrics
 from sidecar.instruments.routing import routing_metrics, shadow_metrics
 from sidecar.instruments.scraped import scrape_metrics
@@ -25,6 +25,7 @@ __all__ = [
     "CLOUDWATCH",
     "INSTRUMENTS",
     "CaptureCounts",
+    "ExportOutlet",
     "Itself",
     "Monitors",
     "Outlet",

@@ -41,6 +41,15 @@ class Outlet(Protocol):
         ...
 
 
+class ExportOutlet(Outlet, Protocol):
+    """A way out to a collector."""
+
+    @property
+    def failing(self) -> bool:
+        """Whether the latest attempt failed."""
+        ...
+
+
 class SinkOutlet(Outlet, Protocol):
     """A way out that keeps files."""
 

@@ -136,6 +136,11 @@ class Otlp:
         """Reports that wait to be sent: one, or none."""
         return self._sending.waiting
 
+    @property
+    def failing(self) -> bool:
+        """Whether the latest report was not taken."""
+        return self._sending.failing
+
     def export(self, report: Report) -> None:
         """Queue the report, in place of one that still waits."""
         self._sending.put(report)

@@ -3,8 +3,8 @@
 The standard variables rule. Without OTEL_LOGS_EXPORTER and without an OTEL_EXPORTER_OTLP[_LOGS]_ENDPOINT nothing is
 exported.
 
-An event is told once, so that each counts: while an export goes on they wait, and of a collector that is not there the
-cost is a full queue.
+An event is told once, so that each counts: while an export goes on they wait, and so they do while the collector is
+away, the oldest to be sent first. Of one that stays away the cost is a full queue.
 """
 
 import threading
@@ -17,8 +17,9 @@ from sidecar.errors import ConfigError, Fault
 from sidecar.records import Event
 from sidecar.sinks.otlp_data import log_records
 from sidecar.sinks.otlp_resource import resource
-from sidecar.sinks.otlp_sending import Exporters, Sending
+from sidecar.sinks.otlp_sending import AGAIN_S, Exporters, Sending
 from sidecar.sinks.otlp_settings import Exporter, Protocol, count, exporters, number, protocol, timeout_s
+from sidecar.sinks.otlp_waiting import Bounds
 
 if TYPE_CHECKING:
     from opentelemetry.sdk._logs import ReadableLogRecord
@@ -93,9 +94,7 @@ class OtlpLogs:
         self._sending = Sending[Event](
             _Sender(settings, service, version),
             what="events",
-            max_waiting=settings.max_waiting,
-            max_batch=settings.max_batch,
-            delay_s=settings.delay_s,
+            bounds=Bounds(settings.max_waiting, settings.max_batch, settings.delay_s, AGAIN_S),
         )
 
     @property
@@ -105,13 +104,18 @@ class OtlpLogs:
 
     @property
     def dropped(self) -> int:
-        """Events that never were sent: later ones came and there was no room, or the time to close was over."""
+        """Events that were given up: later ones came and there was no room, or the time to close was over."""
         return self._sending.dropped
 
     @property
     def failed(self) -> int:
-        """Events that the collector did not take."""
+        """Events that the collector refused."""
         return self._sending.failed
+
+    @property
+    def failing(self) -> bool:
+        """Whether the latest attempt failed."""
+        return self._sending.failing
 
     @property
     def last_error(self) -> str:

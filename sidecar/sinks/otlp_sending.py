@@ -2,19 +2,32 @@
 
 An export takes as long as the collector pleases, up to a limit; what comes meanwhile waits, the oldest goes when there
 is no room, and whoever hands it over never waits.
+
+What a collector that is away did not take waits again, before all that came later. What it refused is lost: sent again
+it would be refused again, and nothing behind it would ever be sent.
 """
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
+
+from sidecar.sinks.otlp_waiting import LATEST, Bounds, Filled, Waiting
+from sidecar.sinks.otlp_words import Words, mends, unmuted
 
 log = logging.getLogger(__name__)
 
 THREAD = "otlp-"
 """The name of every sending thread begins so, and ends with what it sends."""
+
+AGAIN_S = 1.0
+"""Between an attempt that failed and the next: exporters take their time before, but not where that is short."""
+
+DOUBLINGS = 3
+"""Of that pause, while the collector stays away."""
+
+SILENCE = "the exporter did not say why"
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -44,6 +57,7 @@ class Exporters(Generic[T]):
         """Whether every one of them took it."""
         if not self._made:
             self._made = self._make()
+            unmuted()
             if self._closed:  # while they were made
                 self._shut_down()
         return all([each.export(data).name == "SUCCESS" for each in self._made])
@@ -76,125 +90,112 @@ class Sending(Generic[T]):
 
     Args:
         what: The signal, as the log and the thread call it: `metrics`.
-        max_waiting: On overflow the oldest go.
-        max_batch: A batch is sent when so many wait, or `delay_s` after the first of it.
-        delay_s: At most `threading.TIMEOUT_MAX`.
+        bounds: Of the queue.
+        filled: What is sent where others have queued it; see `Waiting`.
 
     Attributes:
         delivered: What the sender took.
-        dropped: What never was sent: there was no room, or the time to close was over.
-        failed: What was sent, and not taken.
+        failed: What was refused.
+        failing: Whether the latest attempt failed.
         last_error: Why, the last time; empty before the first.
     """
 
     def __init__(
-        self, sender: Sender[T], *, what: str, max_waiting: int = 1, max_batch: int = 1, delay_s: float = 0.0
+        self, sender: Sender[T], *, what: str, bounds: Bounds = LATEST, filled: Filled[T] | None = None
     ) -> None:
-        self.delivered = self.dropped = self.failed = 0
+        self.delivered = self.failed = 0
+        self.failing = self._late = False
         self.last_error = ""
-        self._failing = False
         self._what = what
-        self._bounds = (max_waiting, max_batch, delay_s)
-        self._waiting: deque[T] = deque()
-        self._closing = False
-        self._turn = threading.Condition()
+        self._queue = Waiting(bounds, filled)
+        self._attempts = 0
+        self._overflow = _Overflow(what)
         self._sender = sender
         self._thread = threading.Thread(target=self._run, name=f"{THREAD}{what}", daemon=True)
+        self.put, self.ring = self._queue.put, self._queue.ring
         self._thread.start()
 
     @property
     def waiting(self) -> int:
         """What waits to be sent."""
-        return len(self._waiting)
+        return len(self._queue)
 
-    def put(self, item: T) -> None:
-        """Queue it, in place of the oldest that waits if there is no room."""
-        with self._turn:
-            if self._closing:
-                self.dropped += 1
-                return
-            if len(self._waiting) == self._bounds[0]:
-                self._waiting.popleft()
-                self.dropped += 1
-            self._waiting.append(item)
-            self._turn.notify()
+    @property
+    def dropped(self) -> int:
+        """What was given up: there was no room, or the time to close was over."""
+        return self._queue.dropped
 
     def close(self, timeout_s: float) -> None:
-        """Send what waits; what is not sent within `timeout_s` is given up."""
-        with self._turn:
-            self._closing = True
-            self._turn.notify()
+        """Send what waits; what is not sent within `timeout_s`, or not taken then, is given up."""
+        self._queue.close()
         self._thread.join(timeout_s)
-        late = self._thread.is_alive()
+        self._late = self._thread.is_alive()
         # Before the exporters are shut down, so that nothing more is sent through them.
-        with self._turn:
-            self.dropped += len(self._waiting)
-            self._waiting.clear()
-        if late:
+        self._queue.give_up()
+        if self._late:
             log.warning("%s export: not done within %g s of closing, given up", self._what, timeout_s)
             self._sender.close()
 
     def _run(self) -> None:
         with Words() as words:
-            while batch := self._take():
-                words.first = ""
-                try:
-                    # Of a message that it said a moment ago an exporter may spare us the repetition.
-                    silence = self.last_error or "the exporter did not say why"
-                    error = "" if self._sender.send(batch) else words.first or silence
-                except Exception as unexpected:  # noqa: BLE001 - the exporters' own mistakes; the next may do better
-                    error = repr(unexpected)
-                self._count(len(batch), error)
+            while batch := self._queue.take(at_once=self._attempts > 0):
+                error, away = self._attempt(batch, words)
+                self._settle(batch, error, away=away)
+                if self._queue.bounds.again_s is not None and not self._queue.closing:
+                    self._overflow.look(self.dropped, taken=not error)
             self._sender.close()
 
-    def _take(self) -> list[T]:
-        """The oldest that wait, when they make a batch or have waited long enough; empty at the end."""
-        _, max_batch, delay_s = self._bounds
-        with self._turn:
-            self._turn.wait_for(lambda: self._waiting or self._closing)
-            self._turn.wait_for(lambda: len(self._waiting) >= max_batch or self._closing, delay_s)
-            return [self._waiting.popleft() for _ in range(min(max_batch, len(self._waiting)))]
+    def _attempt(self, batch: Sequence[T], words: Words) -> tuple[str, bool]:
+        """Why it was not taken, empty where it was; and whether it may be later."""
+        words.forget()
+        try:
+            if self._sender.send(batch):
+                return "", False
+        except Exception as unexpected:  # noqa: BLE001 - the exporters' own mistakes; the next may do better
+            return repr(unexpected), mends(unexpected)
+        return words.first or SILENCE, words.away
 
-    def _count(self, items: int, error: str) -> None:
-        """A change is worth a line in the log, a state is not."""
-        if error and not self._failing:
+    def _settle(self, batch: Sequence[T], error: str, *, away: bool) -> None:
+        """Count it, or keep it. A change is worth a line in the log, a state is not."""
+        if error and not self.failing:
             log.warning("%s export fails: %s", self._what, error)
-        elif self._failing and not error:
+        elif self.failing and not error:
             log.info("%s export works again", self._what)
-        self._failing = bool(error)
-        if error:
-            self.last_error = error
-            self.failed += items
+        self.failing, self.last_error = bool(error), error or self.last_error
+        # What an exporter says that we have shut down tells nothing of the collector.
+        kept = bool(error) and self._queue.bounds.again_s is not None and (away or self._late)
+        self._attempts = self._attempts + 1 if kept else 0
+        if kept:
+            self._keep(batch)
+        elif error:
+            self.failed += len(batch)
         else:
-            self.delivered += items
+            self.delivered += len(batch)
+
+    def _keep(self, batch: Sequence[T]) -> None:
+        """Have it wait again; not when closing, for who is away then has no time to come back."""
+        pause_s = (self._queue.bounds.again_s or 0.0) * 2 ** min(self._attempts - 1, DOUBLINGS)
+        closing = self._queue.closing
+        self._queue.put_back(batch, pause_s)
+        if closing and (lost := self._queue.give_up()) and not self._late:
+            log.warning("%s export: %d given up when closing", self._what, lost)
 
 
-class Words(logging.Handler):
-    """Takes what opentelemetry says, every retry of every export, off the log; keeps the first words of one export.
+class _Overflow:
+    """Says that there is no room, once, and again when it has been over.
 
-    Each thread that exports enters one of its own, and keeps what is said in that thread.
+    On the thread that sends: said by whoever has no room for an event, it would be the next event.
     """
 
-    _last = threading.Lock()
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._dropped = 0
+        self._going_on = False
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = ""
-        self._from = logging.getLogger("opentelemetry")
-        self._thread = threading.get_ident()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep it, if it is the first of this thread."""
-        if threading.get_ident() == self._thread:
-            self.first = self.first or record.getMessage()
-
-    def __enter__(self) -> "Words":
-        with self._last:
-            self._from.addHandler(self)
-            self._from.propagate = False
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with self._last:
-            self._from.removeHandler(self)
-            self._from.propagate = not any(isinstance(each, Words) for each in self._from.handlers)
+    def look(self, dropped: int, *, taken: bool) -> None:
+        """See how many there are now, after an attempt that was taken or not."""
+        grown = dropped > self._dropped
+        if grown and not self._going_on:
+            log.warning("%s export: no room for more, %d dropped so far", self._what, dropped)
+        self._going_on = grown or (self._going_on and not taken)
+        self._dropped = dropped

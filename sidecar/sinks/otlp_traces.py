@@ -8,19 +8,18 @@ and takes it from the requests.
 """
 
 import threading
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sidecar.errors import ConfigError, Fault
 from sidecar.sinks.otlp_resource import resource
-from sidecar.sinks.otlp_sending import Exporters, Sending
+from sidecar.sinks.otlp_sending import AGAIN_S, Exporters, Sending
 from sidecar.sinks.otlp_settings import Exporter, Protocol, count, exporters, number, protocol, timeout_s
 from sidecar.sinks.otlp_span_exporters import span_exporter
 from sidecar.sinks.otlp_spans import add_spans, without_spans
+from sidecar.sinks.otlp_waiting import Bounds, Filled
 from sidecar.stats.traced import Sampler, Traced, Tracing
 
 if TYPE_CHECKING:
@@ -137,7 +136,7 @@ class OtlpTraces:
     """Exports traces, in order, and never waits for the collector.
 
     Args:
-        tracing: Whose.
+        tracing: Whose. What was taken of those that wait and not delivered waits again, beside as many as may wait.
         service: Our name, where OTEL_SERVICE_NAME does not say another.
         version: Ours.
         scheme: Over which clients come: `http` or `https`.
@@ -148,28 +147,35 @@ class OtlpTraces:
     def __init__(
         self, settings: OtlpTracesSettings, tracing: Tracing, *, service: str, version: str, scheme: str
     ) -> None:
-        self._tracing = tracing
-        self._late = 0
-        self._sender = _Sender(settings, tracing.waiting, _Whose(service, version, scheme))
-        # What is queued is not the traces, but that there are some: once to begin the delay, once to end it.
-        self._sending = Sending[None](self._sender, what="traces", max_waiting=2, max_batch=2, delay_s=settings.delay_s)
-        tracing.ring = self._sender.ring = self._ring
-        self._sender.ring_for_waiting()
+        self._sending = Sending[Traced](
+            _Sender(settings, _Whose(service, version, scheme)),
+            what="traces",
+            bounds=Bounds(settings.max_waiting, settings.max_batch, settings.delay_s, AGAIN_S),
+            filled=Filled(tracing.waiting, lambda: tracing.dropped["queue_full"]),
+        )
+        tracing.ring = self._sending.ring
+        # What came while nobody listened has rung in vain.
+        self._sending.ring()
 
     @property
     def delivered(self) -> int:
         """Traces that the collector took."""
-        return self._sender.delivered
+        return self._sending.delivered
 
     @property
     def dropped(self) -> int:
-        """Traces that never were sent: there was no room, or the time to close was over."""
-        return self._tracing.dropped["queue_full"] + self._late
+        """Traces that were given up: there was no room, or the time to close was over."""
+        return self._sending.dropped
 
     @property
     def failed(self) -> int:
-        """Traces that the collector did not take."""
-        return self._sender.failed
+        """Traces that the collector refused."""
+        return self._sending.failed
+
+    @property
+    def failing(self) -> bool:
+        """Whether the latest attempt failed."""
+        return self._sending.failing
 
     @property
     def last_error(self) -> str:
@@ -179,18 +185,11 @@ class OtlpTraces:
     @property
     def waiting(self) -> int:
         """Traces that wait to be sent."""
-        return len(self._tracing.waiting)
+        return self._sending.waiting
 
     def close(self, timeout_s: float) -> None:
         """Export what waits; what is not exported within `timeout_s` is given up."""
-        self._sender.closing = True
-        self._ring()
         self._sending.close(timeout_s)
-        while self._sender.next(1):
-            self._late += 1
-
-    def _ring(self) -> None:
-        self._sending.put(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,9 +204,7 @@ class _Whose:
 class _Sender:
     """Traces on their way to the exporters."""
 
-    def __init__(self, settings: OtlpTracesSettings, waiting: deque[Traced], whose: _Whose) -> None:
-        self._waiting = waiting
-        self._max_batch = settings.max_batch
+    def __init__(self, settings: OtlpTracesSettings, whose: _Whose) -> None:
         self._whose = whose
         self._exporters: Exporters[ExportTraceServiceRequest] = Exporters(
             lambda: [
@@ -216,10 +213,6 @@ class _Sender:
             ]
         )
         self.close = self._exporters.close
-        self.ring: Callable[[], None] = lambda: None
-        self.closing = False
-        self._taken = True
-        self.delivered = self.failed = 0
 
     @cached_property
     def _resource(self) -> "Resource":
@@ -229,44 +222,9 @@ class _Sender:
     def _empty(self) -> "ExportTraceServiceRequest":
         return without_spans(self._resource, self._whose.version)
 
-    def next(self, most: int) -> list[Traced]:
-        """The oldest that wait, so many at most."""
-        found: list[Traced] = []
-        with suppress(IndexError):  # in the end two take them
-            for _ in range(min(most, len(self._waiting))):
-                found.append(self._waiting.popleft())  # noqa: PERF401 - what was taken is not to be lost
-        return found
-
-    def ring_for_waiting(self) -> None:
-        """What came while nobody listened has rung in vain."""
-        for enough in (1, self._max_batch):
-            if len(self._waiting) >= enough:
-                self.ring()
-
-    def send(self, _: Sequence[None]) -> bool:
-        """Whether every exporter took all that there were when it began; the last word where there were none."""
-        left, taken = len(self._waiting), []
-        while batch := self.next(min(self._max_batch, len(self._waiting) if self.closing else left)):
-            left -= len(batch)
-            taken.append(self._export(batch))
-        self.ring_for_waiting()
-        self._taken = all(taken) if taken else self._taken
-        return self._taken
-
-    def _export(self, batch: Sequence[Traced]) -> bool:
-        taken = False
-        try:
-            taken = self._exporters.export(self._told(batch))
-        finally:
-            if taken:
-                self.delivered += len(batch)
-            else:
-                self.failed += len(batch)
-        return taken
-
-    def _told(self, batch: Sequence[Traced]) -> "ExportTraceServiceRequest":
-        """As it goes on the wire."""
+    def send(self, batch: Sequence[Traced]) -> bool:
+        """Whether every exporter took them."""
         told = type(self._empty)()
         told.CopyFrom(self._empty)
         add_spans(told, batch, scheme=self._whose.scheme)
-        return told
+        return self._exporters.export(told)

@@ -69,6 +69,7 @@ class Way:
     failed: int = 0
     last_error: str = ""
     waiting: int = 0
+    failing: bool = False
 
 
 def capture(request_id: str = "r1", data: bytes = b"{}", status: int = 200) -> Capture:

@@ -70,7 +70,7 @@ def test_a_removed_variant_is_still_to_be_seen() -> None:
 def test_readiness_captures_sinks_and_configuration_are_told() -> None:
     sidecar = busy_sidecar()
     sidecar.reasons = ["draining"]
-    sidecar.exporters = [Way("otlp", failed=3, last_error="refused")]
+    sidecar.exporters = [Way("otlp", failed=3, last_error="refused"), Way("otlp-logs", last_error="away", failing=True)]
     document = told(sidecar)
     assert (document["ready"], document["not_ready"]) == (False, ["draining"])
     assert document["captures"] == {
@@ -85,7 +85,8 @@ def test_readiness_captures_sinks_and_configuration_are_told() -> None:
     assert document["sinks"] == [
         {"name": "jsonl", "delivered": 3, "dropped": 1, "failed": 2, "waiting": 0, "last_error": "full"}
     ]
-    assert [each["last_error"] for each in document["exporters"]] == ["refused"]
+    exporters = [(each["last_error"], each["failing"]) for each in document["exporters"]]
+    assert exporters == [("refused", False), ("away", True)]
     assert document["config"] == {"revision": 2, "loaded_s": STARTED_S + 5, "error": ""}
     assert document["tunnels"] == {"websocket": 2}
 

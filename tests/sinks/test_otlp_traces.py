@@ -237,21 +237,20 @@ def test_an_absent_collector_costs_a_full_queue_and_no_time() -> None:
         otlp.close(0.0)
     otlp.close(PATIENCE_S)
     delivered, dropped, failed, left = counts(otlp)
-    assert (delivered, left) == (0, 0)
-    assert dropped + failed == 1001
-    assert failed >= 1
+    assert (delivered, dropped, failed, left) == (0, 1001, 0, 0)
 
 
 @pytest.mark.usefixtures("refusing")
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
 def test_closing_ends_the_retries_towards_an_absent_collector(protocol: Protocol) -> None:
-    otlp = opened(settings(protocol=protocol, timeout_s=NEVER_S, delay_s=0.001), waiting())
+    tracing = waiting()
+    otlp = opened(settings(protocol=protocol, timeout_s=NEVER_S, delay_s=0.001), tracing)
     with Heard() as retries:
-        take(otlp._tracing, TRACED)
+        take(tracing, TRACED)
         assert retries.wait(PATIENCE_S)
         otlp.close(0.0)
     otlp.close(PATIENCE_S)
-    assert counts(otlp) == (0, 0, 1, 0)
+    assert counts(otlp) == (0, 1, 0, 0)
     assert otlp.last_error
 
 
@@ -265,8 +264,7 @@ def test_a_silent_collector_does_not_hold_up_closing(silent: socket.socket) -> N
     silent.close()
     connection.close()
     otlp.close(PATIENCE_S)
-    assert sum(counts(otlp)) == 2
-    assert otlp.failed >= 1
+    assert counts(otlp) == (0, 2, 0, 0)
 
 
 def test_a_collector_that_comes_back_gets_what_comes_then(

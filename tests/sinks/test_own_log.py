@@ -407,7 +407,8 @@ def test_of_a_storm_from_many_threads_every_line_is_whole_and_every_event_counte
             each.join()
         own.export(None)
     otlp.close(PATIENCE_S)
-    assert sorted(stream.messages) == sorted(f"{thread}\n{number}" for thread in range(8) for number in range(100))
+    said = [message for message in stream.messages if not message.startswith("events export: no room")]
+    assert sorted(said) == sorted(f"{thread}\n{number}" for thread in range(8) for number in range(100))
     assert otlp.delivered + otlp.dropped == 800
     arrived = [body for _ in range(collector.bodies.qsize()) for body in records(collector.body())]
     assert len(arrived) == otlp.delivered
@@ -428,7 +429,7 @@ def test_a_collector_that_is_dead_is_not_told_of_its_own_death(protocol: Literal
         log.warning("first")
         otlp.close(PATIENCE_S)
         assert [event.body for event in emitted if event.scope.startswith("sidecar")] == ["first"]
-        assert otlp.failed == 1
+        assert (otlp.dropped, otlp.failed) == (1, 0)
     assert any("events export fails" in message for message in stream.messages)
 
 
