@@ -260,7 +260,7 @@ class App:
             version=__version__,
             scheme="https" if config.tls else "http",
         )
-        self._own.export(exporting.logs.emit if exporting.logs else None)
+        self._own.export(exporting.logs.put if exporting.logs else None)
         served = Served(
             self._traffic,
             self._tap,

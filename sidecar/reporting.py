@@ -11,15 +11,14 @@ from sidecar import __version__, instruments
 from sidecar.infrastructure.reader import Infrastructure
 from sidecar.proxy.shadow import Counts
 from sidecar.proxy.tap import Tap
-from sidecar.records import Metric, Report
+from sidecar.records import Event, Metric, Report
 from sidecar.routing.availability import State
 from sidecar.routing.rollout import percent
 from sidecar.scraping.scraper import Scraping
 from sidecar.sinks.otlp import Otlp
-from sidecar.sinks.otlp_logs import OtlpLogs
-from sidecar.sinks.otlp_traces import OtlpTraces
+from sidecar.sinks.otlp_sending import Sending
 from sidecar.stats.served import Served
-from sidecar.stats.traced import Tracing
+from sidecar.stats.traced import Traced, Tracing
 from sidecar.stats.traffic import Traffic
 from sidecar.stats.window import Snapshot
 from sidecar.watching import Watching
@@ -76,8 +75,8 @@ class Exporting(NamedTuple):
     metrics: Otlp | None
     interval_s: float
     exponential: bool
-    logs: OtlpLogs | None
-    traces: OtlpTraces | None
+    logs: Sending[Event] | None
+    traces: Sending[Traced] | None
 
     @property
     def outlets(self) -> list[instruments.ExportOutlet]:

@@ -10,8 +10,8 @@ from sidecar.config import schema
 from sidecar.config.telemetry import Scrape
 from sidecar.errors import ConfigError, Fault
 from sidecar.sinks.otlp import OtlpSettings, otlp_settings
-from sidecar.sinks.otlp_logs import OtlpLogsSettings, otlp_logs_settings
-from sidecar.sinks.otlp_traces import OtlpTracesSettings, otlp_traces_settings
+from sidecar.sinks.otlp_logs import OtlpLogsSettings, otlp_logs, otlp_logs_settings
+from sidecar.sinks.otlp_traces import OtlpTracesSettings, otlp_traces, otlp_traces_settings
 from sidecar.sinks.otlp_variables import faults, misspelt
 from sidecar.stats.traced import Tracing
 
@@ -80,16 +80,14 @@ def exporting(asked: Signals, tracing: Tracing | None, *, service: str, version:
     """
     from sidecar.reporting import Exporting
     from sidecar.sinks.otlp import Otlp
-    from sidecar.sinks.otlp_logs import OtlpLogs
-    from sidecar.sinks.otlp_traces import OtlpTraces
 
     metrics, logs, traces = asked
     return Exporting(
         metrics=Otlp(metrics, service=service, version=version) if metrics else None,
         interval_s=metrics.interval_s if metrics else 0.0,
         exponential=metrics.exponential if metrics else False,
-        logs=OtlpLogs(logs, service=service, version=version) if logs else None,
-        traces=OtlpTraces(traces, tracing, service=service, version=version, scheme=scheme)
+        logs=otlp_logs(logs, service=service, version=version) if logs else None,
+        traces=otlp_traces(traces, tracing, service=service, version=version, scheme=scheme)
         if traces and tracing
         else None,
     )

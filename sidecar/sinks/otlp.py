@@ -109,7 +109,7 @@ class Otlp:
 
     def __init__(self, settings: OtlpSettings, *, service: str, version: str) -> None:
         self._sender = _Sender(settings, service, version)
-        self._sending = Sending[Report](self._sender, what="metrics")
+        self._sending = Sending[Report](self._sender, name=self.name, what="metrics")
 
     @property
     def delivered(self) -> int:

@@ -80,60 +80,19 @@ def _max_batch(environ: Mapping[str, str], max_waiting: int) -> int:
     return found
 
 
-class OtlpLogs:
-    """Exports events, in order, and never waits for the collector.
+def otlp_logs(settings: OtlpLogsSettings, *, service: str, version: str) -> Sending[Event]:
+    """Exports events, in order, and never waits for the collector; takes them from any thread.
 
     Args:
         service: Our name, where OTEL_SERVICE_NAME does not say another.
         version: Ours.
     """
-
-    name = "otlp-logs"
-
-    def __init__(self, settings: OtlpLogsSettings, *, service: str, version: str) -> None:
-        self._sending = Sending[Event](
-            _Sender(settings, service, version),
-            what="events",
-            bounds=Bounds(settings.max_waiting, settings.max_batch, settings.delay_s, AGAIN_S),
-        )
-
-    @property
-    def delivered(self) -> int:
-        """Events that the collector took."""
-        return self._sending.delivered
-
-    @property
-    def dropped(self) -> int:
-        """Events that were given up: later ones came and there was no room, or the time to close was over."""
-        return self._sending.dropped
-
-    @property
-    def failed(self) -> int:
-        """Events that the collector refused."""
-        return self._sending.failed
-
-    @property
-    def failing(self) -> bool:
-        """Whether the latest attempt failed."""
-        return self._sending.failing
-
-    @property
-    def last_error(self) -> str:
-        """Why, the last time; empty before the first."""
-        return self._sending.last_error
-
-    @property
-    def waiting(self) -> int:
-        """Events that wait to be sent."""
-        return self._sending.waiting
-
-    def emit(self, event: Event) -> None:
-        """Queue the event, in place of the oldest that waits if there is no room; from any thread."""
-        self._sending.put(event)
-
-    def close(self, timeout_s: float) -> None:
-        """Export what waits; what is not exported within `timeout_s` is given up."""
-        self._sending.close(timeout_s)
+    return Sending(
+        _Sender(settings, service, version),
+        name="otlp-logs",
+        what="events",
+        bounds=Bounds(settings.max_waiting, settings.max_batch, settings.delay_s, AGAIN_S),
+    )
 
 
 class _Sender:

@@ -89,6 +89,7 @@ class Sending(Generic[T]):
     """A bounded queue and a thread that hands what waits to a sender, in order.
 
     Args:
+        name: As an outlet.
         what: The signal, as the log and the thread call it: `metrics`.
         bounds: Of the queue.
         filled: What is sent where others have queued it; see `Waiting`.
@@ -101,8 +102,15 @@ class Sending(Generic[T]):
     """
 
     def __init__(
-        self, sender: Sender[T], *, what: str, bounds: Bounds = LATEST, filled: Filled[T] | None = None
+        self,
+        sender: Sender[T],
+        *,
+        name: str,
+        what: str,
+        bounds: Bounds = LATEST,
+        filled: Filled[T] | None = None,
     ) -> None:
+        self.name = name
         self.delivered = self.failed = 0
         self.failing = self._late = False
         self.last_error = ""

@@ -132,7 +132,9 @@ def _propagates(environ: Mapping[str, str]) -> bool:
     return PROPAGATORS[0] in words and "none" not in words
 
 
-class OtlpTraces:
+def otlp_traces(
+    settings: OtlpTracesSettings, tracing: Tracing, *, service: str, version: str, scheme: str
+) -> Sending[Traced]:
     """Exports traces, in order, and never waits for the collector.
 
     Args:
@@ -141,55 +143,17 @@ class OtlpTraces:
         version: Ours.
         scheme: Over which clients come: `http` or `https`.
     """
-
-    name = "otlp-traces"
-
-    def __init__(
-        self, settings: OtlpTracesSettings, tracing: Tracing, *, service: str, version: str, scheme: str
-    ) -> None:
-        self._sending = Sending[Traced](
-            _Sender(settings, _Whose(service, version, scheme)),
-            what="traces",
-            bounds=Bounds(settings.max_waiting, settings.max_batch, settings.delay_s, AGAIN_S),
-            filled=Filled(tracing.waiting, lambda: tracing.dropped["queue_full"]),
-        )
-        tracing.ring = self._sending.ring
-        # What came while nobody listened has rung in vain.
-        self._sending.ring()
-
-    @property
-    def delivered(self) -> int:
-        """Traces that the collector took."""
-        return self._sending.delivered
-
-    @property
-    def dropped(self) -> int:
-        """Traces that were given up: there was no room, or the time to close was over."""
-        return self._sending.dropped
-
-    @property
-    def failed(self) -> int:
-        """Traces that the collector refused."""
-        return self._sending.failed
-
-    @property
-    def failing(self) -> bool:
-        """Whether the latest attempt failed."""
-        return self._sending.failing
-
-    @property
-    def last_error(self) -> str:
-        """Why, the last time; empty before the first."""
-        return self._sending.last_error
-
-    @property
-    def waiting(self) -> int:
-        """Traces that wait to be sent."""
-        return self._sending.waiting
-
-    def close(self, timeout_s: float) -> None:
-        """Export what waits; what is not exported within `timeout_s` is given up."""
-        self._sending.close(timeout_s)
+    sending = Sending(
+        _Sender(settings, _Whose(service, version, scheme)),
+        name="otlp-traces",
+        what="traces",
+        bounds=Bounds(settings.max_waiting, settings.max_batch, settings.delay_s, AGAIN_S),
+        filled=Filled(tracing.waiting, lambda: tracing.dropped["queue_full"]),
+    )
+    tracing.ring = sending.ring
+    # What came while nobody listened has rung in vain.
+    sending.ring()
+    return sending
 
 
 @dataclass(frozen=True, slots=True)

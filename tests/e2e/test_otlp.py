@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.admin.prometheus import metric_name
 from sidecar.records import JSON, Event, Metric
-from sidecar.sinks.otlp_logs import OtlpLogs, otlp_logs_settings
+from sidecar.sinks.otlp_logs import otlp_logs, otlp_logs_settings
 from tests.e2e.conftest import Collector
 from tests.e2e.receiver import Received, grpc_receiver, http_receiver, plain
 from tests.e2e.rig import PATIENCE_S, Process, Sidecar, environment, run_command, running, sidecar, until
@@ -203,9 +203,9 @@ def test_events_arrive_whole(collector: Collector, monkeypatch: pytest.MonkeyPat
     settings = otlp_logs_settings(os.environ)
     assert settings
 
-    exporter = OtlpLogs(settings, service="sums", version="1.2.3")
+    exporter = otlp_logs(settings, service="sums", version="1.2.3")
     for rows in range(COUNT):
-        exporter.emit(Event("sidecar.alert", 1_700_000_000.5, "critical", "amount drifts", {"rows": rows}))
+        exporter.put(Event("sidecar.alert", 1_700_000_000.5, "critical", "amount drifts", {"rows": rows}))
     exporter.close(PATIENCE_S)
 
     collector.process.says(rf"-> rows: Int\({COUNT - 1}\)$")

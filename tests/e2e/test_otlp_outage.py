@@ -16,10 +16,11 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as traces
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as traces_grpc
 
 from sidecar.records import JSON, Event
-from sidecar.sinks.otlp_logs import OtlpLogs, OtlpLogsSettings
+from sidecar.sinks.otlp_logs import OtlpLogsSettings, otlp_logs
+from sidecar.sinks.otlp_sending import Sending
 from sidecar.sinks.otlp_settings import Protocol
-from sidecar.sinks.otlp_traces import OtlpTraces, OtlpTracesSettings
-from sidecar.stats.traced import SAMPLED, Sampler, Tracing
+from sidecar.sinks.otlp_traces import OtlpTracesSettings, otlp_traces
+from sidecar.stats.traced import SAMPLED, Sampler, Traced, Tracing
 from tests.e2e.receiver import Received, http_receiver
 from tests.sinks.rig import PATIENCE_S
 from tests.sinks.test_otlp_spans import HERE_ONLY
@@ -94,13 +95,13 @@ def address(monkeypatch: pytest.MonkeyPatch) -> str:
     return found
 
 
-def of_logs(protocol: Protocol) -> tuple[OtlpLogs, Emit]:
+def of_logs(protocol: Protocol) -> tuple[Sending[Event], Emit]:
     settings = OtlpLogsSettings(("otlp",), protocol, TIMEOUT_S, 0.001, ROOM, BATCH)
-    otlp = OtlpLogs(settings, service="scorer", version="1")
-    return otlp, lambda number: otlp.emit(Event("sidecar.alert", 1.0, "info", str(number), {}))
+    otlp = otlp_logs(settings, service="scorer", version="1")
+    return otlp, lambda number: otlp.put(Event("sidecar.alert", 1.0, "info", str(number), {}))
 
 
-def of_traces(protocol: Protocol) -> tuple[OtlpTraces, Emit]:
+def of_traces(protocol: Protocol) -> tuple[Sending[Traced], Emit]:
     tracing = Tracing(Sampler(), None, max_waiting=ROOM, max_batch=BATCH, bits=random.Random(1).getrandbits)
     settings = OtlpTracesSettings(("otlp",), protocol, TIMEOUT_S, 0.001, ROOM, BATCH, Sampler(), True)
 
@@ -108,7 +109,7 @@ def of_traces(protocol: Protocol) -> tuple[OtlpTraces, Emit]:
         if tracing.admits(SAMPLED, 0.0):
             tracing.take(HERE_ONLY._replace(server_id=b"%016x" % (number + 1)))
 
-    return OtlpTraces(settings, tracing, service="scorer", version="1", scheme="http"), emit
+    return otlp_traces(settings, tracing, service="scorer", version="1", scheme="http"), emit
 
 
 def told(received: Received) -> list[int]:

@@ -18,7 +18,8 @@ from oteltap import OtelTapHttpProtobufReceiver, OtelTapHttpProtobufReceiverSett
 from sidecar.errors import ConfigError
 from sidecar.records import Event, Report
 from sidecar.sinks.otlp import Otlp, OtlpSettings
-from sidecar.sinks.otlp_logs import OtlpLogs, OtlpLogsSettings, otlp_logs_settings
+from sidecar.sinks.otlp_logs import OtlpLogsSettings, otlp_logs, otlp_logs_settings
+from sidecar.sinks.otlp_sending import Sending
 from sidecar.sinks.otlp_settings import Exporter, Protocol
 from tests.sinks.rig import PATIENCE_S, Collector, Heard, plain
 
@@ -48,11 +49,11 @@ def event(number: int = 1) -> Event:
     return Event("sidecar.alert", 1_700_000_000.5 + number, "critical", f"amount drifts {number}", attributes)
 
 
-def opened(given: OtlpLogsSettings) -> OtlpLogs:
-    return OtlpLogs(given, service="scorer", version="1.2.3")
+def opened(given: OtlpLogsSettings) -> Sending[Event]:
+    return otlp_logs(given, service="scorer", version="1.2.3")
 
 
-def counts(otlp: OtlpLogs) -> tuple[int, int, int]:
+def counts(otlp: Sending[Event]) -> tuple[int, int, int]:
     return otlp.delivered, otlp.dropped, otlp.failed
 
 
@@ -74,7 +75,7 @@ def assert_first_event(request: ExportLogsServiceRequest) -> None:
 
 def test_an_event_arrives_exactly_over_http(collector: Collector) -> None:
     otlp = opened(settings())
-    otlp.emit(event())
+    otlp.put(event())
     otlp.close(PATIENCE_S)
     assert_first_event(ExportLogsServiceRequest.FromString(collector.body()))
     assert collector.paths == ["/v1/logs"]
@@ -99,7 +100,7 @@ def test_an_event_arrives_exactly_over_grpc(monkeypatch: pytest.MonkeyPatch) -> 
         said = otlp_logs_settings(os.environ)
         assert said is not None
         otlp = opened(said)
-        otlp.emit(event())
+        otlp.put(event())
         otlp.close(PATIENCE_S)
         server.stop(None).wait()
     [request] = received
@@ -114,7 +115,7 @@ def test_another_implementation_reads_the_same(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
         async with OtelTapHttpProtobufReceiver(OtelTapHttpProtobufReceiverSettings(port)) as tap:
             otlp = opened(settings(delay_s=0.001))
-            otlp.emit(event())
+            otlp.put(event())
             record: LogRecord = await tap.await_log(lambda each: each.event_name == "sidecar.alert", PATIENCE_S)
             otlp.close(PATIENCE_S)
             return record
@@ -125,7 +126,7 @@ def test_another_implementation_reads_the_same(monkeypatch: pytest.MonkeyPatch) 
 
 def test_events_come_from_the_same_resource_as_metrics(collector: Collector) -> None:
     otlp = opened(settings())
-    otlp.emit(event())
+    otlp.put(event())
     otlp.close(PATIENCE_S)
     metrics = Otlp(
         OtlpSettings(("otlp",), "http/protobuf", 60.0, PATIENCE_S, delta=False), service="scorer", version="1.2.3"
@@ -140,7 +141,7 @@ def test_events_come_from_the_same_resource_as_metrics(collector: Collector) -> 
 def test_everything_emitted_before_closing_arrives_in_order_and_in_batches(collector: Collector) -> None:
     otlp = opened(settings(max_batch=40))
     for number in range(100):
-        otlp.emit(event(number))
+        otlp.put(event(number))
     otlp.close(PATIENCE_S)
     told = [[record.body.string_value for record in records(collector.body())] for _ in range(3)]
     assert [len(batch) for batch in told] == [40, 40, 20]
@@ -150,8 +151,8 @@ def test_everything_emitted_before_closing_arrives_in_order_and_in_batches(colle
 
 def test_an_event_that_no_utf8_can_spell_costs_no_other(collector: Collector) -> None:
     otlp = opened(settings())
-    otlp.emit(Event("sidecar.alert", 1.0, "info", "feature \ud800 drifts", {"feature": "\ud800"}))
-    otlp.emit(event())
+    otlp.put(Event("sidecar.alert", 1.0, "info", "feature \ud800 drifts", {"feature": "\ud800"}))
+    otlp.put(event())
     otlp.close(PATIENCE_S)
     spelt, other = records(collector.body())
     assert spelt.body.string_value == r"feature \ud800 drifts"
@@ -165,7 +166,7 @@ def test_a_collector_that_recovers_in_time_gets_the_batch(
 ) -> None:
     collector.statuses = statuses
     otlp = opened(settings())
-    otlp.emit(event())
+    otlp.put(event())
     otlp.close(PATIENCE_S)
     assert [len(records(collector.body())) for _ in range(attempts)] == [1] * attempts
     assert counts(otlp) == (1, 0, 0)
@@ -175,7 +176,7 @@ def test_a_refused_batch_is_counted_by_its_events(collector: Collector, caplog: 
     collector.statuses = [400, 400]
     otlp = opened(settings(max_batch=2))
     for number in range(5):
-        otlp.emit(event(number))
+        otlp.put(event(number))
     otlp.close(PATIENCE_S)
     assert counts(otlp) == (1, 0, 4)
     assert "400" in otlp.last_error
@@ -186,10 +187,10 @@ def test_a_refused_batch_is_counted_by_its_events(collector: Collector, caplog: 
 def test_an_absent_collector_costs_a_full_queue_and_no_time(caplog: pytest.LogCaptureFixture) -> None:
     otlp = opened(settings(timeout_s=NEVER_S, delay_s=0.001, max_waiting=10, max_batch=5))
     with Heard() as retries:
-        otlp.emit(event())
+        otlp.put(event())
         assert retries.wait(PATIENCE_S)
         for number in range(1000):
-            otlp.emit(event(number))
+            otlp.put(event(number))
         assert counts(otlp) == (0, 990, 0)
         otlp.close(0.0)
     otlp.close(PATIENCE_S)
@@ -202,7 +203,7 @@ def test_an_absent_collector_costs_a_full_queue_and_no_time(caplog: pytest.LogCa
 def test_closing_ends_the_retries_towards_an_absent_collector(protocol: Protocol) -> None:
     otlp = opened(settings(protocol=protocol, timeout_s=NEVER_S, delay_s=0.001))
     with Heard() as retries:
-        otlp.emit(event())
+        otlp.put(event())
         assert retries.wait(PATIENCE_S)
         otlp.close(0.0)
     otlp.close(PATIENCE_S)
@@ -212,9 +213,9 @@ def test_closing_ends_the_retries_towards_an_absent_collector(protocol: Protocol
 
 def test_a_silent_collector_does_not_hold_up_closing(silent: socket.socket) -> None:
     otlp = opened(settings(delay_s=0.001))
-    otlp.emit(event(1))
+    otlp.put(event(1))
     connection, _ = silent.accept()
-    otlp.emit(event(2))
+    otlp.put(event(2))
     otlp.close(0.0)
     assert counts(otlp) == (0, 1, 0)
     silent.close()
@@ -225,7 +226,7 @@ def test_a_silent_collector_does_not_hold_up_closing(silent: socket.socket) -> N
 
 def test_the_console_is_an_exporter_too() -> None:
     otlp = opened(settings("console"))
-    otlp.emit(event())
+    otlp.put(event())
     otlp.close(PATIENCE_S)
     assert counts(otlp) == (1, 0, 0)
 

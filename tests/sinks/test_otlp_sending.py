@@ -65,7 +65,7 @@ def held(max_waiting: int, max_batch: int = 1) -> tuple[Sending[int], Recorder, 
     """A queue whose sender is busy with item 0."""
     gate = Gate()
     sender = Recorder(gate)
-    sending = Sending(sender, what="numbers", bounds=Bounds(max_waiting, max_batch))
+    sending = Sending(sender, name="otlp", what="numbers", bounds=Bounds(max_waiting, max_batch))
     sending.put(0)
     assert sender.sent.acquire(timeout=PATIENCE_S)
     return sending, sender, gate
@@ -73,7 +73,7 @@ def held(max_waiting: int, max_batch: int = 1) -> tuple[Sending[int], Recorder, 
 
 def test_what_waits_is_sent_in_order_at_close() -> None:
     sender = Recorder()
-    sending = Sending(sender, what="numbers", bounds=Bounds(100, 4, NEVER_S))
+    sending = Sending(sender, name="otlp", what="numbers", bounds=Bounds(100, 4, NEVER_S))
     for number in range(10):
         sending.put(number)
     sending.close(PATIENCE_S)
@@ -83,13 +83,13 @@ def test_what_waits_is_sent_in_order_at_close() -> None:
 
 def test_an_idle_one_closes_at_once_and_sends_nothing() -> None:
     sender = Recorder()
-    Sending(sender, what="numbers").close(PATIENCE_S)
+    Sending(sender, name="otlp", what="numbers").close(PATIENCE_S)
     assert (sender.batches, sender.closed) == ([], 1)
 
 
 def test_a_full_batch_does_not_wait_for_the_delay() -> None:
     sender = Recorder()
-    sending = Sending(sender, what="numbers", bounds=Bounds(8, 3, NEVER_S))
+    sending = Sending(sender, name="otlp", what="numbers", bounds=Bounds(8, 3, NEVER_S))
     for number in range(3):
         sending.put(number)
     assert sender.sent.acquire(timeout=PATIENCE_S)
@@ -99,7 +99,7 @@ def test_a_full_batch_does_not_wait_for_the_delay() -> None:
 
 def test_a_lonely_item_waits_for_the_delay_only() -> None:
     sender = Recorder()
-    sending = Sending(sender, what="numbers", bounds=Bounds(8, 3, 0.001))
+    sending = Sending(sender, name="otlp", what="numbers", bounds=Bounds(8, 3, 0.001))
     sending.put(7)
     assert sender.sent.acquire(timeout=PATIENCE_S)
     assert sender.batches == [[7]]
@@ -131,7 +131,7 @@ def test_what_is_not_sent_in_time_is_given_up_and_never_sent(caplog: pytest.LogC
 
 def test_what_comes_after_closing_is_dropped_and_counted() -> None:
     sender = Recorder()
-    sending = Sending(sender, what="numbers")
+    sending = Sending(sender, name="otlp", what="numbers")
     sending.close(PATIENCE_S)
     sending.put(1)
     assert (sender.batches, counts(sending)) == ([], (0, 1, 0))
@@ -139,7 +139,7 @@ def test_what_comes_after_closing_is_dropped_and_counted() -> None:
 
 def test_whatever_becomes_of_it_everything_is_counted_once() -> None:
     sender = Recorder(lambda batch: batch % 3 != 0)
-    sending = Sending(sender, what="numbers", bounds=Bounds(16, 4))
+    sending = Sending(sender, name="otlp", what="numbers", bounds=Bounds(16, 4))
 
     def put() -> None:
         for each in range(500):
@@ -157,7 +157,7 @@ def test_whatever_becomes_of_it_everything_is_counted_once() -> None:
 
 def test_a_failure_costs_its_batch_and_a_line_a_change(caplog: pytest.LogCaptureFixture) -> None:
     sender = Recorder(saying("refused", "reset", "", ""))
-    sending = Sending(sender, what="numbers", bounds=Bounds(10, 2, NEVER_S))
+    sending = Sending(sender, name="otlp", what="numbers", bounds=Bounds(10, 2, NEVER_S))
     with caplog.at_level(logging.INFO):
         for number in range(7):
             sending.put(number)
@@ -167,7 +167,7 @@ def test_a_failure_costs_its_batch_and_a_line_a_change(caplog: pytest.LogCapture
 
 
 def test_a_silent_failure_is_one_too_and_for_good() -> None:
-    sending = Sending(Recorder(lambda _: False), what="numbers", bounds=keeping())
+    sending = Sending(Recorder(lambda _: False), name="otlp", what="numbers", bounds=keeping())
     sending.put(1)
     sending.close(PATIENCE_S)
     assert (counts(sending), sending.last_error) == ((0, 0, 1), "the exporter did not say why")
@@ -179,7 +179,7 @@ def test_a_mistake_costs_its_batch_and_not_the_thread() -> None:
             raise ValueError("of its own")
         return True
 
-    sending = Sending(Recorder(answer), what="numbers", bounds=Bounds(2))
+    sending = Sending(Recorder(answer), name="otlp", what="numbers", bounds=Bounds(2))
     for number in range(2):
         sending.put(number)
     sending.close(PATIENCE_S)
@@ -214,7 +214,7 @@ def delivered(sending: Sending[int], items: int) -> None:
 
 def test_what_a_collector_that_is_away_did_not_take_is_sent_again_in_order(caplog: pytest.LogCaptureFixture) -> None:
     sender = Recorder(failing(AWAY, AWAY, AWAY))
-    sending = Sending(sender, what="numbers", bounds=keeping(max_batch=2, delay_s=0.001))
+    sending = Sending(sender, name="otlp", what="numbers", bounds=keeping(max_batch=2, delay_s=0.001))
     with caplog.at_level(logging.INFO):
         for number in range(6):
             sending.put(number)
@@ -227,7 +227,7 @@ def test_what_a_collector_that_is_away_did_not_take_is_sent_again_in_order(caplo
 
 def test_what_is_refused_is_counted_and_blocks_nothing() -> None:
     sender = Recorder(failing(AWAY, REFUSED, AWAY, REFUSED))
-    sending = Sending(sender, what="numbers", bounds=keeping())
+    sending = Sending(sender, name="otlp", what="numbers", bounds=keeping())
     for number in range(3):
         sending.put(number)
     delivered(sending, 1)
@@ -244,7 +244,7 @@ def test_where_there_is_no_room_for_what_waits_again_the_oldest_go_and_it_is_sai
         return failing(AWAY, AWAY)(attempt)
 
     sender = Recorder(answer)
-    sending = Sending(sender, what="numbers", bounds=keeping(max_waiting=4, max_batch=3))
+    sending = Sending(sender, name="otlp", what="numbers", bounds=keeping(max_waiting=4, max_batch=3))
     sending.put(0)
     assert sender.sent.acquire(timeout=PATIENCE_S)
     for number in range(1, 7):
@@ -273,7 +273,7 @@ def test_pauses_grow_while_the_collector_stays_away_and_not_for_ever() -> None:
         times.append(time.monotonic())
         return failing(*[AWAY] * 6)(attempt)
 
-    sending = Sending(Recorder(answer), what="numbers", bounds=keeping(again_s=0.002))
+    sending = Sending(Recorder(answer), name="otlp", what="numbers", bounds=keeping(again_s=0.002))
     sending.put(1)
     delivered(sending, 1)
     pauses = [later - earlier for earlier, later in pairwise(times)]
@@ -284,7 +284,7 @@ def test_pauses_grow_while_the_collector_stays_away_and_not_for_ever() -> None:
 
 def test_who_is_away_when_it_closes_is_asked_once_more_and_no_longer(caplog: pytest.LogCaptureFixture) -> None:
     sender = Recorder(failing(*[AWAY] * 9))
-    sending = Sending(sender, what="numbers", bounds=keeping(max_batch=2, again_s=NEVER_S))
+    sending = Sending(sender, name="otlp", what="numbers", bounds=keeping(max_batch=2, again_s=NEVER_S))
     for number in range(3):
         sending.put(number)
     while not sending.failing:  # the first attempt is over
@@ -296,7 +296,7 @@ def test_who_is_away_when_it_closes_is_asked_once_more_and_no_longer(caplog: pyt
 
 def test_who_comes_back_at_closing_gets_it_all() -> None:
     sender = Recorder(failing(AWAY))
-    sending = Sending(sender, what="numbers", bounds=keeping(again_s=NEVER_S))
+    sending = Sending(sender, name="otlp", what="numbers", bounds=keeping(again_s=NEVER_S))
     for number in range(3):
         sending.put(number)
     while not sending.failing:
@@ -311,7 +311,7 @@ def test_a_fault_of_the_network_is_a_collector_that_is_away() -> None:
             raise ConnectionResetError
         return True
 
-    sending = Sending(Recorder(answer), what="numbers", bounds=keeping())
+    sending = Sending(Recorder(answer), name="otlp", what="numbers", bounds=keeping())
     sending.put(1)
     delivered(sending, 1)
     assert (counts(sending), sending.last_error) == ((1, 0, 0), "ConnectionResetError()")
@@ -319,7 +319,7 @@ def test_a_fault_of_the_network_is_a_collector_that_is_away() -> None:
 
 def test_where_the_latest_counts_it_replaces_what_was_not_taken() -> None:
     sender = Recorder(failing(AWAY))
-    sending = Sending(sender, what="numbers")
+    sending = Sending(sender, name="otlp", what="numbers")
     sending.put(1)
     sending.close(PATIENCE_S)
     assert (sender.batches, counts(sending), sending.failing) == ([[1]], (0, 0, 1), True)
@@ -334,7 +334,11 @@ def test_a_queue_of_others_is_emptied_and_what_waits_again_is_beside_their_bound
 
     sender = Recorder(answer)
     sending = Sending(
-        sender, what="numbers", bounds=keeping(max_waiting=2, max_batch=2), filled=Filled(waiting, lambda: 7)
+        sender,
+        name="otlp",
+        what="numbers",
+        bounds=keeping(max_waiting=2, max_batch=2),
+        filled=Filled(waiting, lambda: 7),
     )
     assert sender.sent.acquire(timeout=PATIENCE_S)
     waiting.extend([2, 3])

@@ -20,9 +20,10 @@ from oteltap import OtelTapHttpProtobufReceiver, OtelTapHttpProtobufReceiverSett
 
 from sidecar.errors import ConfigError
 from sidecar.records import Event
-from sidecar.sinks.otlp_logs import OtlpLogs, OtlpLogsSettings
+from sidecar.sinks.otlp_logs import OtlpLogsSettings, otlp_logs
+from sidecar.sinks.otlp_sending import Sending
 from sidecar.sinks.otlp_settings import Exporter, Protocol
-from sidecar.sinks.otlp_traces import OtlpTraces, OtlpTracesSettings, otlp_traces_settings
+from sidecar.sinks.otlp_traces import OtlpTracesSettings, otlp_traces, otlp_traces_settings
 from sidecar.stats.traced import SAMPLED, Sampler, Traced, Tracing
 from tests.sinks.rig import PATIENCE_S, Collector, Heard, plain
 from tests.sinks.test_otlp_spans import HERE_ONLY, TRACED
@@ -59,11 +60,11 @@ def numbered(number: int) -> Traced:
     return HERE_ONLY._replace(server_id=b"%016x" % (number + 1))
 
 
-def opened(given: OtlpTracesSettings, tracing: Tracing) -> OtlpTraces:
-    return OtlpTraces(given, tracing, service="scorer", version="1.2.3", scheme="http")
+def opened(given: OtlpTracesSettings, tracing: Tracing) -> Sending[Traced]:
+    return otlp_traces(given, tracing, service="scorer", version="1.2.3", scheme="http")
 
 
-def counts(otlp: OtlpTraces) -> tuple[int, int, int, int]:
+def counts(otlp: Sending[Traced]) -> tuple[int, int, int, int]:
     return otlp.delivered, otlp.dropped, otlp.failed, otlp.waiting
 
 
@@ -139,10 +140,10 @@ def test_traces_come_from_the_same_resource_as_events(collector: Collector) -> N
     otlp = opened(settings(), waiting(TRACED))
     otlp.close(PATIENCE_S)
     of_traces = ExportTraceServiceRequest.FromString(collector.body()).resource_spans[0].resource
-    logs = OtlpLogs(
+    logs = otlp_logs(
         OtlpLogsSettings(("otlp",), "http/protobuf", PATIENCE_S, NEVER_S, 10, 10), service="scorer", version="1.2.3"
     )
-    logs.emit(Event("sidecar.alert", 1.0, "info", "", {}))
+    logs.put(Event("sidecar.alert", 1.0, "info", "", {}))
     logs.close(PATIENCE_S)
     # Both messages begin alike: a list of resources, with what comes of each.
     of_events = ExportTraceServiceRequest.FromString(collector.body()).resource_spans[0].resource

@@ -16,7 +16,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from sidecar.records import JSON, Event
 from sidecar.sinks.line_writer import MAX_WAITING
-from sidecar.sinks.otlp_logs import OtlpLogs, OtlpLogsSettings
+from sidecar.sinks.otlp_logs import OtlpLogsSettings, otlp_logs
 from sidecar.sinks.own_log import HELD, MAX_TEXT, OwnLog, as_event, configuration_event, configure, text
 from sidecar.trace_context import Trace, under
 from tests.sinks.rig import PATIENCE_S, Collector, plain
@@ -394,7 +394,7 @@ def test_a_stderr_that_is_gone_costs_its_lines_only(capfd: pytest.CaptureFixture
 def test_of_a_storm_from_many_threads_every_line_is_whole_and_every_event_counted(collector: Collector) -> None:
     otlp = opened(settings(max_waiting=400, max_batch=50, delay_s=0.001))
     with configured() as (own, stream):
-        own.export(otlp.emit)
+        own.export(otlp.put)
 
         def storm(thread: int) -> None:
             for number in range(100):
@@ -417,12 +417,12 @@ def test_of_a_storm_from_many_threads_every_line_is_whole_and_every_event_counte
 @pytest.mark.usefixtures("refusing")
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
 def test_a_collector_that_is_dead_is_not_told_of_its_own_death(protocol: Literal["http/protobuf", "grpc"]) -> None:
-    otlp = OtlpLogs(OtlpLogsSettings(("otlp",), protocol, 0.05, 0.001, 10, 10), service="scorer", version="1")
+    otlp = otlp_logs(OtlpLogsSettings(("otlp",), protocol, 0.05, 0.001, 10, 10), service="scorer", version="1")
     emitted: list[Event] = []
 
     def emit(event: Event) -> None:
         emitted.append(event)
-        otlp.emit(event)
+        otlp.put(event)
 
     with configured("json", "debug") as (own, stream):
         own.export(emit)
@@ -436,7 +436,7 @@ def test_a_collector_that_is_dead_is_not_told_of_its_own_death(protocol: Literal
 def test_lines_of_the_log_and_events_arrive_as_log_records(collector: Collector) -> None:
     otlp = opened(settings())
     with configured() as (own, _):
-        own.export(otlp.emit)
+        own.export(otlp.put)
         with under(TRACE):
             log.error("it %s", "fails")
         logging.getLogger("aiohttp.access").info("theirs")
