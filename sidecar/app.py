@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from sidecar.admin.view import View
     from sidecar.monitor import Monitor
     from sidecar.reference.folder import Reference
+    from sidecar.reporting import Exporting
     from sidecar.watching import Watching
 
 log = logging.getLogger(__name__)
@@ -165,6 +166,7 @@ class App:
         self._listener = Listener(self._upstreams.gateway)
         self._upstreams.put = self._put
         self._monitor: Monitor | None = None
+        self._exporting: Exporting | None = None
         self._admin: AppRunner | None = None
 
     async def run(self) -> int:
@@ -189,6 +191,8 @@ class App:
             await asyncio.wait({begun}, timeout=FLUSH_S)
             if self._monitor is not None:
                 await self._monitor.close(FLUSH_S)
+            elif self._exporting is not None:
+                await self._exporting.close(FLUSH_S)
             if self._admin is not None:
                 await self._admin.cleanup()
             await self._upstreams.close()
@@ -229,17 +233,17 @@ class App:
 
     async def _begin_monitoring(self, admin_socket: socket.socket) -> None:
         """Load in a thread what serving does not wait for, then start it; where that fails, say so and serve on."""
-        await asyncio.to_thread(load_monitoring)
-        await asyncio.to_thread(telemetry.load, self._signals)
-        from sidecar.admin.server import start, unmonitored
-
+        app = None
         try:
+            await asyncio.to_thread(load_monitoring)
+            await asyncio.to_thread(telemetry.load, self._signals)
             app = await self._monitored(admin_socket)
         except Exception:
             log.exception("monitoring could not begin; serving goes on")
             self._monitor = None
-            app = unmonitored(self._not_ready)
-        self._admin = await start(app, admin_socket)
+        from sidecar.admin.server import start, unmonitored
+
+        self._admin = await start(unmonitored(self._not_ready) if app is None else app, admin_socket)
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_ALLOCATIONS)
@@ -253,7 +257,7 @@ class App:
         from sidecar.reporting import Reporting
 
         config = self._config
-        exporting = telemetry.exporting(
+        exporting = self._exporting = telemetry.exporting(
             self._signals,
             self._tracing,
             service=config.endpoint,

@@ -47,9 +47,8 @@ class Monitor:
         exporting, infrastructure = self.reporting.exporting, self.reporting.beside.infrastructure
         if exporting.metrics:
             await self._ended(self._exported(exporting.metrics))
-        outlets = (*self.pipeline.parts.deliveries, exporting.metrics, exporting.logs, exporting.traces)
-        closing = [asyncio.to_thread(each.close, timeout_s) for each in outlets if each is not None]
-        await asyncio.gather(*map(self._ended, closing))
+        closing = [asyncio.to_thread(each.close, timeout_s) for each in self.pipeline.parts.deliveries]
+        await asyncio.gather(*map(self._ended, (*closing, exporting.close(timeout_s))))
         if infrastructure is not None:
             infrastructure.close()
 

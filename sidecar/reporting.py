@@ -83,6 +83,11 @@ class Exporting(NamedTuple):
         """Those that there are."""
         return [each for each in (self.metrics, self.logs, self.traces) if each is not None]
 
+    async def close(self, timeout_s: float) -> None:
+        """Bring away what waits; what is not within `timeout_s` is given up."""
+        known = (self.metrics, self.logs, self.traces)
+        await asyncio.gather(*(asyncio.to_thread(each.close, timeout_s) for each in known if each is not None))
+
 
 class Beside(NamedTuple):
     """What is told beside what traffic and rows say, and how much of all.

@@ -5,14 +5,13 @@ the upstream's socket, without the wait for a new connection; and from the reply
 the client's.
 """
 
-import re
 from time import perf_counter
 
 from sidecar.exchange import Exchange, Message
 from sidecar.proxy.copying import Original
 from sidecar.proxy.gateway import Gateway
 from sidecar.proxy.tap import Held
-from sidecar.proxy.tracing import CLIENTS, ID_BYTES, Trail, agent_of, path_of
+from sidecar.proxy.tracing import CLIENTS, ID_BYTES, Trail, agent_of, is_probe, path_of
 from sidecar.routing.table import POINTS, Choice, RoutingTable, Variant
 from sidecar.stats.served import Outcome
 from sidecar.stats.traced import Traced, Tracing
@@ -24,10 +23,6 @@ METHODS = {
     for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY")
 }
 """What OpenTelemetry counts by name; any other method is counted as `_OTHER`."""
-
-_PROBES = re.compile(rb"(?:^|\n)user-agent:[ \t]*+(?:kube-probe|GoogleHC|ELB-HealthChecker)/", re.IGNORECASE)
-"""The user agents of Kubernetes' kubelet and of two clouds' load balancers. Where a pod's port is redirected, what the
-kubelet asks the model server passes the sidecar."""
 
 NOT_THEIRS = frozenset(("", "bad_request", "body_timeout"))
 """Error types that are no fault of a variant's: where a reply had begun, it was not cut short, or for the client's
@@ -95,7 +90,7 @@ class Account:
         self._reply: ReplyHead | None = None
         self._request_bytes = self._reply_bytes = self._sends = 0
         self._sending_s = self._sent_s = self._ended_s = self.first_byte_s = self.overhead_s = 0.0
-        self._probe = (gateway.served is not None or gateway.tracing is not None) and _is_probe(head)
+        self._probe = (gateway.served is not None or gateway.tracing is not None) and is_probe(head)
         self.trail = None if gateway.tracing is None or self._probe else Trail(gateway.tracing, head.passing)
         sampling = gateway.sampling
         sampled = self._sampled = sampling.takes(sample)
@@ -281,11 +276,6 @@ class Account:
                 self._answered,
             )
             gateway.tap.offer(exchange, request.size_bytes + reply.size_bytes)
-
-
-def _is_probe(head: RequestHead) -> bool:
-    """Whether somebody only looks whether the server is well: that is no traffic to judge a variant by, or to trace."""
-    return head.method == b"GET" and _PROBES.search(head.lines) is not None
 
 
 def _is_away(table: RoutingTable, name: str) -> bool:

@@ -15,6 +15,10 @@ CLIENTS = frozenset(("", "client_closed", "bad_request", "body_timeout"))
 """Error types by which a request has not failed, unless its status says so: nothing went wrong, or at the client's."""
 
 _USER_AGENT = re.compile(rb"\nuser-agent:[ \t]*+([^\r]{0,%d})" % AGENT_BYTES, re.IGNORECASE)
+_PROBES = re.compile(rb"(?:^|\n)user-agent:[ \t]*+(?:kube-probe|GoogleHC|ELB-HealthChecker)/", re.IGNORECASE)
+"""The user agents of Kubernetes' kubelet and of two clouds' load balancers. Where a pod's port is redirected, what the
+kubelet asks the model server passes the sidecar."""
+
 _ABSOLUTE = re.compile(rb"(?i:https?)://[^/?]*")
 _ENDINGS = (b"-00", b"-01", b"-02", b"-03")
 """How a `traceparent` ends: 1 for a trace that is sampled, 2 for one whose id is random (Trace Context, level 2)."""
@@ -80,6 +84,11 @@ def _flags(digit: int) -> int:
     return (digit + 1 if digit > ord("9") else digit) & 3
 
 
+def is_probe(head: RequestHead) -> bool:
+    """Whether somebody only looks whether the server is well: that is no traffic to judge a variant by, or to trace."""
+    return head.method == b"GET" and _PROBES.search(head.lines) is not None
+
+
 def path_of(target: bytes) -> bytes:
     """What is told of a target: the path, and nothing of the query, which may tell of people."""
     if not target.startswith(b"/"):
@@ -96,7 +105,7 @@ def agent_of(lines: bytes) -> bytes:
 def trace_refusal(gateway: Gateway, head: RequestHead, error: ReplyError, duration_s: float) -> None:
     """Tell of a request that was read and not taken."""
     tracing = gateway.tracing
-    if tracing is None:
+    if tracing is None or is_probe(head):
         return
     trail = Trail(tracing, head.passing)
     reason = trail.reason(error.status, error.error_type, duration_s)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
+from sidecar.errors import DeliveryError
 from sidecar.sinks.otlp_waiting import LATEST, Bounds, Filled, Waiting
 from sidecar.sinks.otlp_words import Words, mends, unmuted
 
@@ -54,13 +55,20 @@ class Exporters(Generic[T]):
         self._closed = False
 
     def export(self, data: T) -> bool:
-        """Whether every one of them took it."""
+        """Whether they took it.
+
+        Raises:
+            DeliveryError: Some did, and some did not: sent again, it would come twice to those that did.
+        """
         if not self._made:
             self._made = self._make()
             unmuted()
             if self._closed:  # while they were made
                 self._shut_down()
-        return all([each.export(data).name == "SUCCESS" for each in self._made])
+        taken = [each.export(data).name == "SUCCESS" for each in self._made]
+        if any(taken) and not all(taken):
+            raise DeliveryError("another exporter took it, so that it is not sent again")
+        return all(taken)
 
     def close(self) -> None:
         """End retries, which else go on for as long as an export may take."""

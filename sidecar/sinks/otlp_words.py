@@ -6,6 +6,7 @@ neither tells, what failed counts as refused: nothing is to wait behind what nob
 """
 
 import logging
+import re
 import threading
 from enum import Enum
 
@@ -14,6 +15,8 @@ AWAY_STATUSES = frozenset({408, 429, 502, 503, 504})
 AWAY_CODES = frozenset(
     {"CANCELLED", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"}
 )
+
+_TOO_LARGE = re.compile("message (?:larger than max|exceeds maximum size|length too large)")
 
 GAVE_UP = ("timeout, max retries or shutdown", "Transient error", "Shutdown in progress")
 """Of messages whose arguments do not tell: that an exporter's time was over before its attempts."""
@@ -92,6 +95,5 @@ def _away(record: logging.LogRecord) -> bool:
 
 
 def _too_large(details: str) -> bool:
-    """Over gRPC this has the code of a collector that has too much to do, or none of its own; all name the message."""
-    told = details.lower()
-    return "message" in told and any(word in told for word in ("larg", "exceed"))
+    """Over gRPC this has the code of one that has too much to do, or none of its own: as Go, C++, Java and Rust say it."""
+    return _TOO_LARGE.search(details) is not None

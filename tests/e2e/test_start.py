@@ -4,7 +4,18 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.e2e.rig import PATIENCE_S, free_address, refused, sidecar, until, written
+from tests.e2e.rig import (
+    PATIENCE_S,
+    Sidecar,
+    environment,
+    free_address,
+    refused,
+    run_command,
+    running,
+    sidecar,
+    until,
+    written,
+)
 from tests.e2e.upstreams import Model, model
 
 
@@ -154,3 +165,17 @@ def test_weights_that_somebody_has_changed_since_are_told_with_the_revision(tmp_
 
     assert "weights are" not in first
     assert "weights are those of revision 2, not the configuration's: challenger 50 % (file: 10 %)" in again
+
+
+def test_where_monitoring_cannot_begin_serving_goes_on_and_health_is_told(first: Model) -> None:
+    # What opentelemetry refuses when it is imported.
+    variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "x"}
+    command = run_command("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--upstream", first.url)
+    with running(command, environment(**variables)) as process:
+        found = Sidecar(process)
+        process.says("monitoring could not begin")
+        found.ready()
+
+        assert requests.get(found.url, timeout=PATIENCE_S).json()["model"] == "first"
+        assert [found.ask(path).status_code for path in ("/healthz", "/readyz", "/metrics")] == [200, 200, 503]
+        assert found.stop() == 0

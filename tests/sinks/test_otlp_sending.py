@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import pytest
 
+from sidecar.errors import DeliveryError
 from sidecar.sinks.otlp_sending import Exporters, Sending, _Overflow
 from sidecar.sinks.otlp_waiting import Bounds, Filled
 from tests.sinks.rig import PATIENCE_S
@@ -384,10 +385,11 @@ def test_exporters_are_made_once_and_only_for_something() -> None:
     assert made == [Exporting(taken=["a", "b"], shut_down=1)]
 
 
-def test_all_exporters_get_what_one_of_them_fails_to_take() -> None:
+def test_what_one_exporter_took_and_another_did_not_goes_to_all_once() -> None:
     ways = [Exporting(Result.FAILURE), Exporting()]
     exporters: Exporters[str] = Exporters(lambda: ways)
-    assert not exporters.export("a")
+    with pytest.raises(DeliveryError, match="not sent again"):
+        exporters.export("a")
     assert [way.taken for way in ways] == [["a"], ["a"]]
 
 

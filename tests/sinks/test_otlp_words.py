@@ -182,6 +182,13 @@ def test_too_large_is_said_in_many_ways(details: str) -> None:
     assert not words.away
 
 
+@pytest.mark.parametrize("details", ["Quota exceeded for quota metric 'Log messages'", "time for the message exceeded"])
+def test_who_has_too_much_to_do_may_take_it_later(details: str) -> None:
+    with Words() as words:
+        OTEL.error("error code: %s, error details: %s", grpc.StatusCode.RESOURCE_EXHAUSTED, details)
+    assert words.away
+
+
 def test_what_cannot_be_encoded_never_can() -> None:
     assert not heard(lambda: HttpLogs(endpoint="http://127.0.0.1:1").export([object()])).away  # type: ignore[list-item]  # a mistake
 
