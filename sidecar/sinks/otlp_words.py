@@ -95,5 +95,5 @@ def _away(record: logging.LogRecord) -> bool:
 
 
 def _too_large(details: str) -> bool:
-    """Over gRPC this has the code of one that has too much to do, or none of its own: as Go, C++, Java and Rust say it."""
+    """Over gRPC this has the code of one that has too much to do, or none of its own: so Go, C++, Java, Rust say it."""
     return _TOO_LARGE.search(details) is not None
