@@ -1,7 +1,7 @@
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,11 @@ def answering(reply: bytes) -> Iterator[Admin]:
         with connection:
             connection.recv(65536)
             connection.sendall(reply)
+            # What is left unread when it is closed would reset the connection, and the reply with it.
+            with suppress(ConnectionError):
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(65536):
+                    pass
 
     thread = threading.Thread(target=answer)
     thread.start()

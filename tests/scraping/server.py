@@ -47,17 +47,16 @@ async def serving(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncIterato
     """The address of a server that talks so."""
 
     async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            with suppress(ConnectionError, asyncio.IncompleteReadError):
-                await talk(await reader.readuntil(b"\r\n\r\n"), writer)
-                writer.close()
-                await writer.wait_closed()
-        finally:
-            writer.transport.abort()
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            await talk(await reader.readuntil(b"\r\n\r\n"), writer)
+            writer.close()
+            await writer.wait_closed()
 
     tasks = set[asyncio.Task[None]]()
+    writers: list[asyncio.StreamWriter] = []
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         task = asyncio.get_running_loop().create_task(meet(reader, writer))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
@@ -67,8 +66,13 @@ async def serving(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncIterato
         yield f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
+        # What has connected meanwhile is accepted in the next round.
+        await asyncio.sleep(0)
         for task in list(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # Also of those whose task had no time to begin.
+        for writer in writers:
+            writer.transport.abort()
         # A transport is gone one round after it is aborted.
         await asyncio.sleep(0)
