@@ -256,15 +256,7 @@ class App:
         from sidecar.monitor import Monitor
         from sidecar.reporting import Reporting
 
-        config = self._config
-        exporting = self._exporting = telemetry.exporting(
-            self._signals,
-            self._tracing,
-            service=config.endpoint,
-            version=__version__,
-            scheme="https" if config.tls else "http",
-        )
-        self._own.export(exporting.logs.put if exporting.logs else None)
+        config, exporting = self._config, self._opened()
         served = Served(
             self._traffic,
             self._tap,
@@ -299,6 +291,15 @@ class App:
         await monitor.watching.start(self._reference, config.reference.learn_rows, config.reference.learn_s)
         monitor.start()
         return application(self._view(monitor), token=self._token, address=parse_address(config.admin))
+
+    def _opened(self) -> "Exporting":
+        """The ways to the collector, from now on also of what is logged."""
+        config = self._config
+        scheme = "https" if config.tls else "http"
+        names = {"service": config.endpoint, "version": __version__, "scheme": scheme}
+        found = self._exporting = telemetry.exporting(self._signals, self._tracing, **names)
+        self._own.export(found.logs.put if found.logs else None)
+        return found
 
     def _view(self, monitor: "Monitor") -> "View":
         from sidecar.admin.view import ConfigView, VariantView, View

@@ -223,11 +223,7 @@ def beside(config: Config, served: Served, pipeline: Pipeline, own: OwnLog, revi
 
     failed = Failed(own.tell, now_s=time.monotonic)
     pipeline.notes.append(failed.note)
-    scraping = Scraping(
-        version_of=version_of,
-        max_series=telemetry.max_series,
-        now_s=time.monotonic,
-    )
+    scraping = Scraping(version_of=version_of, max_series=telemetry.max_series, now_s=time.monotonic)
     scraping.aim(targets(telemetry.scrape, variants()))
     lag = Histogram(LAG_SECONDS)
     served.tasks.start(beat(lag, now_s=time.perf_counter))
@@ -244,15 +240,16 @@ def beside(config: Config, served: Served, pipeline: Pipeline, own: OwnLog, revi
             own.dropped_events,
         ),
         tracing=served.tracing,
-        infrastructure=Infrastructure(
-            lambda: {name: _place(each) for name, each in variants().items()},
-            now_s=time.monotonic,
-            wall_s=served.wall_s,
-        )
-        if telemetry.infrastructure
-        else None,
+        infrastructure=_infrastructure(variants, served.wall_s) if telemetry.infrastructure else None,
         scraping=scraping,
         endpoint=config.endpoint if telemetry.cloudwatch_names else "",
+    )
+
+
+def _infrastructure(variants: Callable[[], Mapping[str, Variant]], wall_s: Callable[[], float]) -> Infrastructure:
+    """What reads machine and processes."""
+    return Infrastructure(
+        lambda: {name: _place(each) for name, each in variants().items()}, now_s=time.monotonic, wall_s=wall_s
     )
 
 

@@ -125,12 +125,6 @@ class Infrastructure:
                 self._last = now_s, self._read(now_s)
             return self._last[1]
 
-    @property
-    def absences(self) -> Sequence[Absence]:
-        """What the latest reading could not read."""
-        last = self._last
-        return last[1].absences if last else ()
-
     def close(self) -> None:
         """Let go of the GPUs' driver."""
         with self._lock:

@@ -53,15 +53,13 @@ def watch_metrics(
         *told,
         *bins,
         metric("sidecar.drift.omitted", [({}, omitted + without)] if following else []),
-        metric(
-            "sidecar.violations",
-            [
-                (
-                    {"feature_flag.result.variant": variant, "sidecar.check": check},
-                    sum(each.check == check for each in those),
-                )
-                for variant, those in broken.items()
-                for check in get_args(Check)
-            ],
-        ),
+        metric("sidecar.violations", _violations(broken)),
+    ]
+
+
+def _violations(broken: Mapping[str, Sequence[Violation]]) -> Points:
+    return [
+        ({"feature_flag.result.variant": variant, "sidecar.check": check}, sum(each.check == check for each in those))
+        for variant, those in broken.items()
+        for check in get_args(Check)
     ]

@@ -16,15 +16,9 @@ from sidecar.routing.table import POINTS, Choice, RoutingTable, Variant
 from sidecar.stats.served import Outcome
 from sidecar.stats.traced import Traced, Tracing
 from sidecar.stats.traffic import Labels
-from sidecar.wire.message import ReplyHead, RequestHead
+from sidecar.wire.message import METHODS, ReplyHead, RequestHead
 
-METHODS = {
-    method.encode(): method
-    for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY")
-}
-"""What OpenTelemetry counts by name; any other method is counted as `_OTHER`."""
-
-NOT_THEIRS = frozenset(("", "bad_request", "body_timeout"))
+NOT_THEIRS = CLIENTS - {"client_closed"}
 """Error types that are no fault of a variant's: where a reply had begun, it was not cut short, or for the client's
 sake. See `errors.DownstreamError`."""
 

@@ -7,18 +7,16 @@ An event is told once, so that each counts: while an export goes on they wait, a
 away, the oldest to be sent first. Of one that stays away the cost is a full queue.
 """
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sidecar.errors import ConfigError, Fault
 from sidecar.records import Event
 from sidecar.sinks.otlp_data import log_records
 from sidecar.sinks.otlp_resource import resource
 from sidecar.sinks.otlp_sending import AGAIN_S, Exporters, Sending
-from sidecar.sinks.otlp_settings import Exporter, Protocol, count, exporters, number, protocol, timeout_s
+from sidecar.sinks.otlp_settings import Exporter, Protocol, batches, exporters, protocol, timeout_s
 from sidecar.sinks.otlp_waiting import Bounds
 
 if TYPE_CHECKING:
@@ -26,10 +24,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk._logs.export import LogRecordExporter
     from opentelemetry.sdk.resources import Resource
 
-# The defaults of OpenTelemetry's specification.
+# The default of OpenTelemetry's specification.
 DELAY_MS = 1_000.0
-MAX_WAITING = 2_048
-MAX_BATCH = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,24 +56,12 @@ def otlp_logs_settings(environ: Mapping[str, str]) -> OtlpLogsSettings | None:
     """
     if not (asked := exporters(environ, "LOGS")):
         return None
-    max_waiting = count(environ, "OTEL_BLRP_MAX_QUEUE_SIZE", MAX_WAITING)
     return OtlpLogsSettings(
         asked,
         protocol(environ, "LOGS"),
         timeout_s(environ, "LOGS", limit="OTEL_BLRP_EXPORT_TIMEOUT"),
-        # No thread can wait longer, and nobody will.
-        min(number(environ, "OTEL_BLRP_SCHEDULE_DELAY", DELAY_MS) / 1000, threading.TIMEOUT_MAX),
-        max_waiting,
-        _max_batch(environ, max_waiting),
+        *batches(environ, "BLRP", DELAY_MS),
     )
-
-
-def _max_batch(environ: Mapping[str, str], max_waiting: int) -> int:
-    name = "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE"
-    found = count(environ, name, min(MAX_BATCH, max_waiting))
-    if found > max_waiting:
-        raise ConfigError(Fault(name, f"expected at most OTEL_BLRP_MAX_QUEUE_SIZE, {max_waiting}, got {found}"))
-    return found
 
 
 def otlp_logs(settings: OtlpLogsSettings, *, service: str, version: str) -> Sending[Event]:

@@ -3,6 +3,7 @@
 Empty ones count as absent. Endpoints, headers, compression and certificates are the exporters' own concern.
 """
 
+import threading
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Literal
@@ -16,6 +17,8 @@ Protocol = Literal["http/protobuf", "grpc"]
 # The defaults of OpenTelemetry's specification.
 EXPORT_TIMEOUT_MS = 30_000.0
 REQUEST_TIMEOUT_S = 10.0
+MAX_WAITING = 2_048
+MAX_BATCH = 512
 
 
 def exporters(environ: Mapping[str, str], signal: Signal, *, elsewhere: tuple[str, ...] = ()) -> tuple[Exporter, ...]:
@@ -77,6 +80,27 @@ def timeout_s(environ: Mapping[str, str], signal: Signal, *, limit: str) -> floa
     request_s = number(environ, "OTEL_EXPORTER_OTLP_TIMEOUT", REQUEST_TIMEOUT_S)
     request_s = number(environ, f"OTEL_EXPORTER_OTLP_{signal}_TIMEOUT", request_s)
     return min(request_s, number(environ, limit, EXPORT_TIMEOUT_MS) / 1000)
+
+
+def batches(environ: Mapping[str, str], processor: Literal["BSP", "BLRP"], delay_ms: float) -> tuple[float, int, int]:
+    """What a batch processor's variables say: seconds to wait for a batch, most that wait, most of one export.
+
+    Args:
+        delay_ms: Where nobody says.
+
+    Raises:
+        ConfigError: A variable is no number, or a batch is more than may wait.
+    """
+    max_waiting = count(environ, f"OTEL_{processor}_MAX_QUEUE_SIZE", MAX_WAITING)
+    name = f"OTEL_{processor}_MAX_EXPORT_BATCH_SIZE"
+    max_batch = count(environ, name, min(MAX_BATCH, max_waiting))
+    if max_batch > max_waiting:
+        raise ConfigError(
+            Fault(name, f"expected at most OTEL_{processor}_MAX_QUEUE_SIZE, {max_waiting}, got {max_batch}")
+        )
+    delay_s = number(environ, f"OTEL_{processor}_SCHEDULE_DELAY", delay_ms) / 1000
+    # No thread can wait longer, and nobody will.
+    return min(delay_s, threading.TIMEOUT_MAX), max_waiting, max_batch
 
 
 def number(environ: Mapping[str, str], name: str, default: float) -> float:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.stats.traced import SAMPLED, Traced
 from sidecar.texts import encodable
+from sidecar.wire.message import METHODS
 
 if TYPE_CHECKING:
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 Value = str | int
 
-METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"))
+_KNOWN = frozenset(METHODS.values())
 """Any other one is told as _OTHER, so that names of spans stay few."""
 
 LOCAL_PARENT, REMOTE_PARENT = 0x100, 0x300
@@ -201,7 +202,7 @@ def _encoded(attributes: Mapping[str, Value], span: "Span | None" = None) -> byt
 
 def _method(method: bytes) -> dict[str, Value]:
     told = method.decode("latin-1")
-    if told in METHODS:
+    if told in _KNOWN:
         return {"http.request.method": told}
     return {"http.request.method": "_OTHER", "http.request.method_original": told}
 
@@ -209,7 +210,7 @@ def _method(method: bytes) -> dict[str, Value]:
 def _word(method: bytes) -> str:
     """By which a span is named."""
     told = method.decode("latin-1")
-    return told if told in METHODS else "HTTP"
+    return told if told in _KNOWN else "HTTP"
 
 
 def _model(route: str, path: str) -> str:

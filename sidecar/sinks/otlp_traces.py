@@ -7,7 +7,6 @@ The request path wakes the thread at most twice a batch, not for each trace: a t
 and takes it from the requests.
 """
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 from sidecar.errors import ConfigError, Fault
 from sidecar.sinks.otlp_resource import resource
 from sidecar.sinks.otlp_sending import AGAIN_S, Exporters, Sending
-from sidecar.sinks.otlp_settings import Exporter, Protocol, count, exporters, number, protocol, timeout_s
+from sidecar.sinks.otlp_settings import Exporter, Protocol, batches, exporters, protocol, timeout_s
 from sidecar.sinks.otlp_span_exporters import span_exporter
 from sidecar.sinks.otlp_spans import add_spans, without_spans
 from sidecar.sinks.otlp_waiting import Bounds, Filled
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
 # The defaults of OpenTelemetry's specification.
 DELAY_MS = 5_000.0
-MAX_WAITING = 2_048
-MAX_BATCH = 512
 SAMPLER = "parentbased_always_on"
 
 SPANS = 2
@@ -76,26 +73,17 @@ def otlp_traces_settings(environ: Mapping[str, str]) -> OtlpTracesSettings | Non
     """
     if not (asked := exporters(environ, "TRACES")):
         return None
-    max_waiting = count(environ, "OTEL_BSP_MAX_QUEUE_SIZE", MAX_WAITING)
+    delay_s, max_waiting, max_batch = batches(environ, "BSP", DELAY_MS)
     return OtlpTracesSettings(
         asked,
         protocol(environ, "TRACES"),
         timeout_s(environ, "TRACES", limit="OTEL_BSP_EXPORT_TIMEOUT"),
-        # No thread can wait longer, and nobody will.
-        min(number(environ, "OTEL_BSP_SCHEDULE_DELAY", DELAY_MS) / 1000, threading.TIMEOUT_MAX),
+        delay_s,
         max(1, max_waiting // SPANS),
-        max(1, _max_batch(environ, max_waiting) // SPANS),
+        max(1, max_batch // SPANS),
         _sampler(environ),
         _propagates(environ),
     )
-
-
-def _max_batch(environ: Mapping[str, str], max_waiting: int) -> int:
-    name = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
-    found = count(environ, name, min(MAX_BATCH, max_waiting))
-    if found > max_waiting:
-        raise ConfigError(Fault(name, f"expected at most OTEL_BSP_MAX_QUEUE_SIZE, {max_waiting}, got {found}"))
-    return found
 
 
 def _sampler(environ: Mapping[str, str]) -> Sampler:

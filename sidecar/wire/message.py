@@ -12,6 +12,12 @@ CHUNKED = -1
 UNTIL_CLOSE = -2
 """The length of a reply's body that ends with its connection (RFC 9112, section 6.3, case 8)."""
 
+METHODS = {
+    method.encode(): method
+    for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY")
+}
+"""What OpenTelemetry tells by name; any other method is `_OTHER`."""
+
 
 @dataclass(slots=True)
 class RequestHead:

@@ -55,7 +55,6 @@ def test_without_anything_to_read_the_sidecar_is_told_and_why_no_more(tmp_path: 
     assert readings.parts[0].processes is not None
     assert [part.processes for part in readings.parts[1:]] == [None, None]
     assert reasons(readings) == [("container", "", "no_cgroup"), ("processes", "champion", "no_procfs")]
-    assert rig.infrastructure.absences == readings.absences
 
 
 def test_why_something_is_not_told_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
