@@ -23,9 +23,8 @@ from sidecar.monitors.asking import Background, Question, answer, may_be_repeate
 from sidecar.monitors.attribution import Attributing
 from sidecar.monitors.calls import Budget
 from sidecar.payload.awaiting import Awaiting
-from sidecar.payload.decoding import Rows
 from sidecar.pipeline import DECODED_BYTES, Pipeline
-from sidecar.records import Body, Capture, Finding, Table
+from sidecar.records import Body, Capture, Finding, Rows, Table
 from sidecar.tasks import Tasks
 from sidecar.texts import shown
 

@@ -14,11 +14,10 @@ from sidecar.monitors.quality import Grading
 from sidecar.monitors.remembered import recall, remembered
 from sidecar.payload.assembling import assemble_labelled, prediction
 from sidecar.payload.awaiting import Awaiting
-from sidecar.payload.decoding import Rows
 from sidecar.pipeline import Pipeline
 from sidecar.ports import Grader, Store
 from sidecar.quality.outcomes import Outcomes
-from sidecar.records import Capture, Finding, Joined, Label, LabelCounts, LabelStatus
+from sidecar.records import Capture, Finding, Joined, Label, LabelCounts, LabelStatus, Rows
 from sidecar.store.apart import Apart
 from sidecar.tasks import Tasks
 

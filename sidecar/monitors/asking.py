@@ -14,12 +14,12 @@ from numpy.random import Generator
 from sidecar.errors import PayloadError
 from sidecar.payload.assembling import tabulate
 from sidecar.payload.attributed import Attributed
-from sidecar.payload.decoding import Decoding, Rows
+from sidecar.payload.decoding import Decoding
 from sidecar.payload.redacting import REDACTED
 from sidecar.payload.writing import write
 from sidecar.quality.reading import PROBABILITY
 from sidecar.quality.shapley import attributions, plan
-from sidecar.records import Body, Capture, Table
+from sidecar.records import Body, Capture, Rows, Table
 from sidecar.stats.moments import Counts
 
 MAX_CELLS = 1 << 17

@@ -19,10 +19,9 @@ from sidecar.errors import ConfigError, Fault, PayloadError
 from sidecar.monitors.attributed import CHECK, KIND, Attributed, Weighing
 from sidecar.monitors.versions import Versions
 from sidecar.payload import attributed
-from sidecar.payload.decoding import Rows
 from sidecar.payload.pointers import parse_pointer
 from sidecar.quality.attribution import LEAST
-from sidecar.records import Capture, Finding, Table
+from sidecar.records import Capture, Finding, Rows, Table
 from sidecar.reference.bias_files import parse_analysis
 from sidecar.stats.keeping import below, sealed, unsealed
 from sidecar.stats.moments import Floats

@@ -1,6 +1,6 @@
 """The data monitor: what comes in, and what the model says to it, against the reference."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -18,12 +18,12 @@ from sidecar.monitors.drift import Drift
 from sidecar.monitors.followed import Column, Followed
 from sidecar.monitors.placing import Rows, placement
 from sidecar.monitors.windows import Windows
+from sidecar.ports import Detector
 from sidecar.records import Finding, Table
 from sidecar.reference.binning import Bins, bins_of
-from sidecar.reference.checks import Check, Violation, violations
+from sidecar.reference.checks import Check, Violation, Window, violations
 from sidecar.reference.folder import Reference
 from sidecar.stats.keeping import Array, below, sealed, unsealed
-from sidecar.stats.summary import Summary
 
 PAIRS_SHARE = 0.1
 """Of the budget of false alarms that goes to pairs of features: 2.3 nats more for them, 0.1 for the features."""
@@ -110,10 +110,13 @@ class Following:
 
     def count(self, variant: str, version: str, features: Table, predictions: Table) -> None:
         """Count some rows of a variant."""
-        followed = self.variants.get(variant)
-        if followed is None:
-            followed = self.variants[variant] = self._new(variant)
-        followed.count(version, features, predictions)
+        self.followed(variant).count(version, features, predictions)
+
+    def followed(self, variant: str) -> Followed:
+        """What is known of a variant, from now on if it is new."""
+        if variant not in self.variants:
+            self.variants[variant] = self._new(variant)
+        return self.variants[variant]
 
     def judge(self, now_s: float) -> None:
         """Weigh what was counted since the last time.
@@ -133,7 +136,7 @@ class Following:
         """What holds now, of all variants; violations aside."""
         return [finding for followed in self.variants.values() for finding in followed.findings]
 
-    def violations(self, variant: str, features: Summary | None, predictions: Summary | None) -> list[Violation]:
+    def violations(self, variant: str, features: Window | None, predictions: Window | None) -> list[Violation]:
         """What the current windows of a variant break of the constraints."""
         found = violations(self._constraints, features, predictions)
         followed = self.variants.get(variant)
@@ -143,6 +146,11 @@ class Following:
     def bins(self) -> Bins:
         """Where rows are counted."""
         return self._bins
+
+    @property
+    def detectors(self) -> Mapping[str, Detector]:
+        """Those of two windows, by kind."""
+        return self._detectors
 
     def columns(self, variant: str) -> list[Column]:
         """What is known of each column of the reference, in its order; nothing before the variant's first row."""

@@ -1,6 +1,6 @@
 """Drift of one variant: its rows, counted over the reference's bins, and what they add up to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, field
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from sidecar.detectors.returning import STATE, Returning
 from sidecar.detectors.sequential import Change, Evidence, Sequential
-from sidecar.monitors.faults import Fault, fault_of
+from sidecar.monitors.faults import Fault, Latest, fault_of
 from sidecar.monitors.placing import Placement, Rows, placement
 from sidecar.monitors.telling import change_of
 from sidecar.records import Carrier, Subject, Table
@@ -70,9 +70,11 @@ class Moments:
     time_s: float = 0.0
     marks: list[list[tuple[int, float]]] = field(default_factory=lambda: [[] for _ in range(LEVELS)])
 
-    def add(self, rows: int, now_s: float) -> None:
-        """So many more rows have come."""
-        if not self.batches:
+    def add(self, rows: int, now_s: float, since_s: float | None = None) -> None:
+        """So many more rows have come; since a moment, or else since those before them."""
+        if since_s is not None:
+            self.time_s = since_s
+        elif not self.batches:
             self.time_s = now_s  # nobody knows when the first began to come
         for marks in self.marks[: (self.batches & -self.batches).bit_length() or LEVELS]:
             marks.append((self.rows, self.time_s))
@@ -141,20 +143,41 @@ class Drift:
         self.answered |= place.answered >= 0
         rows = place.rows(features, predictions)
         counted = self._bins.count(rows.values, rows.texts)
-        known = place.present | (self.seen & (~self.answered | bool(predictions.names)))
-        counted.counts[~known] = 0
-        return counted, rows
+        return self._known(counted, place.present, replies=bool(predictions.names)), rows
 
-    def judge(self, counted: Counted, latest: Sequence[Rows], now_s: float) -> None:
+    def admit(self, counted: Counted, features: Flags, predictions: Flags) -> Counted:
+        """Likewise of rows that were counted elsewhere: what of it is to be judged.
+
+        Args:
+            counted: As the reference's bins count them.
+            features: The columns that came as features, shape (k,).
+            predictions: Likewise as predictions.
+        """
+        self.seen |= features | predictions
+        self.answered |= predictions
+        return self._known(counted, features | predictions, replies=True)
+
+    def _known(self, counted: Counted, present: Flags, *, replies: bool) -> Counted:
+        """Without the columns of which these rows say nothing.
+
+        Args:
+            present: The columns that they have, shape (k,).
+            replies: Whether they have predictions.
+        """
+        known = present | (self.seen & (~self.answered | replies))
+        counted.counts[~known] = 0
+        return counted
+
+    def judge(self, counted: Counted, latest: Latest, now_s: float, since_s: float | None = None) -> None:
         """Weigh what was counted: what has changed, and what is back.
 
         Args:
-            latest: The rows themselves, in batches.
+            latest: Tells of the rows themselves.
             now_s: Unix time.
+            since_s: When the first of them came; None where nobody knows.
         """
-        rows = sum(len(batch.values) for batch in latest)
-        self.moments.add(rows, now_s)
-        self.answers.add(int(counted.counts[self.answered].sum(axis=1).max(initial=0)), now_s)
+        self.moments.add(latest.rows, now_s, since_s)
+        self.answers.add(int(counted.counts[self.answered].sum(axis=1).max(initial=0)), now_s, since_s)
         for feature in np.flatnonzero(self.returning.update(counted.counts)).tolist():
             del self.drifting[feature]
         evidence = self.evidence = self.sequential.update(counted.counts)
@@ -209,7 +232,7 @@ class Drift:
             for column, each in ranked
         )
 
-    def _told(self, change: Change, needed: float, latest: Sequence[Rows]) -> Drifting:
+    def _told(self, change: Change, needed: float, latest: Latest) -> Drifting:
         """What an alarm says; of a change that lasts, and alarms again, the beginning stays."""
         used = change.before > 0
         after = np.where(used, (change.after * change.rows + change.before) / (change.rows + 1), 0.0)

@@ -10,6 +10,7 @@ import numpy as np
 from sidecar.monitors.association import BETWEEN, Association
 from sidecar.monitors.conformity import MONITOR, distances, drift_violations
 from sidecar.monitors.drift import Drift, Drifting
+from sidecar.monitors.faults import Batches, Latest
 from sidecar.monitors.placing import Rows
 from sidecar.monitors.telling import change_of, drifted, labels
 from sidecar.monitors.windows import Windows
@@ -18,7 +19,7 @@ from sidecar.reference.binning import Bins
 from sidecar.reference.checks import Violation
 from sidecar.reference.constraints import Constraints
 from sidecar.stats.keeping import Array, below
-from sidecar.stats.moments import Floats
+from sidecar.stats.moments import Counts, Flags, Floats
 from sidecar.stats.tally import Counted, Tally
 
 WINDOWS, PAIRS = "windows/", "pairs/"
@@ -42,12 +43,15 @@ class Column:
 
     Args:
         seen: It has been in the variant's rows.
-        nats: The evidence of the sequential detector; None before the first row.
+        nats: The evidence of the sequential detector; None before the first row. While the column drifts, that of its
+            alarm at least: what is gathered after an alarm begins anew.
         drifting: What has changed and is not back.
         statistics: Of the latest whole window, by the detector's kind.
         labels: What each bin holds.
         reference: Shares of the bins, of the rows with a value.
-        current: Likewise of the latest whole window; None before the first.
+        current: Likewise of the latest whole window, of all rows so far before the first; None before the first row.
+        rows: That `current` is of, those without a value too.
+        whole: Whether these are a whole window.
     """
 
     name: str
@@ -59,6 +63,47 @@ class Column:
     labels: Sequence[str]
     reference: Sequence[float]
     current: Sequence[float] | None
+    rows: int
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Rows of a stretch of time that were counted elsewhere, by columns of the reference.
+
+    Args:
+        first_s: Unix time of the first of them.
+        last_s: Of the last.
+        rows: How many they are.
+        counted: As the reference's bins count them; a column without a value anywhere is missing in every row.
+        features: The columns that came as features, shape (k,).
+        predictions: Likewise as predictions.
+        with_text: Rows with a text, shape (k,).
+        with_number: Rows with a number.
+        far_away: Rows with a number that is beyond the column's `reach`.
+    """
+
+    first_s: float
+    last_s: float
+    rows: int
+    counted: Counted
+    features: Flags
+    predictions: Flags
+    with_text: Counts
+    with_number: Counts
+    far_away: Counts
+
+    def texts(self, feature: int) -> int:
+        """As `Latest` has it; likewise the others."""
+        return int(self.with_text[feature])
+
+    def numbers(self, feature: int) -> int:
+        """Of one column."""
+        return int(self.with_number[feature])
+
+    def far(self, feature: int) -> int:
+        """Of one column."""
+        return int(self.far_away[feature])
 
 
 class Followed:
@@ -128,18 +173,41 @@ class Followed:
         # Let go of first: what then fails must not keep them.
         counted, self._waiting = self._waiting, Counted.nothing(self._bins.reference.shape)
         whole, self._whole = self._whole, []
-        rows = sum(len(batch.values) for batch in whole)
-        if not rows or not self._bins.names:
+        latest = Batches(self._bins, whole)
+        if not latest.rows or not self._bins.names:
             return
-        self.rows += rows
-        self.rows_here += rows
-        self.rows_by_bin = self.rows_by_bin + counted.counts
-        self._drift.judge(counted, whole, now_s)
+        self._weigh(counted, latest, now_s)
         if self._association:
             self._association.judge(whole, self._drift.seen & ~self._drift.answered, self._drift.moments.ago_s)
-        if self._windows.add(counted, rows):
-            self._compare()
         self.findings = tuple(self._found())
+
+    def take(self, version: str, rows: Slice) -> Counted:
+        """Count and judge rows that were counted elsewhere; how they depend on each other, nobody sees.
+
+        Returns:
+            What of them was judged.
+        """
+        self.version = version
+        counted = self._drift.admit(rows.counted, rows.features, rows.predictions)
+        if rows.rows and self._bins.names:
+            self._weigh(counted, rows, rows.last_s, rows.first_s)
+            self.findings = tuple(self._found())
+        return counted
+
+    def compare(self, counted: Counted) -> None:
+        """Take these rows for the latest whole window, whatever its size: all that there are, in a report."""
+        if self._bins.names:
+            self._windows.compare(counted)
+            self._compare()
+            self.findings = tuple(self._found())
+
+    def _weigh(self, counted: Counted, latest: Latest, now_s: float, since_s: float | None = None) -> None:
+        self.rows += latest.rows
+        self.rows_here += latest.rows
+        self.rows_by_bin = self.rows_by_bin + counted.counts
+        self._drift.judge(counted, latest, now_s, since_s)
+        if self._windows.add(counted, latest.rows):
+            self._compare()
 
     def state(self) -> dict[str, Array]:
         """What is to be known after a restart."""
@@ -160,9 +228,11 @@ class Followed:
 
     def columns(self) -> list[Column]:
         """What is known of each column of the reference, in its order."""
-        drift, current = self._drift, self._windows.current
-        nats = drift.evidence.nats.tolist() if drift.evidence else [None] * len(self._bins.names)
-        then, now = self._bins.reference_tally.shares, current.shares if current else None
+        drift, current = self._drift, self._current()
+        evidence, then = self._evidence(), self._bins.reference_tally.shares
+        nats = evidence.tolist() if evidence is not None else [None] * len(self._bins.names)
+        now = current.shares if current else None
+        rows = (current.n + current.missing).tolist() if current else [0] * len(self._bins.names)
         return [
             Column(
                 name,
@@ -174,9 +244,38 @@ class Followed:
                 labels=self._labels[column],
                 reference=then[column].tolist(),
                 current=None if now is None else now[column].tolist(),
+                rows=rows[column],
+                whole=self._windows.current is not None,
             )
             for column, name in enumerate(self._bins.names)
         ]
+
+    def statistics(self) -> Mapping[str, Floats]:
+        """What detectors say of every column, shape (k,) each, by kind; `evidence_nats` first, once there are rows."""
+        found = {kind: comparison.statistic for kind, comparison in self._windows.comparisons.items()}
+        evidence = self._evidence()
+        return {"evidence_nats": evidence, **found} if evidence is not None else found
+
+    @property
+    def needed_nats(self) -> float:
+        """The evidence that an alarm of one column takes; of those that drift together each needs less."""
+        return float(np.log(self._drift.sequential.false_alarms_per * max(1, len(self._bins.names))))
+
+    def _evidence(self) -> Floats | None:
+        """As `Column.nats` has it, shape (k,)."""
+        evidence, drifting = self._drift.evidence, list(self._drift.drifting.items())  # what is back may go meanwhile
+        if evidence is None and not drifting:
+            return None
+        nats = np.full(len(self._bins.names), -np.inf) if evidence is None else evidence.nats.copy()
+        for column, each in drifting:
+            nats[column] = max(nats[column], each.nats)
+        return nats
+
+    def _current(self) -> Tally | None:
+        """The latest whole window; before the first, the rows since the reference was taken up, if there are any."""
+        if self._windows.current is not None or not self.rows_here:
+            return self._windows.current
+        return self._bins.tally(Counted(self.rows_by_bin, np.zeros(self.rows_by_bin.shape)))
 
     def subjects(self) -> Mapping[str, Subject]:
         """Which table of samples has each column."""

@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 from sidecar.monitors.agreement import Agreement, Answer, Pair
 from sidecar.monitors.versions import VersionKey
-from sidecar.payload.decoding import Rows
-from sidecar.records import JSON, Capture
+from sidecar.records import JSON, Capture, Rows
 from sidecar.routing.table import POINTS, points
 from sidecar.texts import encodable
 

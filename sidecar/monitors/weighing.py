@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import orjson
 
+from sidecar import records
 from sidecar.experiments.experiment import Experiment, Rows
 from sidecar.experiments.standing import Standing
-from sidecar.payload import decoding
 from sidecar.payload.assembling import assemble_labelled
 from sidecar.quality.reading import Reading
 from sidecar.records import JSON, Capture, Joined, Labelled
@@ -38,11 +38,11 @@ class Weighing:
         self.experiments = experiments
         self.dropped = 0
         self._reading = reading
-        self._waiting: list[tuple[Capture, decoding.Rows]] = []
+        self._waiting: list[tuple[Capture, records.Rows]] = []
         self._waiting_bytes = 0
         self._lock = threading.Lock()  # around the two; held for no longer than they take
 
-    def offer(self, batch: Sequence[tuple[Capture, decoding.Rows]]) -> None:
+    def offer(self, batch: Sequence[tuple[Capture, records.Rows]]) -> None:
         """Take exchanges, to be weighed later; never waits."""
         for capture, rows in batch:
             if not capture.unit or capture.shadow or not 200 <= capture.status < 300:
@@ -102,7 +102,7 @@ class Weighing:
     def _weigh(self) -> None:
         with self._lock:
             waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
-        by: defaultdict[str, list[tuple[Capture, decoding.Rows]]] = defaultdict(list)
+        by: defaultdict[str, list[tuple[Capture, records.Rows]]] = defaultdict(list)
         for capture, rows in waiting:
             by[capture.variant].append((capture, rows))
         for variant, those in by.items():

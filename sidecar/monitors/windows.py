@@ -1,7 +1,8 @@
 """The windowed detectors of one variant: the rows of late against the reference, each time a pane is full."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import reduce
 from math import ceil
 
 import numpy as np
@@ -50,8 +51,12 @@ class Windows:
         self._open, self._open_rows = Counted.nothing(self._bins.reference.shape), 0
         if len(self._panes) < (self._panes.maxlen or 0):
             return False
-        self._judge()
+        self._judge(self._panes)
         return True
+
+    def compare(self, counted: Counted) -> None:
+        """Take these rows for the latest whole window, whatever its size: all that there are, in a report."""
+        self._judge([counted])
 
     def state(self) -> dict[str, Array]:
         """The panes, the open one last."""
@@ -74,12 +79,10 @@ class Windows:
         self._open, self._open_rows = panes.pop(), int(rows)
         self._panes.extend(panes)
         if len(self._panes) == self._panes.maxlen:
-            self._judge()
+            self._judge(self._panes)
 
-    def _judge(self) -> None:
-        counts = np.sum([pane.counts for pane in self._panes], axis=0)
-        with np.errstate(over="ignore", invalid="ignore"):
-            sums = np.sum([pane.sums for pane in self._panes], axis=0)
-        past, now = self._bins.reference_tally, self._bins.tally(Counted(counts, sums))
+    def _judge(self, panes: Iterable[Counted]) -> None:
+        whole = reduce(Counted.plus, panes)
+        past, now = self._bins.reference_tally, self._bins.tally(whole)
         self.comparisons = {name: detector.check(past, now) for name, detector in self._detectors.items()}
         self.current = now

@@ -3,15 +3,15 @@
 https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-interpreting-violations.html
 """
 
-from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
 from sidecar.records import Subject
 from sidecar.reference.constraints import Constraint, Constraints
-from sidecar.stats.categories import MAX_KEY
-from sidecar.stats.summary import Summary
+from sidecar.stats.categories import MAX_KEY, Texts
+from sidecar.stats.moments import Counts, Floats
 
 Check = Literal[
     "data_type_check",
@@ -44,7 +44,36 @@ class Violation(NamedTuple):
     rows: int = 0
 
 
-def violations(constraints: Constraints, features: Summary | None, predictions: Summary | None) -> list[Violation]:
+class Window(Protocol):
+    """What is known of the rows that are checked, k columns of them: a Summary has it.
+
+    Attributes:
+        names: Of the columns.
+        rows: Seen; a row without a column counts, as missing there.
+        missing: Rows with neither number nor text, shape (k,).
+        integral: Finite numbers without a fraction, shape (k,).
+        minimum: The least finite number, shape (k,); NaN without one.
+        maximum: Likewise the greatest.
+        texts: By column; those that have had a text.
+    """
+
+    @property
+    def names(self) -> tuple[str, ...]: ...  # noqa: D102  (all are told above)
+    @property
+    def rows(self) -> int: ...  # noqa: D102
+    @property
+    def missing(self) -> Counts: ...  # noqa: D102
+    @property
+    def integral(self) -> Counts: ...  # noqa: D102
+    @property
+    def minimum(self) -> Floats: ...  # noqa: D102
+    @property
+    def maximum(self) -> Floats: ...  # noqa: D102
+    @property
+    def texts(self) -> Mapping[int, Texts]: ...  # noqa: D102
+
+
+def violations(constraints: Constraints, features: Window | None, predictions: Window | None) -> list[Violation]:
     """What the current windows of one variant break.
 
     A reference from captured traffic has predictions among its columns, one from training data has not: what the
@@ -61,7 +90,7 @@ def violations(constraints: Constraints, features: Summary | None, predictions: 
     return found
 
 
-def of_window(constraints: Constraints, window: Summary) -> list[Violation]:
+def of_window(constraints: Constraints, window: Window) -> list[Violation]:
     """What one window breaks; nothing where it has no rows, since then nothing is known."""
     if not window.rows:
         return []
@@ -101,7 +130,7 @@ def write_violations(found: Iterable[tuple[str, Violation]]) -> bytes:
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
 
-def _completeness(feature: Constraint, window: Summary, column: int) -> Violation | None:
+def _completeness(feature: Constraint, window: Window, column: int) -> Violation | None:
     share, limit = (window.rows - int(window.missing[column])) / window.rows, feature.completeness
     if share >= limit:
         return None
@@ -109,7 +138,7 @@ def _completeness(feature: Constraint, window: Summary, column: int) -> Violatio
     return Violation(feature.name, "completeness_check", share, limit, told)
 
 
-def _type(feature: Constraint, window: Summary, column: int) -> Violation | None:
+def _type(feature: Constraint, window: Window, column: int) -> Violation | None:
     """A whole number is a fraction too; anything can be a text."""
     present = window.rows - int(window.missing[column])
     if not present or feature.kind not in {"Integral", "Fractional"}:
@@ -123,14 +152,14 @@ def _type(feature: Constraint, window: Summary, column: int) -> Violation | None
     return Violation(feature.name, "data_type_check", share, limit, told)
 
 
-def _sign(feature: Constraint, window: Summary, column: int) -> Violation | None:
+def _sign(feature: Constraint, window: Window, column: int) -> Violation | None:
     least = float(window.minimum[column])
     if not feature.non_negative or not least < 0:
         return None
     return Violation(feature.name, "non_negative_check", least, 0, f"the least is {least:g}, expected none below 0")
 
 
-def _range(feature: Constraint, window: Summary, column: int) -> Violation | None:
+def _range(feature: Constraint, window: Window, column: int) -> Violation | None:
     least, most = float(window.minimum[column]), float(window.maximum[column])
     if feature.minimum is not None and least < feature.minimum:
         told = f"the least is {least:g}, expected none below {feature.minimum:g}"
@@ -141,7 +170,7 @@ def _range(feature: Constraint, window: Summary, column: int) -> Violation | Non
     return None
 
 
-def _domain(feature: Constraint, window: Summary, column: int) -> Violation | None:
+def _domain(feature: Constraint, window: Window, column: int) -> Violation | None:
     """Texts that were folded into `other` are taken for unknown ones."""
     texts = window.texts.get(column)
     if feature.domain is None or texts is None or not texts.rows:

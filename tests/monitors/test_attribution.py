@@ -6,8 +6,7 @@ import pytest
 
 from sidecar.errors import ConfigError
 from sidecar.monitors.attribution import Attributing, Attribution
-from sidecar.payload.decoding import Rows
-from sidecar.records import Body, Capture
+from sidecar.records import Body, Capture, Rows
 from sidecar.reference.bias_files import Analysis, write_analysis
 from sidecar.reference.bias_files import Attribution as Stated
 from tests.admin.rig import capture

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sidecar.monitors.drift import LEVELS, SLOTS, Drift, Moments
+from sidecar.monitors.faults import Batches
 from sidecar.records import Carrier, Table
 from sidecar.reference.binning import BINS, Bins, bins_of
 from sidecar.reference.profile import Profiles
@@ -44,7 +45,7 @@ def trained(bins: Bins = FOUR) -> Drift:
 def fed(drift: Drift, features: Table, predictions: Table | None = None, now_s: float = 1.0) -> None:
     rows = len(features.values)
     counted, whole = drift.count(features, nothing(rows) if predictions is None else predictions)
-    drift.judge(counted, [whole], now_s)
+    drift.judge(counted, Batches(drift._bins, [whole]), now_s)
 
 
 def names(drift: Drift) -> list[str]:
@@ -329,6 +330,14 @@ def test_moments_tell_when_the_last_rows_began_to_come() -> None:
 
     assert [found.ago_s(rows) for rows in (1, 10, 11, 20, 40, 50)] == [4.0, 4.0, 3.0, 3.0, 1.0, 1.0]
     assert found.ago_s(1000) == 1.0
+
+
+def test_rows_began_to_come_when_it_is_told_and_not_when_those_before_them_had_come() -> None:
+    found = Moments()
+    found.add(10, 2.0, since_s=1.0)
+    found.add(10, 9.0, since_s=8.0)
+
+    assert [found.ago_s(rows) for rows in (10, 11, 20)] == [8.0, 1.0, 1.0]
 
 
 def test_moments_are_bounded_and_the_older_the_coarser() -> None:

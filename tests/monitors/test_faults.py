@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sidecar.monitors.drift import Drift
+from sidecar.monitors.faults import Batches
 from sidecar.records import Table
 from sidecar.reference.binning import bins_of
 from sidecar.stats.columns import Cells
@@ -33,7 +34,7 @@ def found(change: Callable[[Floats, dict[int, Cells]], None] = lambda *_: None, 
     for changed in [False] * 4 + [True] * 8:
         table = rows(rng, 200, change, **options) if changed else rows(rng, 200)  # type: ignore[arg-type]
         counted, whole = drift.count(table, nothing(200))
-        drift.judge(counted, [whole], 1.0)
+        drift.judge(counted, Batches(drift._bins, [whole]), 1.0)
     return {each.name: each.fault for each in drift.carriers("features")}
 
 

@@ -1,6 +1,5 @@
 import gc
 import weakref
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,8 +10,9 @@ from sidecar.detectors.divergence import PopulationStability
 from sidecar.detectors.mean_shift import MeanShift
 from sidecar.monitors.data import Data
 from sidecar.monitors.drift import Drift
-from sidecar.monitors.followed import Followed
-from sidecar.monitors.placing import Rows
+from sidecar.monitors.faults import Batches, Latest
+from sidecar.monitors.followed import Followed, Slice
+from sidecar.monitors.placing import placement
 from sidecar.monitors.windows import Windows
 from sidecar.ports import Detector
 from sidecar.records import Finding, Key, Table
@@ -251,7 +251,7 @@ def test_a_variant_without_rows_is_restored_as_such() -> None:
 class Failing(Drift):
     """A fault of ours."""
 
-    def judge(self, counted: Counted, latest: Sequence[Rows], now_s: float) -> None:  # noqa: ARG002  (it fails)
+    def judge(self, counted: Counted, latest: Latest, now_s: float, since_s: float | None = None) -> None:  # noqa: ARG002  (it fails)
         raise RuntimeError("a fault of ours")
 
 
@@ -327,3 +327,67 @@ def test_distances_are_those_of_the_latest_whole_window() -> None:
     found = followed.distances()
     assert set(found) == {"a", "b", "country", "score"}
     assert found["a"] > 0.3 > found["b"]
+
+
+def sliced(features: Table, predictions: Table, first_s: float, last_s: float) -> Slice:
+    """The rows, as if somebody else had counted them."""
+    place = placement(BINS.names, features.names, predictions.names)
+    rows = place.rows(features, predictions)
+    latest = Batches(BINS, [rows])
+    texts, numbers, far = (
+        np.array([count(column) for column in range(len(BINS.names))])
+        for count in (latest.texts, latest.numbers, latest.far)
+    )
+    return Slice(
+        first_s,
+        last_s,
+        latest.rows,
+        BINS.count(rows.values, rows.texts),
+        features=place.asked >= 0,
+        predictions=place.answered >= 0,
+        with_text=texts,
+        with_number=numbers,
+        far_away=far,
+    )
+
+
+def test_rows_that_were_counted_elsewhere_are_judged_as_those_that_are_here() -> None:
+    here, elsewhere = following(), following()
+    one, two = np.random.default_rng(5), np.random.default_rng(5)
+    for batch in range(12):
+        shift = 300.0 if batch > 6 else 0.0  # so far away that it is a fault
+        here.count("3", *traffic(one, 100, shift))
+        here.judge(10.0 * batch + 9)
+        elsewhere.take("3", sliced(*traffic(two, 100, shift), 10.0 * batch, 10.0 * batch + 9))
+
+    assert (elsewhere.rows, elsewhere.version) == (here.rows, "3")
+    assert elsewhere.rows_by_bin.tolist() == here.rows_by_bin.tolist()
+    assert {each.key: each.sentence for each in elsewhere.findings} == {
+        each.key: each.sentence for each in here.findings
+    }
+    (mine,), (theirs,) = (
+        [each for each in by_key(followed)["sequential", "features"].carriers if each.name == "a"]
+        for followed in (elsewhere, here)
+    )
+    assert mine == replace(theirs, since_s=70.0)  # and not when the last ones before it had come
+    assert mine.fault == "range"
+
+
+def test_rows_counted_elsewhere_say_nothing_of_columns_that_never_came(rng: np.random.Generator) -> None:
+    followed = following()
+    features, _ = traffic(rng, 100)
+    judged = followed.take("3", sliced(features, nothing(100), 1.0, 2.0))
+
+    assert judged.counts.sum(axis=1).tolist() == [100, 100, 100, 0]
+    assert [each.seen for each in followed.columns()] == [True, True, True, False]
+
+
+def test_all_rows_may_be_compared_at_once(rng: np.random.Generator) -> None:
+    """Whatever their number, and without another word on the evidence."""
+    followed = following()
+    rows = sliced(*traffic(rng, 60, shift=2.0), 1.0, 2.0)
+    followed.compare(followed.take("3", rows))
+
+    assert {"psi", "mean_shift"} <= {check for check, _ in by_key(followed)}
+    assert followed.columns()[0].current is not None
+    assert followed.rows == 60

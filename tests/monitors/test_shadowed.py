@@ -10,8 +10,7 @@ from hypothesis.strategies import permutations
 from sidecar.monitors import shadowed
 from sidecar.monitors.shadowed import MAX_CELLS, PANE_PAIRS, PANES, Shadowed
 from sidecar.monitors.versions import VersionKey
-from sidecar.payload.decoding import Rows
-from sidecar.records import Body, Capture
+from sidecar.records import Body, Capture, Rows
 from sidecar.routing.table import POINTS, points
 
 Item = tuple[Capture, Rows]

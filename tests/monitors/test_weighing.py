@@ -8,9 +8,8 @@ from sidecar.experiments import GUARDRAILS
 from sidecar.experiments.experiment import Experiment
 from sidecar.monitors import weighing as module
 from sidecar.monitors.weighing import Weighing
-from sidecar.payload.decoding import Rows
 from sidecar.quality.reading import Reading
-from sidecar.records import Body, Capture, Joined, Label, Prediction
+from sidecar.records import Body, Capture, Joined, Label, Prediction, Rows
 from sidecar.stats.served import Outcome
 from tests.admin.rig import capture as made
 

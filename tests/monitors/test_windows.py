@@ -114,6 +114,16 @@ def test_numbers_too_large_to_be_added_do_no_harm() -> None:
     assert rolling.comparisons["psi"].drifted.all()
 
 
+def test_rows_may_be_taken_for_a_whole_window_whatever_their_number() -> None:
+    few = windows(rows=1000)
+    rows = batch(7)
+    few.compare(rows)
+
+    assert few.current is not None
+    assert few.current.counts.tolist() == rows.counts[:, :-1].tolist()
+    assert set(few.comparisons) == set(DETECTORS)
+
+
 def test_there_may_be_no_features() -> None:
     bins = bins_of(Profiles(0, ()))
     rolling = Windows(bins, DETECTORS, rows=10, panes=1)
