@@ -16,11 +16,11 @@ from sidecar.errors import PayloadError
 from sidecar.exchange import Exchange, Message
 from sidecar.payload.assembling import assemble
 from sidecar.payload.custom import Custom
-from sidecar.payload.decoding import Decoding, Rows
+from sidecar.payload.decoding import Decoding
 from sidecar.payload.reading import Reader
 from sidecar.ports import Watch
-from sidecar.records import Body, Capture, Sample, Table
-from sidecar.sinks.delivery import Delivery
+from sidecar.records import Body, Capture, Rows, Sample, Table
+from sidecar.sinks.delivery import AnyDelivery, Delivery, RowDelivery
 from sidecar.stats.lag import SLICE_SECONDS, Timing
 from sidecar.stats.traffic import Histogram
 from sidecar.stats.window import Snapshot, Window
@@ -80,7 +80,7 @@ class Parts(NamedTuple):
 
     reader: Reader
     decoding: Decoding
-    deliveries: Sequence[Delivery]
+    deliveries: Sequence[AnyDelivery]
     custom: Custom | None = None
 
 
@@ -203,7 +203,8 @@ class Pipeline:
         self.captured += len(captures)
         self.recent.extend(map(shortened, captures[-RECENT:]))
         for delivery in self.parts.deliveries:
-            delivery.offer(captures)
+            if isinstance(delivery, Delivery):
+                delivery.offer(captures)
         for note in self.notes:
             with self.surviving:
                 note(captures)
@@ -220,6 +221,10 @@ class Pipeline:
         """Count the batch, in slices, and see what it says."""
         batch, self._batch, self._batch_bytes = self._batch, [], 0
         waiting = 0
+        for delivery in self.parts.deliveries:
+            if isinstance(delivery, RowDelivery):
+                with self.surviving, self._timing:
+                    delivery.offer(batch)
         for keep in self.keeps:
             with self.surviving, self._timing:
                 keep(batch)

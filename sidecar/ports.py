@@ -1,7 +1,7 @@
 """What one may add to the sidecar, as small protocols. A part is a dataclass whose fields are its options."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from sidecar.entries import Approval, Draft, Point, Run, RunStatus, Version
 from sidecar.records import (
@@ -16,6 +16,7 @@ from sidecar.records import (
     LabelStatus,
     Notice,
     Prediction,
+    Rows,
     Table,
 )
 
@@ -106,6 +107,64 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Bring everything accepted to where it goes, and let go of it."""
+        ...
+
+
+@runtime_checkable
+class RowSink(Protocol):
+    """A place for decoded rows: exchanges that could not be decoded do not come here. Otherwise like a Sink."""
+
+    @property
+    def deleted_files(self) -> int:
+        """Files deleted to make room for later rows."""
+        ...
+
+    def export_rows(self, items: Sequence[tuple[Capture, Rows]]) -> None:
+        """Store or send the rows of these exchanges, in order.
+
+        Raises:
+            DeliveryError: These exchanges are lost; the caller counts them.
+        """
+        ...
+
+    def close(self) -> None:
+        """Bring everything accepted to where it goes, and let go of it."""
+        ...
+
+
+@runtime_checkable
+class Gathering(Protocol):
+    """A sink of either kind that gathers what it takes until there is enough of it, and counts what becomes of that.
+
+    Its numbers are asked for from any thread.
+    """
+
+    @property
+    def taken(self) -> int:
+        """Exchanges that are where they go."""
+        ...
+
+    @property
+    def lost(self) -> int:
+        """Exchanges that it was given, and could not bring there."""
+        ...
+
+    @property
+    def gathered(self) -> int:
+        """Exchanges that are in memory still."""
+        ...
+
+    @property
+    def gathered_bytes(self) -> int:
+        """What they take of it."""
+        ...
+
+    def tend(self) -> None:
+        """Bring what has waited long enough to where it goes; called every second or so by the thread that exports.
+
+        Raises:
+            DeliveryError: Some could not be brought there.
+        """
         ...
 
 

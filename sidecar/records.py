@@ -1,7 +1,7 @@
 """What travels behind the request path, in the order in which it appears.
 
-Capture, Sample, Comparison, Finding, Alert, Notice; Prediction, Label, Joined and Labelled, which become Findings too;
-beside them Event, Metric and Report, which are exported.
+Capture, Rows, Sample, Comparison, Finding, Alert, Notice; Prediction, Label, Joined and Labelled, which become Findings
+too; beside them Event, Metric and Report, which are exported.
 
 An Exchange becomes a Capture when its bodies are inflated and redacted: nothing behind that point sees what must not
 be stored or shown. Captures become Samples when their bodies are decoded into features and predictions.
@@ -42,6 +42,7 @@ class Capture(NamedTuple):
         headers: The request's and reply's fields that the configuration allows, by lower-case name.
         request: The request's body.
         reply: The reply's body.
+        given_id: The event id under which it was written, of one that is read back; empty of one of our own.
 
     The other fields are the exchange's own.
     """
@@ -65,13 +66,34 @@ class Capture(NamedTuple):
     reply: Body
     unit: int = 0
     shadow: bool = False
+    given_id: str = ""
 
     @property
     def event_id(self) -> str:
         """SageMaker's name of this exchange: a UUID of version 8 (RFC 9562), the same wherever it is asked for."""
+        if self.given_id:
+            return self.given_id
         told = f"{self.request_id}\0{self.variant}\0{self.started_s!r}".encode("utf-8", "backslashreplace")
         digits = md5(told, usedforsecurity=False).hexdigest()
         return f"{digits[:8]}-{digits[8:12]}-8{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+
+
+class Rows(NamedTuple):
+    """What was asked and answered in one exchange.
+
+    Args:
+        features: The names of the k columns.
+        asked: n rows of k plain scalars; a cell that is none (an inner list or object) counts as missing.
+        predictions: The names of the columns of `answered`; none where the reply could not be read.
+        answered: n rows, or none.
+        fault: Why there are no predictions: a word of `payload.decoding.REASONS`; empty when there are.
+    """
+
+    features: tuple[str, ...]
+    asked: list[list[object]]
+    predictions: tuple[str, ...] = ()
+    answered: Sequence[list[object]] = ()
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from sidecar.exchange import Exchange, Message
 from sidecar.payload import DECODERS
 from sidecar.payload.awaiting import Awaiting
 from sidecar.payload.custom import Custom
-from sidecar.payload.decoding import Decoding, Rows
+from sidecar.payload.decoding import Decoding
 from sidecar.payload.reading import Reader
 from sidecar.pipeline import (
     BATCH_CELLS,
@@ -29,8 +29,8 @@ from sidecar.pipeline import (
     is_heavy,
     slices,
 )
-from sidecar.records import JSON, Capture, Sample, Table
-from sidecar.sinks.delivery import Delivery
+from sidecar.records import JSON, Capture, Rows, Sample, Table
+from sidecar.sinks.delivery import AnyDelivery, Delivery, RowDelivery
 from sidecar.stats.window import Window
 
 
@@ -51,6 +51,21 @@ class Kept:
 
     def export(self, captures: Sequence[Capture]) -> None:
         self.captures += captures
+
+    def close(self) -> None:
+        pass
+
+
+class KeptRows:
+    """A sink of rows that remembers."""
+
+    deleted_files = 0
+
+    def __init__(self) -> None:
+        self.items: list[tuple[Capture, Rows]] = []
+
+    def export_rows(self, items: Sequence[tuple[Capture, Rows]]) -> None:
+        self.items += items
 
     def close(self) -> None:
         pass
@@ -93,7 +108,7 @@ def make_window() -> Window:
     return Window(rows=100_000, panes=10, seconds=1e9, max_features=100, max_categories=10)
 
 
-def pipeline(waiting: Waiting, *deliveries: Delivery, window: Callable[[], Window] = make_window) -> Pipeline:
+def pipeline(waiting: Waiting, *deliveries: AnyDelivery, window: Callable[[], Window] = make_window) -> Pipeline:
     parts = Parts(Reader(max_inflated_bytes=1 << 24), Decoding(DECODERS), deliveries)
     clock = itertools.count(1.0).__next__
     return Pipeline(waiting, parts, make_window=window, now_s=clock, wall_s=lambda: 1e9)
@@ -129,6 +144,22 @@ def test_every_row_of_every_exchange_is_counted(waiting: Waiting) -> None:
     predictions = line.windows["champion", "predictions"].snapshot().current(1e6)
     np.testing.assert_allclose(predictions.mean, [expected.sum(axis=1).mean()], rtol=1e-12)
     assert not line.failures
+
+
+def test_a_sink_of_rows_gets_what_could_be_decoded_and_no_other_sink_does(waiting: Waiting) -> None:
+    kept, rows_kept = Kept(), KeptRows()
+    deliveries = (
+        Delivery(kept, name="captures", max_bytes=1 << 20),
+        RowDelivery(rows_kept, name="rows", max_bytes=1 << 20),
+    )
+    waiting.extend([exchange({"instances": rows(3)}, [1, 2, 3]), exchange({"instances": rows(2)}, status=500)])
+    waiting.append(exchange(None, body=b"{not json"))
+    asyncio.run(pipeline(waiting, *deliveries).drain())
+    for delivery in deliveries:
+        delivery.close(30.0)
+
+    assert (len(kept.captures), [each.delivered for each in deliveries]) == (3, [3, 2])
+    assert [(len(rows.asked), len(rows.answered)) for _, rows in rows_kept.items] == [(3, 3), (2, 0)]
 
 
 def test_metrics_of_ones_own_are_counted_whether_or_not_rows_can_be_decoded(waiting: Waiting) -> None:

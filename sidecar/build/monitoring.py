@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from sidecar.monitors.data import Data
     from sidecar.monitors.quality import Grading, Quality
     from sidecar.monitors.weighing import Weighing
-    from sidecar.ports import Catalog, Channel, Fleet
+    from sidecar.ports import Catalog, Channel, Fleet, RowSink, Sink
     from sidecar.ports import Store as LabelStore
     from sidecar.reference.folder import Reference
     from sidecar.reporting import Places
-    from sidecar.sinks.delivery import Delivery
+    from sidecar.sinks.delivery import AnyDelivery
     from sidecar.stats.window import Window
 from sidecar.build.serving import host_and_port, upstream_tls, variants_of
 
@@ -43,19 +43,24 @@ def places(tls: schema.ListenerTls | None, variants: Mapping[str, schema.Variant
     return Places("https" if tls else "http", {name: (host, port or 0) for name, (host, port) in found.items()})
 
 
-def sinks(parts: Sequence[schema.Part], endpoint: str, max_bytes: int) -> "list[Delivery]":
+def sinks(parts: Sequence[schema.Part], endpoint: str, max_bytes: int) -> "list[AnyDelivery]":
     """The configured sinks, each with its queue of so many bytes and its thread."""
     from sidecar.sinks import SINKS
-    from sidecar.sinks.delivery import Delivery
 
     return [
-        Delivery(
-            SINKS[part.kind](**{"endpoint": endpoint, **part.options}),
-            name=f"{part.kind}[{index}]",
-            max_bytes=max_bytes,
-        )
-        for index, part in enumerate(parts)
+        _delivery(SINKS[part.kind](**{"endpoint": endpoint, **part.options}), f"{part.kind}[{place}]", max_bytes)
+        for place, part in enumerate(parts)
     ]
+
+
+def _delivery(sink: "Sink | RowSink", name: str, max_bytes: int) -> "AnyDelivery":
+    """What hands a sink what it wants."""
+    from sidecar.ports import RowSink
+    from sidecar.sinks.delivery import Delivery, RowDelivery
+
+    if isinstance(sink, RowSink):
+        return RowDelivery(sink, name=name, max_bytes=max_bytes)
+    return Delivery(sink, name=name, max_bytes=max_bytes)
 
 
 def reference(settings: schema.Reference) -> "Reference | None":

@@ -1,21 +1,28 @@
 """Captured traffic, SageMaker's or ours, as a data set: what the model was asked and what it answered, side by side."""
 
 import base64
-import binascii
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from sidecar.datasets.chunk import LINES_BYTES, Chunk, fractions, refuse
 from sidecar.errors import PayloadError
 from sidecar.payload import DECODERS
 from sidecar.payload.assembling import assemble
-from sidecar.payload.decoding import Decoding, Rows
-from sidecar.records import Body, Capture, Sample, Table
+from sidecar.payload.decoding import Decoding
+from sidecar.records import Body, Capture, Rows, Sample, Table
+
+NO_HEADERS: Mapping[str, Mapping[str, str]] = {"request": {}, "reply": {}}
+
+LATEST_S = 253_402_300_800.0
+"""Unix time at which the year 10000 begins."""
 
 _TYPES = {"CSV": "text/csv", "JSON": "application/json", "BASE64": ""}
 
@@ -38,6 +45,7 @@ class _Data(Struct):
 class _Metadata(Struct):
     event_id: str = field(name="eventId")
     inference_id: str = field(default="", name="inferenceId")
+    time: str = field(default="", name="inferenceTime")
 
 
 class _Withheld(Struct):
@@ -51,7 +59,15 @@ class _Ours(Struct):
     request_id: str = ""
     method: str = "POST"
     path: str = ""
-    status: int = 200
+    route: str = ""
+    status: Annotated[int, Meta(ge=0, le=999)] = 200
+    error_type: str = ""
+    started_s: float | None = None
+    duration_s: float = 0.0
+    first_byte_s: float = 0.0
+    overhead_s: float = 0.0
+    sample_ratio: float = 1.0
+    headers: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: NO_HEADERS)
     withheld: _Withheld = field(default_factory=_Withheld)
 
 
@@ -73,7 +89,10 @@ def read_captures(path: Path, decoding: Decoding) -> Iterator[Chunk]:
             items: list[tuple[Capture, Rows]] = []
             skipped = []
             for offset, line in enumerate(lines, 1):
-                capture = _capture(line, path, number + offset)
+                try:
+                    capture = capture_of(line)
+                except PayloadError as error:
+                    raise refuse(path, f":{number + offset}", str(error)) from None
                 try:
                     items.append((capture, decoding.decode(capture)))
                 except PayloadError as error:
@@ -82,38 +101,62 @@ def read_captures(path: Path, decoding: Decoding) -> Iterator[Chunk]:
             yield from _chunks(path, items, sum(map(len, lines)), skipped)
 
 
-def decoding_of(features: Sequence[str], prediction: Sequence[str]) -> Decoding:
-    """The decoding of any format, with names for columns that have none."""
-    return Decoding(DECODERS, features=features, prediction=prediction)
+def decoding_of(features: Sequence[str], prediction: Sequence[str], format: str = "auto") -> Decoding:
+    """The decoding of one format, or of any, with names for columns that have none."""
+    return Decoding(DECODERS, format=format, features=features, prediction=prediction)
 
 
-def _capture(line: bytes, path: Path, number: int) -> Capture:
+def capture_of(line: bytes, variant: str = "") -> Capture:
+    """The capture that a line tells; `started_s` is NaN where it tells no time.
+
+    Args:
+        variant: Who answered, where the line does not say so: SageMaker's don't, but their folders do.
+
+    Raises:
+        PayloadError: Reason `format`: it is no capture.
+    """
     try:
         found = msgspec.json.decode(line, type=_Line)
         asked = found.data.asked.body(found.ours.withheld.request)
         answered = found.data.answered.body(found.ours.withheld.reply)
-    except (msgspec.DecodeError, binascii.Error) as error:
-        raise refuse(path, f":{number}", f"{error}, expected a line of SageMaker's data capture") from None
-    ours = found.ours
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:  # ValueError: what is no base64
+        raise PayloadError("format", f"{error}, expected a line of SageMaker's data capture") from None
+    ours, metadata = found.ours, found.metadata
     return Capture(
-        request_id=ours.request_id or found.metadata.event_id,
-        inference_id=found.metadata.inference_id,
-        variant=ours.variant,
+        request_id=ours.request_id or metadata.event_id,
+        inference_id=metadata.inference_id,
+        variant=ours.variant or variant,
         version=ours.version,
         method=ours.method,
         path=ours.path,
-        route="",
+        route=ours.route,
         status=ours.status,
-        error_type="",
-        started_s=0.0,
-        duration_s=0.0,
-        first_byte_s=0.0,
-        overhead_s=0.0,
-        sample_ratio=1.0,
-        headers={},
+        error_type=ours.error_type,
+        started_s=_time_s(metadata.time) if ours.started_s is None else _sane(ours.started_s),
+        duration_s=ours.duration_s,
+        first_byte_s=ours.first_byte_s,
+        overhead_s=ours.overhead_s,
+        sample_ratio=ours.sample_ratio,
+        headers=ours.headers,
         request=asked,
         reply=answered,
+        given_id=metadata.event_id,
     )
+
+
+@lru_cache(maxsize=64)
+def _time_s(text: str) -> float:
+    """Unix time; NaN where it is none. Times are whole seconds: those of many lines are the same."""
+    try:
+        found = datetime.fromisoformat(text)
+        return _sane((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError):
+        return math.nan
+
+
+def _sane(time_s: float) -> float:
+    """NaN instead of a time before 1970, or behind what a calendar has."""
+    return time_s if 0 <= time_s < LATEST_S else math.nan
 
 
 def _chunks(

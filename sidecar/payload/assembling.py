@@ -9,9 +9,8 @@ from itertools import chain
 
 import numpy as np
 
-from sidecar.payload.decoding import Rows
 from sidecar.payload.redacting import REDACTED
-from sidecar.records import Capture, Joined, Labelled, Prediction, Sample, Scalar, Table
+from sidecar.records import Capture, Joined, Labelled, Prediction, Rows, Sample, Scalar, Table
 from sidecar.stats.moments import Floats
 
 Items = list[tuple[Capture, Rows]]

@@ -5,11 +5,10 @@ from typing import NamedTuple
 
 from sidecar.errors import PayloadError
 from sidecar.payload.assembling import tabulate
-from sidecar.payload.decoding import Rows
 from sidecar.payload.document import parse
 from sidecar.payload.grid import require_size
 from sidecar.payload.pointers import Pointer, at
-from sidecar.records import JSON, Capture
+from sidecar.records import JSON, Capture, Rows
 from sidecar.stats.moments import Floats
 
 

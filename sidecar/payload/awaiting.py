@@ -4,8 +4,7 @@ from collections import deque
 from collections.abc import Sequence
 from itertools import accumulate, islice
 
-from sidecar.payload.decoding import Rows
-from sidecar.records import Capture
+from sidecar.records import Capture, Rows
 
 # What an exchange takes of memory beside its bodies, measured with tracemalloc: of itself, of a row, of a cell.
 EXCHANGE_BYTES, ROW_BYTES, CELL_BYTES = 1750, 130, 32

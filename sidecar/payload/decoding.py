@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
 from sidecar.errors import ConfigError, Fault, PayloadError
 from sidecar.payload.document import parse
@@ -10,28 +9,10 @@ from sidecar.payload.grid import Grid
 from sidecar.payload.media import CSV, JSON_LINES, is_json, media_type
 from sidecar.payload.reading import UNREAD, Documents
 from sidecar.ports import Decoder
-from sidecar.records import JSON, Body, Capture
+from sidecar.records import JSON, Body, Capture, Rows
 
 REASONS = ("withheld", "empty", "format", "json", "shape", "rows", "status")
 """Every reason under which a body, or a reply alone, is not decoded."""
-
-
-class Rows(NamedTuple):
-    """What was asked and answered in one exchange.
-
-    Args:
-        features: The names of the k columns.
-        asked: n rows of k plain scalars; a cell that is none (an inner list or object) counts as missing.
-        predictions: The names of the columns of `answered`; none where the reply could not be read.
-        answered: n rows, or none.
-        fault: Why there are no predictions: a word of `REASONS`; empty when there are.
-    """
-
-    features: tuple[str, ...]
-    asked: list[list[object]]
-    predictions: tuple[str, ...] = ()
-    answered: Sequence[list[object]] = ()
-    fault: str = ""
 
 
 class Decoding:

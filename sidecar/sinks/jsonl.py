@@ -1,102 +1,25 @@
 """SageMaker's capture files: one JSON line per capture, in folders by endpoint, variant and UTC hour."""
 
-import base64
 import contextlib
-import json
 import os
 import re
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
-from urllib.parse import quote
-
-import orjson
 
 from sidecar.errors import ConfigError, DeliveryError, Fault
-from sidecar.records import JSON, Body, Capture
+from sidecar.records import Capture
+from sidecar.sinks.capture_lines import file_place, folder_name, line
 from sidecar.sinks.lines import PART, LineFile, recover
 
 MAX_FILE_BYTES = 64 << 20
 MAX_TOTAL_BYTES = 1 << 30
 MAX_OPEN_FILES = 64
-MAX_NAME_LENGTH = 200
-"""File systems allow 255 bytes."""
 SLACK_RATIO = 1 / 16
 """What is freed beyond need when the files are full, so that the tree is not walked for every batch."""
 
-_JSON_TYPES = frozenset(
-    {"application/json", "text/json"} | {f"application/{x}" for x in ("jsonlines", "x-jsonlines", "jsonl", "x-ndjson")}
-)
 _HOUR_FOLDER = re.compile(r"[^/]+/(\d{4}/\d\d/\d\d/\d\d)")
 _FILE_NAME = re.compile(rf"\.?(\d\d-\d\d-\d{{3}}-\d{{6,}}-[0-9a-f]{{32}}\.jsonl)({re.escape(PART)})?")
-
-
-@lru_cache(maxsize=64)
-def _utc(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _encoding(content_type: str) -> str:
-    media = content_type.partition(";")[0].strip().lower()
-    if media == "text/csv":
-        return "CSV"
-    return "JSON" if media in _JSON_TYPES or media.endswith("+json") else "BASE64"
-
-
-def _half(body: Body, mode: str) -> JSON:
-    data = b"" if body.withheld else body.data
-    encoding = _encoding(body.content_type)
-    try:
-        text = data.decode() if encoding != "BASE64" else base64.b64encode(data).decode()
-    except UnicodeDecodeError:
-        encoding, text = "BASE64", base64.b64encode(data).decode()
-    return {"observedContentType": body.content_type, "mode": mode, "data": text, "encoding": encoding}
-
-
-def _line(capture: Capture) -> bytes:
-    """The capture as SageMaker writes it, and what SageMaker has no place for under `sidecar`."""
-    metadata = {"eventId": capture.event_id, "inferenceTime": _utc(int(capture.started_s))}
-    if capture.inference_id:
-        metadata["inferenceId"] = capture.inference_id
-    document = {
-        "captureData": {
-            "endpointInput": _half(capture.request, "INPUT"),
-            "endpointOutput": _half(capture.reply, "OUTPUT"),
-        },
-        "eventMetadata": metadata,
-        "eventVersion": "0",
-        "sidecar": {
-            "variant": capture.variant,
-            "version": capture.version,
-            "request_id": capture.request_id,
-            "method": capture.method,
-            "path": capture.path,
-            "route": capture.route,
-            "status": capture.status,
-            "error_type": capture.error_type,
-            "duration_s": capture.duration_s,
-            "first_byte_s": capture.first_byte_s,
-            "overhead_s": capture.overhead_s,
-            "sample_ratio": capture.sample_ratio,
-            "headers": capture.headers,
-            "withheld": {"request": capture.request.withheld, "reply": capture.reply.withheld},
-        },
-    }
-    try:
-        return orjson.dumps(document, default=dict, option=orjson.OPT_APPEND_NEWLINE)
-    except orjson.JSONEncodeError:  # a lone surrogate: a field's bytes that were no text; UTF-8 cannot hold it
-        return json.dumps(document, default=dict, ensure_ascii=False).encode(errors="replace") + b"\n"
-
-
-def _folder_name(name: str) -> str:
-    """One name, one folder: nothing climbs out, and no reader (Spark) skips it for a leading dot or underscore."""
-    quoted = quote(name, safe="", errors="replace") or "%"
-    if quoted[0] in "._":
-        quoted = f"%{ord(quoted[0]):02X}{quoted[1:]}"
-    return quoted[:MAX_NAME_LENGTH]
 
 
 def _make_folder(folder: Path) -> None:
@@ -195,7 +118,7 @@ class Jsonl:
             self._files.popitem()[1].close()
 
     def _write(self, key: tuple[str, int], captures: Sequence[Capture]) -> None:
-        lines = list(map(_line, captures))
+        lines = list(map(line, captures))
         need = 2 * sum(map(len, lines))  # the filling before a line is shorter than the line
         if need > self.max_total_bytes:
             raise DeliveryError(f"{self.path}: a batch of {need} bytes, expected max_total_bytes to hold it")
@@ -220,11 +143,9 @@ class Jsonl:
         if len(self._files) >= MAX_OPEN_FILES:
             self._files.pop(next(iter(self._files))).close()
         self._number += 1
-        moment = datetime.fromtimestamp(started_s, UTC)
-        folder = self._root.joinpath(_folder_name(key[0]), moment.strftime("%Y/%m/%d/%H"))
-        _make_folder(folder)
-        name = f"{moment:%M-%S}-{moment.microsecond // 1000:03}-{self._number:06}-{uuid.uuid4().hex}.jsonl"
-        self._files[key] = file = LineFile(folder / name)
+        path = self._root / file_place(key[0], started_s, self._number)
+        _make_folder(path.parent)
+        self._files[key] = file = LineFile(path)
         return file
 
     def _close_past(self, latest_hour: int) -> None:
@@ -234,7 +155,7 @@ class Jsonl:
 
     @property
     def _root(self) -> Path:
-        return Path(self.path, _folder_name(self.endpoint))
+        return Path(self.path, folder_name(self.endpoint))
 
     def _sweep(self, need: int) -> None:
         """Count the tree; where `need` bytes have no room in it, delete the oldest files that nobody here writes."""

@@ -1,13 +1,14 @@
 import base64
 import json
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sidecar.datasets.captures import decoding_of, read_captures
+from sidecar.datasets.captures import capture_of, decoding_of, read_captures
 from sidecar.datasets.chunk import Chunk
-from sidecar.errors import ConfigError
+from sidecar.errors import ConfigError, PayloadError
 from sidecar.records import Body, Capture
 from sidecar.sinks.jsonl import Jsonl
 
@@ -98,3 +99,93 @@ def test_what_is_no_capture_is_refused_with_its_place(tmp_path: Path, line: str,
 def test_a_prediction_called_as_a_feature_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="'feature_0' is a feature and a prediction"):
         read(tmp_path, sagemaker("1", "2"), prediction=("feature_0",))
+
+
+def test_a_line_of_ours_is_the_capture_that_was_written(tmp_path: Path) -> None:
+    asked = Body("application/json", b'{"instances": [[1]]}')
+    capture = Capture(
+        request_id="r",
+        inference_id="i",
+        variant="v",
+        version="3",
+        method="PUT",
+        path="/score",
+        route="/{model}",
+        status=503,
+        error_type="timeout",
+        started_s=1_785_412_800.0,
+        duration_s=0.25,
+        first_byte_s=0.125,
+        overhead_s=0.0625,
+        sample_ratio=0.5,
+        headers={"request": {"x-region": "south"}, "reply": {}},
+        request=asked,
+        reply=Body("", b"", "truncated"),
+    )
+    sink = Jsonl(path=str(tmp_path))
+    sink.export([capture])
+    sink.close()
+    (file,) = tmp_path.rglob("*.jsonl")
+
+    found = capture_of(file.read_bytes())
+
+    assert found == capture._replace(given_id=capture.event_id)
+    assert found.event_id == capture.event_id
+
+
+def test_a_line_of_sagemaker_s_has_what_its_folder_says() -> None:
+    found = capture_of(sagemaker("1,2", "3").encode(), "AllTraffic")
+
+    assert (found.variant, found.started_s, found.event_id, found.request_id) == (
+        "AllTraffic",
+        1767225600.0,
+        "e-1",
+        "e-1",
+    )
+    assert (found.status, found.sample_ratio, dict(found.headers)) == (200, 1.0, {"request": {}, "reply": {}})
+
+
+@pytest.mark.parametrize(
+    ("told", "time_s"),
+    [
+        ("2026-01-01T00:00:00Z", 1767225600.0),
+        ("2026-01-01T00:00:00", 1767225600.0),
+        ("2026-01-01T01:00:00.25+01:00", 1767225600.25),
+        ("1969-12-31T23:59:59Z", None),
+        ("0001-01-01T00:00:00+23:59", None),
+        ("yesterday", None),
+        ("", None),
+    ],
+)
+def test_a_time_is_one_or_not_a_number(told: str, time_s: float | None) -> None:
+    line = json.dumps({"captureData": {}, "eventMetadata": {"eventId": "e", "inferenceTime": told}})
+
+    found = capture_of(line.encode()).started_s
+
+    assert (None if math.isnan(found) else found) == time_s
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"captureData": {}}',
+        b'{"captureData": {}, "eventMetadata": {"eventId": "e"}, "sidecar": {"status": 1e30}}',
+        b'{"captureData": {}, "eventMetadata": {"eventId": "e"}, "sidecar": {"status": 4294967296}}',
+        '{"captureData": {"endpointInput": {"data": "é"}}, "eventMetadata": {"eventId": "e"}}'.encode(),
+    ],
+)
+def test_what_is_no_capture_is_told(line: bytes) -> None:
+    with pytest.raises(PayloadError, match="expected a line of SageMaker's data capture"):
+        capture_of(line)
+
+
+@pytest.mark.parametrize(("started_s", "expected"), [(1.5, 1.5), (-1.0, None), (1e300, None)])
+def test_a_time_that_no_calendar_has_is_none(started_s: float, expected: float | None) -> None:
+    line = json.dumps({"captureData": {}, "eventMetadata": {"eventId": "e"}, "sidecar": {"started_s": started_s}})
+
+    found = capture_of(line.encode()).started_s
+
+    assert (None if math.isnan(found) else found) == expected

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.payload.assembling import assemble, assemble_labelled, prediction
-from sidecar.payload.decoding import Rows
-from sidecar.records import Body, Capture, Joined, Label, Prediction, Sample, Scalar
+from sidecar.records import Body, Capture, Joined, Label, Prediction, Rows, Sample, Scalar
 
 MakeCapture = Callable[..., Capture]
 

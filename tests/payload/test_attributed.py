@@ -6,9 +6,9 @@ import pytest
 from sidecar.errors import PayloadError
 from sidecar.payload import DECODERS
 from sidecar.payload.attributed import Attributed, from_columns, from_document
-from sidecar.payload.decoding import Decoding, Rows
+from sidecar.payload.decoding import Decoding
 from sidecar.payload.pointers import parse_pointer
-from sidecar.records import JSON, Capture
+from sidecar.records import JSON, Capture, Rows
 from tests.payload.conftest import MakeCapture
 
 NAN = np.nan

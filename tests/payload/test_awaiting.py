@@ -4,8 +4,7 @@ import tracemalloc
 import pytest
 
 from sidecar.payload.awaiting import Awaiting
-from sidecar.payload.decoding import Rows
-from sidecar.records import Capture
+from sidecar.records import Capture, Rows
 from tests.payload.test_assembling import capture
 
 ROWS = Rows(("a",), [[1]], ("p",), [[2]])

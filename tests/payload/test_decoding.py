@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from sidecar.errors import ConfigError, PayloadError
 from sidecar.payload import DECODERS
-from sidecar.payload.decoding import REASONS, Decoding, Rows
+from sidecar.payload.decoding import REASONS, Decoding
 from sidecar.payload.reading import Documents
-from sidecar.records import Body, Capture
+from sidecar.records import Body, Capture, Rows
 
 MakeCapture = Callable[..., Capture]
 

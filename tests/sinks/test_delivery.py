@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from sidecar.errors import DeliveryError
-from sidecar.records import Body, Capture
-from sidecar.sinks.delivery import BATCH_BYTES, BATCH_CAPTURES, CAPTURE_BYTES, LOG_INTERVAL_S, Delivery
+from sidecar.payload.awaiting import CELL_BYTES, EXCHANGE_BYTES, ROW_BYTES
+from sidecar.records import Body, Capture, Rows
+from sidecar.sinks import delivery as module
+from sidecar.sinks.delivery import BATCH_BYTES, BATCH_CAPTURES, CAPTURE_BYTES, LOG_INTERVAL_S, Delivery, RowDelivery
 
 PATIENCE_S = 30.0
 MAX_BYTES = 1 << 30
@@ -204,3 +206,107 @@ def test_only_a_mistake_of_ours_is_logged_with_its_place(
         delivery.offer([capture(1)])
         delivery.close(PATIENCE_S)
     assert [bool(record.exc_info) for record in caplog.records] == [traced]
+
+
+@dataclass
+class Heap:
+    """A sink that gathers all that it is given until it is tended, and loses what it is told to."""
+
+    fails: list[str] = field(default_factory=list)
+    tended: threading.Event = field(default_factory=threading.Event)
+    taken: int = 0
+    lost: int = 0
+    gathered: int = 0
+    deleted_files: int = 0
+
+    @property
+    def gathered_bytes(self) -> int:
+        return 10 * self.gathered
+
+    def export(self, captures: Sequence[Capture]) -> None:
+        self.gathered += len(captures)
+        if "export" in self.fails:
+            self.lost, self.gathered = self.lost + 1, self.gathered - 1
+            raise DeliveryError("no room for an earlier one")
+
+    def tend(self) -> None:
+        if self.gathered:
+            self.tended.set()
+        if "tend" in self.fails:
+            raise DeliveryError("nobody there")
+
+    def close(self) -> None:
+        self.taken, self.gathered = self.taken + self.gathered, 0
+
+
+def test_what_a_sink_gathers_is_delivered_only_once_it_is_where_it_goes() -> None:
+    sink = Heap()
+    delivery = Delivery(sink, name="a", max_bytes=MAX_BYTES)
+    delivery.offer([capture(1), capture(2)])
+    assert sink.tended.wait(PATIENCE_S)
+    gathered = (delivery.delivered, delivery.waiting, delivery.waiting_bytes)
+    delivery.close(PATIENCE_S)
+
+    assert (gathered, delivery.delivered, delivery.waiting) == ((0, 2, 20), 2, 0)
+
+
+def test_a_sink_that_gathers_is_tended_though_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TEND_S", 0.001)
+    sink = Heap()
+    delivery = Delivery(sink, name="a", max_bytes=MAX_BYTES)
+    delivery.offer([capture(1)])
+    for _ in range(2):
+        assert sink.tended.wait(PATIENCE_S)
+        sink.tended.clear()
+    delivery.close(PATIENCE_S)
+
+
+def test_a_sink_that_gathers_counts_its_losses_itself() -> None:
+    sink = Heap(["export"])
+    delivery = Delivery(sink, name="a", max_bytes=MAX_BYTES)
+    delivery.offer([capture(number) for number in range(5)])
+    delivery.close(PATIENCE_S)
+
+    assert (delivery.delivered, delivery.failed, delivery.last_error) == (4, 1, "no room for an earlier one")
+
+
+def test_a_sink_that_cannot_bring_away_what_it_gathered_is_told_of() -> None:
+    sink = Heap(["tend"])
+    delivery = Delivery(sink, name="a", max_bytes=MAX_BYTES)
+    delivery.offer([capture(1)])
+    assert sink.tended.wait(PATIENCE_S)
+    delivery.close(PATIENCE_S)
+
+    assert (delivery.delivered, delivery.failed, delivery.last_error) == (1, 0, "nobody there")
+
+
+@dataclass
+class Lines:
+    """A sink of rows that remembers."""
+
+    gate: Gate
+    cells: list[object] = field(default_factory=list)
+    deleted_files: int = 0
+
+    def export_rows(self, items: Sequence[tuple[Capture, Rows]]) -> None:
+        self.gate(1)
+        self.cells += [rows.asked[0][0] for _, rows in items]
+
+    def close(self) -> None:
+        pass
+
+
+def test_rows_wait_with_all_their_cells_and_the_oldest_go() -> None:
+    gate = Gate()
+    sink = Lines(gate)
+    each = EXCHANGE_BYTES + 2 * ROW_BYTES + 2 * 3 * CELL_BYTES
+    delivery = RowDelivery(sink, name="rows", max_bytes=3 * each)
+    items = [(capture(number), Rows(("a", "b"), [[number, 1], [number, 2]], ("p",), [[0], [0]])) for number in range(6)]
+    delivery.offer(items[:1])
+    assert gate.reached.wait(PATIENCE_S)
+    delivery.offer(items[1:])
+    waiting = (delivery.waiting, delivery.waiting_bytes)
+    gate.opened.set()
+    delivery.close(PATIENCE_S)
+
+    assert (waiting, delivery.dropped, sink.cells) == ((3, 3 * each), 2, [0, 3, 4, 5])

@@ -98,6 +98,7 @@ def test_a_line_has_the_fields_of_sagemaker_and_one_key_of_ours(tmp_path: Path) 
             "route": "/v1/models/{model}:predict",
             "status": 200,
             "error_type": "",
+            "started_s": NOON_S + 62.5,
             "duration_s": 0.25,
             "first_byte_s": 0.125,
             "overhead_s": 0.0625,
