@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from sidecar.monitor import Monitor
     from sidecar.reference.folder import Reference
     from sidecar.reporting import Exporting
+    from sidecar.stats.history import History
     from sidecar.watching import Watching
 
 log = logging.getLogger(__name__)
@@ -253,6 +254,7 @@ class App:
         """Begin to monitor; what the admin side answers."""
         from sidecar.admin.server import application
         from sidecar.assembly import Made, Served, beside, watching
+        from sidecar.chronicle import Chronicle
         from sidecar.monitor import Monitor
         from sidecar.reporting import Reporting
 
@@ -290,7 +292,10 @@ class App:
         await monitor.watching.alerting.start()
         await monitor.watching.start(self._reference, config.reference.learn_rows, config.reference.learn_s)
         monitor.start()
-        return application(self._view(monitor), token=self._token, address=parse_address(config.admin))
+        chronicle = Chronicle(watches, self._traffic, wall_s=wall_s)
+        self._tasks.start(chronicle.run())
+        view = self._view(monitor, chronicle.history)
+        return application(view, token=self._token, address=parse_address(config.admin))
 
     def _opened(self) -> "Exporting":
         """The ways to the collector, from now on also of what is logged."""
@@ -301,7 +306,7 @@ class App:
         self._own.export(found.logs.put if found.logs else None)
         return found
 
-    def _view(self, monitor: "Monitor") -> "View":
+    def _view(self, monitor: "Monitor", history: "History") -> "View":
         from sidecar.admin.view import ConfigView, VariantView, View
 
         pipeline = monitor.pipeline
@@ -328,6 +333,8 @@ class App:
             upstreams=self._upstreams,
             trials=monitor.watching.trials,
             cataloguing=monitor.watching.cataloguing,
+            history=history,
+            link=self._config.alerts.link or "",
         )
 
     def _not_ready(self) -> list[str]:

@@ -32,7 +32,7 @@ from sidecar.pulse import beat
 from sidecar.records import Event
 from sidecar.reporting import Beside
 from sidecar.scraping.scraper import Scraping
-from sidecar.sinks.delivery import Delivery
+from sidecar.sinks.delivery import AnyDelivery
 from sidecar.sinks.own_log import OwnLog
 from sidecar.stats.lag import LAG_SECONDS
 from sidecar.stats.traced import Tracing
@@ -99,7 +99,7 @@ class Made(NamedTuple):
     attributing: "Attributing | None"
 
 
-def parts(config: Config, deliveries: Sequence[Delivery] = (), earlier: Custom | None = None) -> Parts:
+def parts(config: Config, deliveries: Sequence[AnyDelivery] = (), earlier: Custom | None = None) -> Parts:
     """What exchanges pass.
 
     Args:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from sidecar.admin.quality import labels
-from sidecar.admin.view import Truth
+from sidecar.admin.view import Settled
 from sidecar.monitors.bias import Comparing
 from sidecar.monitors.compared import PRE_TRAINING, Compared, Group
 from sidecar.quality.bias import MEANING
@@ -16,7 +16,7 @@ from sidecar.texts import encodable
 _CHECK = "bias_drift_check"
 
 
-def bias(truth: Truth, comparing: Comparing) -> JSON:
+def bias(truth: Settled, comparing: Comparing) -> JSON:
     """By variant and version.
 
     Args:
@@ -38,7 +38,7 @@ def _version(compared: Compared, key: tuple[str, str]) -> JSON:
         "labelled": compared.labelled,
         "window": _analysis(outcome, [(group, _values(group.window)) for group in groups]),
         "lifetime": _analysis(outcome, [(group, group.lifetime) for group in groups]),
-        "groups": [_group(group) for group in groups],
+        "groups": [_group(group, compared.judging.limits(group.facet)) for group in groups],
         "violations": [_violation(each) for each in violations],
     }
 
@@ -60,8 +60,8 @@ def _metrics(group: Group, values: Mapping[str, float], *, pre: bool) -> GroupBi
     return GroupBias(encodable(group.facet.name), encodable(group.facet.value), metrics)
 
 
-def _group(group: Group) -> JSON:
-    """What Clarify's file has no place for: rows and intervals."""
+def _group(group: Group, limits: Mapping[str, tuple[float, float]]) -> JSON:
+    """What Clarify's file has no place for: rows, intervals, and the ranges that are allowed."""
     return {
         "facet": encodable(group.facet.name),
         "value_or_threshold": encodable(group.facet.value),
@@ -72,7 +72,13 @@ def _group(group: Group) -> JSON:
             for name, each in group.window.items()
             if math.isfinite(each.low) and math.isfinite(each.high)
         },
+        "allowed": {name: [_finite(low), _finite(high)] for name, (low, high) in limits.items()},
     }
+
+
+def _finite(end: float) -> float | None:
+    """The end of a range; None of one that is open there."""
+    return float(end) if math.isfinite(end) else None
 
 
 def _violation(violation: Violation) -> JSON:

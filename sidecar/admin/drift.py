@@ -4,7 +4,7 @@ import math
 
 from sidecar.monitors.data import Following
 from sidecar.monitors.drift import Drifting
-from sidecar.monitors.followed import Column
+from sidecar.monitors.followed import Column, Followed
 from sidecar.records import JSON
 from sidecar.texts import encodable
 
@@ -14,16 +14,19 @@ def drift(following: Following | None) -> JSON:
     # In a thread, while variants may come: the copy is made in one step.
     variants = dict(following.variants) if following else {}
     return {
-        "variants": [
-            {
-                "name": variant,
-                "version": followed.version,
-                "rows": followed.rows,
-                "findings": [encodable(finding.sentence) for finding in followed.findings],
-                "columns": [_column(column) for column in followed.columns()],
-            }
-            for variant, followed in variants.items()
-        ]
+        "variants": [of_variant(variant, followed) for variant, followed in variants.items()],
+    }
+
+
+def of_variant(variant: str, followed: Followed) -> JSON:
+    """What is known of one variant."""
+    return {
+        "name": variant,
+        "version": followed.version,
+        "rows": followed.rows,
+        "needed_nats": followed.needed_nats,
+        "findings": [encodable(finding.sentence) for finding in followed.findings],
+        "columns": [_column(column) for column in followed.columns()],
     }
 
 
@@ -37,8 +40,10 @@ def _column(column: Column) -> JSON:
         "drift": _drifting(column.drifting) if column.drifting else None,
         "statistics": {kind: said._asdict() for kind, said in column.statistics.items()},
         "bins": [encodable(label) for label in column.labels],
-        "reference": list(column.reference),
-        "current": None if column.current is None else list(column.current),
+        "reference": column.reference[: len(column.labels)],
+        "current": None if column.current is None else column.current[: len(column.labels)],
+        "current_rows": column.rows,
+        "current_whole": column.whole,
     }
 
 

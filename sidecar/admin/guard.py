@@ -1,12 +1,12 @@
 """Who may ask, and how we say no: what every request to the admin side passes through."""
 
-import hmac
 import logging
 import re
 from collections import Counter
 from collections.abc import Mapping
 from http import HTTPStatus
 from ipaddress import ip_address
+from typing import Protocol
 
 import orjson
 from aiohttp import web
@@ -21,9 +21,18 @@ log = logging.getLogger(__name__)
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """What Kubernetes asks, which brings no token."""
 
+PAGE_PATHS = frozenset({"/", "/ui/{path}", "/v1/session"})
+"""What a browser asks before it has the token; it tells nothing of the model."""
+
+READING = frozenset({"GET", "HEAD"})
+
+FOREIGN = frozenset({"cross-site", "same-site"})
+"""What browsers say of a request that another page has sent, one on another port of this host too."""
+
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
 
@@ -64,22 +73,63 @@ async def replies(request: web.Request, handler: Handler) -> web.StreamResponse:
     except Exception:
         log.exception("admin: %s failed", request.path)
         answer = failure(500, "this is a fault of the sidecar; its log tells more")
-    answer.headers.update(HEADERS)
+    for name, value in HEADERS.items():
+        answer.headers.setdefault(name, value)
     return answer
 
 
-def token_guard(token: str) -> Middleware:
-    """Lets pass who brings the token, and who asks for health."""
-    expected = f"Bearer {token}".encode()
+class Sessions(Protocol):
+    """Who may ask."""
+
+    def bears(self, request: web.Request) -> bool:
+        """Whether the request brings the token."""
+        ...
+
+    def knows(self, request: web.Request) -> bool:
+        """Whether the request is of a session."""
+        ...
+
+
+def token_guard(sessions: Sessions) -> Middleware:
+    """Lets pass who brings the token or is known by it, who asks for health, and who only loads the page.
+
+    Whoever is known by a cookie changes something only from a page of ours: browsers send cookies along by themselves.
+    """
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
-        if request.path in OPEN_PATHS or hmac.compare_digest(given, expected):
+        resource = request.match_info.route.resource
+        if resource is not None and resource.canonical in OPEN_PATHS | PAGE_PATHS:
             return await handler(request)
-        return failure(401, "expected Authorization: Bearer and the token", {"WWW-Authenticate": "Bearer"})
+        if sessions.bears(request):
+            return await handler(request)
+        if not sessions.knows(request):
+            return failure(401, "expected Authorization: Bearer and the token", {"WWW-Authenticate": "Bearer"})
+        if request.method not in READING and not is_of_our_page(request):
+            return failure(403, "expected an Origin of this address, or Sec-Fetch-Site: same-origin")
+        return await handler(request)
 
     return check
+
+
+def is_of_our_page(request: web.Request) -> bool:
+    """Whether a browser says that a page of this very address has sent the request."""
+    origin = request.headers.get("Origin")
+    if origin is None:
+        return request.headers.get("Sec-Fetch-Site") == "same-origin"
+    return origin.partition("://")[2] == request.headers.get("Host")
+
+
+@web.middleware
+async def page_guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Lets pass whom no other page has sent, but for links that are followed.
+
+    A page may ask for what it cannot read: enough streams and documents, and nobody else gets any.
+    """
+    sent_by, to = (request.headers.get(f"Sec-Fetch-{name}", "") for name in ("Site", "Dest"))
+    if sent_by in FOREIGN and (to != "document" or request.method not in READING):
+        return failure(403, "expected to be asked by a page of this address, or by a program")
+    return await handler(request)
 
 
 def query_guard(described: JSON) -> Middleware:

@@ -3,7 +3,7 @@
 import math
 from typing import get_args
 
-from sidecar.admin.view import Truth
+from sidecar.admin.view import Settled
 from sidecar.monitors.graded import Graded, Standing, Test, mean_of
 from sidecar.monitors.grades import Grade, relation_of, segment_text
 from sidecar.monitors.notes import notes
@@ -20,7 +20,7 @@ from sidecar.texts import encodable
 BLIND = "blind to concept drift until labels show it: they are taken to be as likely, given the confidence, as before"
 
 
-def quality(truth: Truth) -> JSON:
+def quality(truth: Settled) -> JSON:
     """By variant and version; without a monitor of quality, labels and outcomes alone."""
     return {
         "labels": labels(truth.counts, truth.dropped),

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated
 
 from aiohttp import web
@@ -10,6 +11,7 @@ from msgspec import Meta, Struct
 
 from sidecar.admin.changing import body
 from sidecar.admin.guard import failure, reply
+from sidecar.admin.metering import aside
 from sidecar.admin.refusing import SHOWN, limit, refusals, words
 from sidecar.admin.view import Steering, Trials, Upstreams, View
 from sidecar.config.routes import parse_routes
@@ -116,11 +118,18 @@ class Routing:
 
     async def changes(self, request: web.Request) -> web.Response:
         """Who has changed what, the latest first."""
-        count = limit(request.query.get("limit", str(LIMIT)), MAX_LIMIT)
+        return reply(await self.journal(limit(request.query.get("limit", str(LIMIT)), MAX_LIMIT)))
+
+    async def journal(self, count: int = LIMIT) -> JSON:
+        """The latest changes.
+
+        Raises:
+            HTTPException: They cannot be read.
+        """
         with refusals():
             async with self._aside:
-                found = await asyncio.to_thread(self._steering.journal.changes, count)
-        return reply({"changes": [{"revision": revision, **_change(change)} for revision, change in found]})
+                found = await aside(partial(self._steering.journal.changes, count))
+        return {"changes": [{"revision": revision, **_change(change)} for revision, change in found]}
 
     async def _changed(self, by: str, why: str, change: _Change, matched: int | None = None) -> web.Response:
         """What is in force after a change.

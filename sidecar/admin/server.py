@@ -5,46 +5,47 @@ Importing this takes 0.3 s; who serves first imports it afterwards.
 
 import asyncio
 import logging
+import secrets
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.resources import files
 from typing import Annotated, get_args
 
 import orjson
 from aiohttp import web, web_response
-from aiohttp.typedefs import Middleware
+from aiohttp.typedefs import Handler, Middleware
 from msgspec import Meta, Struct
 
-from sidecar.admin.attribution import attribution
-from sidecar.admin.bias import bias
 from sidecar.admin.catalogue import Catalogue
 from sidecar.admin.changing import body
-from sidecar.admin.columns import columns
-from sidecar.admin.drift import drift
-from sidecar.admin.experiments import experiments, shadow
-from sidecar.admin.guard import OPEN_PATHS, failure, loopback_guard, query_guard, replies, reply, token_guard, traces
+from sidecar.admin.documents import Documents
+from sidecar.admin.guard import (
+    OPEN_PATHS,
+    failure,
+    loopback_guard,
+    page_guard,
+    query_guard,
+    replies,
+    reply,
+    token_guard,
+    traces,
+)
 from sidecar.admin.labels import Labels
+from sidecar.admin.live import Live
+from sidecar.admin.pages import Page
+from sidecar.admin.past import asked
 from sidecar.admin.prometheus import CONTENT_TYPE, render
-from sidecar.admin.quality import quality
-from sidecar.admin.rates import Rates
-from sidecar.admin.recent import recent
-from sidecar.admin.refusing import limit
+from sidecar.admin.recent import wanted
 from sidecar.admin.routing import Routing
-from sidecar.admin.status import reference, status, traffic
+from sidecar.admin.sessions import Sessions
+from sidecar.admin.status import reference
 from sidecar.admin.view import View
 from sidecar.config.addresses import Address, SocketAddress
 from sidecar.config.values import LONGEST_S
 from sidecar.records import JSON, State
-from sidecar.reference.checks import Violation, write_violations
-from sidecar.stats.window import Snapshot
-from sidecar.texts import encodable
 
 SHUTDOWN_S = 1.0
 """For requests to the admin side that are in flight at its end."""
-
-LIMIT = 20
-MAX_LIMIT = 100
-"""Of captures in one reply."""
 
 
 class _Learn(Struct, forbid_unknown_fields=True):
@@ -72,17 +73,21 @@ def application(view: View, *, token: str | None, address: Address) -> web.Appli
         token: Without it, everybody who can connect may ask.
         address: Where it listens: on loopback, requests must say so in their Host field.
     """
-    guards: list[Middleware] = [traces, replies]
+    guards: list[Middleware] = [traces, replies, page_guard]
     if isinstance(address, SocketAddress) and address.loopback:
         guards.append(loopback_guard)
+    sessions = Sessions(token, now_s=view.clock, fresh=secrets.token_urlsafe, link=view.link)
     if token is not None:
-        guards.append(token_guard(token))
+        guards.append(token_guard(sessions))
     described = orjson.loads((files("sidecar.admin") / "openapi.json").read_bytes())
     described["info"]["version"] = view.version
     guards.append(query_guard(described))
     app = web.Application(middlewares=guards)
-    for pages in (_Pages(view, described), Routing(view), Catalogue(view)):
-        pages.add_to(app)
+    routing = Routing(view)
+    documents = Documents(view, routing)
+    live = Live(documents.makers, now_s=view.clock)
+    for each in (Page(), sessions, _Reading(view, documents, described), _Taking(view), routing, Catalogue(view), live):
+        each.add_to(app)
     return app
 
 
@@ -120,59 +125,47 @@ async def start(app: web.Application, bound: socket.socket) -> web.AppRunner:
     return runner
 
 
-class _Pages:
-    """What each path answers."""
+class _Reading:
+    """What there is to be read."""
 
-    def __init__(self, view: View, described: JSON) -> None:
+    def __init__(self, view: View, documents: Documents, described: JSON) -> None:
         self._view = view
-        # What takes milliseconds is done in a thread, one at a time: each wants the interpreter's lock from the proxy.
-        self._aside = asyncio.Lock()
-        self._labels = Labels()
-        self._rates = Rates(view.clock() - (view.wall_s() - view.started_s))
-        self._start = (files("sidecar.admin") / "index.html").read_bytes()
+        self._documents = documents
+        # It is megabytes of text: one at a time.
+        self._rendering = asyncio.Lock()
         self._described = described
 
     def add_to(self, app: web.Application) -> None:
+        """Have it answer."""
         pages = {
-            "/": self.start,
             "/healthz": self.healthz,
             "/readyz": self.readyz,
             "/metrics": self.metrics,
             "/openapi.json": self.openapi,
-            "/v1/status": self.status,
-            "/v1/features": self.features,
-            "/v1/violations": self.violations,
-            "/v1/drift": self.drift,
-            "/v1/quality": self.quality,
-            "/v1/bias": self.bias,
-            "/v1/attribution": self.attribution,
-            "/v1/reference": self.reference,
             "/v1/alerts": self.alerts,
             "/v1/alerts/{id}": self.alert,
-            "/v1/traffic": self.traffic,
-            "/v1/experiments": self.experiments,
-            "/v1/shadow": self.shadow,
             "/v1/captures": self.captures,
+            "/v1/history": self.history,
         }
         for path, handle in pages.items():
             app.router.add_get(path, handle)
-        app.router.add_post("/v1/reference", self.learn)
-        app.router.add_post("/v1/alerts/{id}/silence", self.silence)
-        app.router.add_post("/v1/labels", self.labels)
-
-    async def start(self, _: web.Request) -> web.Response:
-        return web.Response(body=self._start, content_type="text/html", charset="utf-8")
+        for name, make in self._documents.makers.items():
+            if f"/v1/{name}" not in pages and not name.startswith("routes"):
+                app.router.add_get(f"/v1/{name}", _telling(make))
 
     async def healthz(self, _: web.Request) -> web.Response:
+        """Whether this process lives."""
         return web.Response(text="ok\n")
 
     async def readyz(self, _: web.Request) -> web.Response:
+        """Whether requests should come."""
         reasons = list(self._view.not_ready())
         return reply({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
 
     async def metrics(self, request: web.Request) -> web.Response:
+        """All metrics, for Prometheus."""
         # At the limit of series it is 20 MB of text and 0.1 s of work: not between two requests.
-        async with self._aside:
+        async with self._rendering:
             text = await asyncio.to_thread(render, await self._view.report())
         answer = web.Response(body=text, headers={"Content-Type": f"{CONTENT_TYPE}; charset=utf-8"})
         if "gzip" in request.headers.get("Accept-Encoding", ""):
@@ -181,46 +174,46 @@ class _Pages:
         return answer
 
     async def openapi(self, _: web.Request) -> web.Response:
+        """The description of all that can be asked."""
         return reply(self._described)
 
-    async def status(self, _: web.Request) -> web.Response:
-        return reply(status(self._view, self._rates))
+    async def alerts(self, request: web.Request) -> web.Response:
+        """Alerts, of one state if that is wanted."""
+        state = request.query.get("state")
+        if state is not None and state not in get_args(State):
+            raise web.HTTPBadRequest(text=f"state: expected one of {', '.join(get_args(State))}, got {state[:20]!r}")
+        return _json(await self._documents.alerts(state))
 
-    async def features(self, _: web.Request) -> web.Response:
-        async with self._aside:
-            return await asyncio.to_thread(_features, await self._view.snapshots(), self._view.clock())
+    async def alert(self, request: web.Request) -> web.Response:
+        """One of them."""
+        alerting, wanted_id = self._view.watching.alerting, request.match_info["id"]
+        found = next((alert for alert in alerting.alerts if alert.id == wanted_id), None)
+        if found is None:
+            raise _no_alert(wanted_id)
+        return reply(alerting.document(found))
 
-    async def violations(self, _: web.Request) -> web.Response:
-        if self._view.watching.following is None:
-            raise web.HTTPNotFound(text="no reference: expected reference.path or reference.learn_rows")
-        async with self._aside:
-            found = await self._view.watching.violations()
-            return await asyncio.to_thread(_violations, found)
+    async def captures(self, request: web.Request) -> web.Response:
+        """The latest captures, or those of them that are wanted."""
+        return _json(await self._documents.captures(wanted(request.query)))
 
-    async def drift(self, _: web.Request) -> web.Response:
-        async with self._aside:
-            return await asyncio.to_thread(lambda: reply(drift(self._view.watching.following)))
+    async def history(self, request: web.Request) -> web.Response:
+        """How numbers came to be what they are."""
+        find = asked(request.query, self._view.history, self._view.wall_s())
+        return _json(await self._documents.made(find))
 
-    async def quality(self, _: web.Request) -> web.Response:
-        truth = self._view.watching.truth
-        if truth is None:
-            raise _no_monitor("quality")
-        async with self._aside:
-            return await asyncio.to_thread(lambda: reply(quality(truth)))
 
-    async def bias(self, _: web.Request) -> web.Response:
-        truth = self._view.watching.truth
-        if truth is None or (comparing := truth.comparing) is None:
-            raise _no_monitor("bias")
-        async with self._aside:
-            return await asyncio.to_thread(lambda: reply(bias(truth, comparing)))
+class _Taking:
+    """What changes something, but for routes and the catalogue."""
 
-    async def attribution(self, _: web.Request) -> web.Response:
-        explaining = self._view.watching.explaining
-        if explaining is None:
-            raise _no_monitor("attribution")
-        async with self._aside:
-            return await asyncio.to_thread(lambda: reply(attribution(explaining)))
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._labels = Labels()
+
+    def add_to(self, app: web.Application) -> None:
+        """Have it answer."""
+        app.router.add_post("/v1/reference", self.learn)
+        app.router.add_post("/v1/alerts/{id}/silence", self.silence)
+        app.router.add_post("/v1/labels", self.labels)
 
     async def labels(self, request: web.Request) -> web.Response:
         """Take labels."""
@@ -228,9 +221,6 @@ class _Pages:
         if truth is None:
             return await self._labels.post(request, None)
         return await self._labels.post(request, truth.add, truth.refuse)
-
-    async def reference(self, _: web.Request) -> web.Response:
-        return reply(reference(self._view.watching))
 
     async def learn(self, request: web.Request) -> web.Response:
         """Begin to learn another reference."""
@@ -244,21 +234,6 @@ class _Pages:
         self._view.watching.learn(asked.rows, asked.seconds, asked.variant)
         return reply(reference(self._view.watching), 202)
 
-    async def alerts(self, request: web.Request) -> web.Response:
-        state = request.query.get("state")
-        if state is not None and state not in get_args(State):
-            raise web.HTTPBadRequest(text=f"state: expected one of {', '.join(get_args(State))}, got {state[:20]!r}")
-        # Those of a thousand alerts take a second.
-        async with self._aside:
-            return await asyncio.to_thread(lambda: reply({"alerts": self._view.watching.alerting.documents(state)}))
-
-    async def alert(self, request: web.Request) -> web.Response:
-        alerting, wanted = self._view.watching.alerting, request.match_info["id"]
-        found = next((alert for alert in alerting.alerts if alert.id == wanted), None)
-        if found is None:
-            raise _no_alert(wanted)
-        return reply(alerting.document(found))
-
     async def silence(self, request: web.Request) -> web.Response:
         """Tell nothing of an alert for a while; 0 seconds end its silence."""
         asked, alerting, wanted = await body(request, _Silence), self._view.watching.alerting, request.match_info["id"]
@@ -267,41 +242,18 @@ class _Pages:
             raise _no_alert(wanted)
         return reply(alerting.document(silenced))
 
-    async def traffic(self, _: web.Request) -> web.Response:
-        return reply(traffic(self._view))
 
-    async def experiments(self, _: web.Request) -> web.Response:
-        return reply(experiments(self._view.trials))
+def _telling(make: Callable[[], Awaitable[bytes]]) -> Handler:
+    """What answers with a document."""
 
-    async def shadow(self, _: web.Request) -> web.Response:
-        if (told := shadow(self._view)) is None:
-            raise web.HTTPNotFound(text="no shadow: expected one in the configuration, or put in /v1/routes")
-        return reply(told)
+    async def tell(_: web.Request) -> web.Response:
+        return _json(await make())
 
-    async def captures(self, request: web.Request) -> web.Response:
-        count = limit(request.query.get("limit", str(LIMIT)), MAX_LIMIT)
-        return reply(recent(self._view.recent, count))
+    return tell
 
 
-def _features(snapshots: Mapping[tuple[str, str], Snapshot], now_s: float) -> web.Response:
-    told: dict[str, dict[str, JSON]] = {}
-    for (variant, kind), window in snapshots.items():
-        told.setdefault(variant, {"name": variant, "features": [], "predictions": []})
-        told[variant][kind] = columns(window, now_s)
-    return reply({"variants": list(told.values())})
-
-
-def _violations(found: Mapping[str, Sequence[Violation]]) -> web.Response:
-    told = [
-        (variant, each._replace(feature=encodable(each.feature), description=encodable(each.description)))
-        for variant, those in found.items()
-        for each in those
-    ]
-    return web.Response(body=write_violations(told), content_type="application/json")
-
-
-def _no_monitor(kind: str) -> web.HTTPNotFound:
-    return web.HTTPNotFound(text=f"no monitor of kind {kind} in the configuration")
+def _json(data: bytes) -> web.Response:
+    return web.Response(body=data, content_type="application/json")
 
 
 def _no_alert(wanted: str) -> web.HTTPNotFound:

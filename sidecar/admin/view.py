@@ -23,6 +23,7 @@ from sidecar.reference.folder import Reference
 from sidecar.routing.availability import State
 from sidecar.routing.course import Course
 from sidecar.routing.rollout import Command, Plan, Word
+from sidecar.stats.history import History
 from sidecar.stats.traffic import Traffic
 from sidecar.stats.window import Snapshot
 
@@ -43,8 +44,8 @@ class VariantView(NamedTuple):
     upstream: str
 
 
-class Truth(Protocol):
-    """What joins labels."""
+class Settled(Protocol):
+    """What labels have said."""
 
     @property
     def counts(self) -> LabelCounts:
@@ -70,6 +71,10 @@ class Truth(Protocol):
     def comparing(self) -> Comparing | None:
         """The monitor of bias."""
         ...
+
+
+class Truth(Settled, Protocol):
+    """What joins labels."""
 
     def refuse(self, count: int) -> None:
         """Count labels that were malformed."""
@@ -331,6 +336,8 @@ class View:
         upstreams: How those are who serve.
         trials: Which of them is better; None where nothing looks.
         cataloguing: The versions behind them; None where there is no catalogue.
+        history: How things stood before.
+        link: How people come to the admin side, as the configuration has it; empty where it says nothing.
     """
 
     version: str
@@ -352,3 +359,5 @@ class View:
     upstreams: Upstreams
     trials: Trials | None
     cataloguing: Cataloguing | None
+    history: History
+    link: str

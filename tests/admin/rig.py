@@ -45,6 +45,7 @@ from sidecar.reference.constraints import suggested
 from sidecar.reference.folder import Reference
 from sidecar.reference.learning import Learner
 from sidecar.routing.availability import State
+from sidecar.stats.history import History
 from sidecar.stats.traffic import Labels, Traffic
 from sidecar.stats.window import Window
 from sidecar.steering import Judged, Steering
@@ -221,6 +222,7 @@ class Sidecar:
     ) -> None:
         self.now_s = 10.0
         self.reasons = reasons
+        self.refused = ""
         self.recent: deque[Capture] = deque(maxlen=50)
         self.variants = [VariantView("champion", "3", 9.0, "http://a:1")]
         self.exporters: list[Way] = []
@@ -243,6 +245,7 @@ class Sidecar:
             self.pipeline, self.alerting, data=monitor, folder=None, wall_s=self.wall_s, tell=lambda _: None
         )
 
+        self.history = History()
         self.prepared: list[Config] = []
         self.unusable = ""
         self.upstreams = Upstreams()
@@ -311,11 +314,13 @@ class Sidecar:
             counts=lambda: CaptureCounts(5, 4, Counter(buffer_full=1), 2048, 1, Counter(champion=40), Counter(json=2)),
             sinks=lambda: [Way("jsonl", 3, 1, 2, "full")],
             exporters=self.exporters,
-            config=lambda: ConfigView(2, STARTED_S + 5, ""),
+            config=lambda: ConfigView(2, STARTED_S + 5, self.refused),
             steering=self.steering,
             upstreams=self.upstreams,
             trials=self.trials,
             cataloguing=self.cataloguing,
+            history=self.history,
+            link="",
         )
 
 

@@ -89,6 +89,7 @@ def test_groups_have_rows_and_intervals() -> None:
     low, high = gender["intervals"]["AD"]
     assert low < champion.groups[1].window["AD"].value < high
     assert "CDDL" not in amount["intervals"]
+    assert amount["allowed"] == gender["allowed"] == {"DPPL": [-0.2, 0.2], "AD": [-1.0, 1.0]}
 
 
 def test_what_breaks_its_range_is_told_as_clarify_does() -> None:

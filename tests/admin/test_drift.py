@@ -30,9 +30,51 @@ def test_before_the_first_window_there_is_evidence_and_no_statistic() -> None:
     (variant,) = drift(found)["variants"]
     assert (variant["name"], variant["version"], variant["rows"], variant["findings"]) == ("champion", "3", 50, [])
     amount = columns(found)["amount"]
-    assert (amount["statistics"], amount["current"], amount["drift"]) == ({}, None, None)
+    assert (amount["statistics"], amount["drift"]) == ({}, None)
     assert amount["seen"]
     assert isinstance(amount["evidence_nats"], float)
+
+
+def test_before_the_first_window_all_rows_so_far_stand_beside_the_reference() -> None:
+    found = following()
+    follow(found, 50)
+    so_far = columns(found)["country"]
+    follow(found, 150)
+    window = columns(found)["country"]
+
+    assert [(each["current_rows"], each["current_whole"]) for each in (so_far, window)] == [(50, False), (200, True)]
+    assert so_far["current"] == window["current"] == [0.5, 0.5, 0.0]
+
+
+def test_a_column_has_as_many_shares_as_bins() -> None:
+    found = following()
+    follow(found, 50)
+    for column in columns(found).values():
+        assert len(column["bins"]) == len(column["reference"]) == len(column["current"])
+
+
+def test_what_an_alarm_needs_is_known_before_there_is_one() -> None:
+    found = following()
+    follow(found, 50)
+    (variant,) = drift(found)["variants"]
+    assert variant["needed_nats"] == pytest.approx(np.log(1e6 * 2))
+
+    follow(found, 300, shift=2.0)
+    amount = columns(found)["amount"]
+    assert amount["drift"]["needed_nats"] == pytest.approx(variant["needed_nats"])
+
+
+def test_evidence_is_that_of_the_alarm_until_it_is_over() -> None:
+    found = following()
+    follow(found, 100)
+    follow(found, 300, shift=2.0)
+    follow(found, 50, shift=2.0)  # gathered anew
+    amount = columns(found)["amount"]
+    assert amount["evidence_nats"] >= amount["drift"]["evidence_nats"] > amount["drift"]["needed_nats"]
+
+    again = following()
+    again.restore(found.state())
+    assert columns(again)["amount"]["evidence_nats"] == amount["drift"]["evidence_nats"]
 
 
 def test_a_column_is_told_beside_the_reference() -> None:

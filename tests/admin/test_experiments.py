@@ -9,8 +9,7 @@ from sidecar.experiments.standing import Standing
 from sidecar.experiments.users import Mismatch, Sides
 from sidecar.experiments.verdicts import Compared, Decision, Guarded, Verdict
 from sidecar.monitors.shadowed import Shadowed
-from sidecar.payload.decoding import Rows
-from sidecar.records import JSON
+from sidecar.records import JSON, Rows
 from tests.admin.rig import SHADOWED, Answer, Client, Sidecar, Trials, asking, capture, faults, message, undescribed
 
 

@@ -10,9 +10,10 @@ from tests.admin.rig import Answer, Client, Sidecar, asking, message
 
 TOKEN = "s3cret"
 PATHS = (
-    "/",
     "/metrics",
     "/v1/status",
+    "/v1/overview",
+    "/v1/history?of=evidence&variant=champion",
     "/v1/features",
     "/v1/routes",
     "/v1/traffic",
@@ -88,9 +89,57 @@ def test_without_the_token_nothing_is_told(path: str, given: str | None) -> None
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
+def test_without_the_token_no_document_is_looked_on() -> None:
+    assert asked("/v1/live?of=status", token=TOKEN).status == 401
+
+
 @pytest.mark.parametrize("path", PATHS[:-1])
 def test_with_the_token_all_is_told(path: str) -> None:
     assert asked(path, token=TOKEN, Authorization=f"Bearer {TOKEN}").status == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/ui/app.css", "/v1/session"])
+def test_the_page_itself_needs_no_token(path: str) -> None:
+    assert asked(path, token=TOKEN).status == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/ui/../v1/status",
+        "/ui/%2e%2e/v1/status",
+        "/ui/..%2fv1%2fstatus",
+        "/ui//v1/status",
+        "//v1/status",
+        "/UI/app.css",
+    ],
+)
+def test_no_path_of_the_page_leads_elsewhere(path: str) -> None:
+    assert asked(path, token=TOKEN).status in {401, 404}
+
+
+def sent(site: str, to: str, method: str = "GET", path: str = "/v1/status") -> int:
+    """What a browser is answered for a request that a page of this site has it send."""
+    return asked(path, method, **{"Sec-Fetch-Site": site, "Sec-Fetch-Dest": to}).status
+
+
+@pytest.mark.parametrize("path", ["/v1/status", "/v1/live?of=nothing", "/metrics", "/ui/app.css"])
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize("to", ["empty", "script", "image", "iframe", ""])
+def test_other_pages_ask_for_nothing_though_they_could_not_read_it(path: str, site: str, to: str) -> None:
+    assert sent(site, to, path=path) == 403
+
+
+def test_a_link_on_another_page_may_be_followed() -> None:
+    assert (sent("cross-site", "document", path="/"), sent("cross-site", "document", "POST", "/v1/rollout")) == (
+        200,
+        403,
+    )
+
+
+@pytest.mark.parametrize("site", ["same-origin", "none"])
+def test_our_own_page_and_who_types_the_address_may_ask(site: str) -> None:
+    assert sent(site, "empty") == 200
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
@@ -135,7 +184,10 @@ def test_a_fault_of_ours_is_logged_and_not_shown(caplog: pytest.LogCaptureFixtur
 @pytest.mark.parametrize("path", ["/", "/healthz", "/v1/status", "/nothing"])
 def test_every_reply_is_safe_in_a_browser_and_tells_no_version(path: str) -> None:
     answer = asked(path)
-    assert {name: answer.headers[name.lower()] for name in HEADERS} == HEADERS
+    own = {"Content-Security-Policy", "Cache-Control"} if path == "/" else set()
+    assert {name: answer.headers[name.lower()] for name in HEADERS if name not in own} == {
+        name: value for name, value in HEADERS.items() if name not in own
+    }
     assert answer.headers["server"] == "sidecar"
 
 
@@ -159,7 +211,11 @@ def test_what_is_not_http_is_refused_without_a_word_in_the_log(
 @pytest.mark.parametrize(
     ("path", "method", "expected"),
     [
-        ("/v1/captures?limt=5", "GET", "limt: unknown field of the query; expected one of limit"),
+        (
+            "/v1/captures?limt=5",
+            "GET",
+            "limt: unknown field of the query; expected one of limit, variant, status, contains",
+        ),
         ("/v1/captures?limit=5&limit=6", "GET", "limit: 2 times in the query; expected it once"),
         ("/v1/routes?revision=7&why=late", "PUT", "revision: unknown field of the query; expected one of by, why"),
         ("/v1/routes/weight?percent=5", "POST", "percent: unknown field of the query; expected none here"),

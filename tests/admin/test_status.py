@@ -5,7 +5,7 @@ import pytest
 from aiohttp import ClientSession
 
 from sidecar.admin.rates import Rates
-from sidecar.admin.status import status, traffic
+from sidecar.admin.status import by_variant, status, traffic
 from sidecar.admin.view import VariantView
 from sidecar.errors import DeliveryError
 from sidecar.records import JSON, Notice
@@ -21,7 +21,7 @@ class Deaf:
 
 
 def told(sidecar: Sidecar) -> JSON:
-    return status(sidecar.view(), Rates(0.0))
+    return status(sidecar.view(), Rates(0.0), by_variant(sidecar.traffic))
 
 
 def test_a_sidecar_that_has_served_nobody_has_no_latency() -> None:
@@ -143,7 +143,9 @@ def test_a_channel_is_told_with_what_waits_for_it() -> None:
 
 
 def test_traffic_adds_up_statuses() -> None:
-    rows = {(each["variant"], each["method"], each["route"]): each for each in traffic(busy_sidecar().view())["routes"]}
+    rows = {
+        (each["variant"], each["method"], each["route"]): each for each in traffic(busy_sidecar().traffic)["routes"]
+    }
     assert list(rows) == [("", "_OTHER", ""), ("challenger", "GET", ""), ("champion", "POST", "/infer")]
     infer = rows["champion", "POST", "/infer"]
     assert (infer["version"], infer["requests"], infer["statuses"]) == ("3", 5, {"200": 4, "502": 1})
