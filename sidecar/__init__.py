@@ -4,14 +4,22 @@ import importlib
 
 TYPE_CHECKING = False  # as type checkers know it: typing itself would be most of what this import costs
 __version__ = "0.1.0"
-__all__ = ["__version__", "start_run"]
+__all__ = ["__version__", "compare", "read_captures", "scan_captures", "start_run"]
 
 if TYPE_CHECKING:
+    from sidecar.report.frames import compare
+    from sidecar.report.reading import read_captures, scan_captures
     from sidecar.runs import start_run
 else:
+    _MODULES = {
+        "compare": "sidecar.report.frames",
+        "read_captures": "sidecar.report.reading",
+        "scan_captures": "sidecar.report.reading",
+        "start_run": "sidecar.runs",
+    }
 
     def __getattr__(name: str) -> object:
-        """What training code imports from here is loaded when it does: the sidecar itself needs none of it."""
-        if name == "start_run":
-            return importlib.import_module("sidecar.runs").start_run
+        """What notebooks and training code import from here is loaded when they do: the sidecar itself needs none."""
+        if name in _MODULES:
+            return getattr(importlib.import_module(_MODULES[name]), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,41 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from sidecar.report.progress import Bars, Silent, progress, rate
+
+
+def test_where_nobody_looks_nothing_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    shown = progress()
+    with shown.stage("reading", 10, "bytes") as advance:
+        advance(10)
+    assert isinstance(shown, Silent)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("total", [10, None])
+def test_on_a_terminal_a_stage_has_a_bar_that_is_taken_away(
+    capsys: pytest.CaptureFixture[str], total: int | None
+) -> None:
+    shown = io.StringIO()
+    with Bars(Console(file=shown, force_terminal=True, width=120)).stage("reading captures", total, "bytes") as advance:
+        advance(5)
+        advance(5)
+    assert capsys.readouterr() == ("", "")
+    assert "reading captures" in shown.getvalue()
+    assert ("100%" in shown.getvalue()) == (total is not None)
+    assert shown.getvalue().endswith("\x1b[2K")  # the line is cleared
+
+
+@pytest.mark.parametrize(
+    ("speed", "unit", "told"),
+    [
+        (None, "bytes", ""),
+        (123_456_789.0, "bytes", "123 MB/s"),
+        (99.0, "rows", "99.0 rows/s"),
+        (2.0, "steps", "2.0 /s"),
+    ],
+)
+def test_speeds_are_told_in_their_unit(speed: float | None, unit: str, told: str) -> None:
+    assert rate(speed, unit) == told  # type: ignore[arg-type]  # one of the units
