@@ -21,7 +21,12 @@ Put it in front of a server that listens on port 8081; clients use port 8080, me
 
 \b
   sidecar run --upstream http://127.0.0.1:8081
+  sidecar top
 """
+
+_EXITS = """The exit code is 0 if all is well and done; 1 if it failed or was refused; 3 if what was looked at is not
+well (status, report); 64 if the command line, a file or a configuration cannot be used; 69 if nobody answers; 130 after
+Ctrl-C. Colours are for terminals, and for none where NO_COLOR is set."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = Commands(
         name="sidecar",
         help=_HELP,
+        epilog=_EXITS,
+        # https://no-color.org
+        context_settings={"color": False} if os.environ.get("NO_COLOR") else {},
         places=COMMANDS,
         no_args_is_help=False,
         invoke_without_command=True,

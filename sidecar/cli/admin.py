@@ -77,7 +77,9 @@ class Admin:
                 reply = connection.getresponse()
                 data = _read(reply)
         except (OSError, HTTPException) as error:
-            doubt = "; whether it was done is not known" if reached and method != "GET" else ""
+            if not reached:
+                raise DeliveryError(_silent(str(name), error)) from None
+            doubt = "; whether it was done is not known" if method != "GET" else ""
             raise DeliveryError(f"{name}: {str(error) or type(error).__name__}{doubt}") from None
         if reply.status != 200:
             _refuse(reply.status, str(name), _message(data))
@@ -125,6 +127,12 @@ def _read(reply: HTTPResponse) -> bytes:
     if reply.length:  # http.client tells only who reads all at once
         raise OSError("the reply is cut off")
     return data
+
+
+def _silent(name: str, error: Exception) -> str:
+    """Why nobody answers, and what to do."""
+    why = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    return f"{name}: {why}; expected the admin side of a running sidecar, or --to with its address"
 
 
 def _message(data: bytes) -> str:

@@ -52,8 +52,25 @@ why_option = click.option("--why", metavar="TEXT", default="", help="Why, for th
 json_option = click.option("--json", "as_json", is_flag=True, help="Tell it as JSON.")
 
 
+def told_refusals(work: Work) -> Work:
+    """A no is told in one line, and is an exit code."""
+
+    @wraps(work)
+    def call(*given: object, **values: object) -> object:
+        try:
+            return work(*given, **values)
+        except DeliveryError as error:
+            click.echo(shown(str(error), SHOWN), err=True)
+            return EXIT_UNAVAILABLE
+        except (UnknownError, ConflictError) as error:
+            click.echo(shown(str(error), SHOWN), err=True)
+            return EXIT_REFUSED
+
+    return call
+
+
 class Asking(click.Group):
-    """Commands in the order in which they were added; a no is told in one line, and has an exit code."""
+    """Commands in the order in which they were added; a no has an exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click calls it so
         """The names."""
@@ -61,15 +78,7 @@ class Asking(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         """Run one of them; the exit code."""
-        try:
-            super().invoke(ctx)
-        except DeliveryError as error:
-            click.echo(shown(str(error), SHOWN), err=True)
-            return EXIT_UNAVAILABLE
-        except (UnknownError, ConflictError) as error:
-            click.echo(shown(str(error), SHOWN), err=True)
-            return EXIT_REFUSED
-        return 0
+        return told_refusals(super().invoke)(ctx) or 0
 
 
 def catalogued(*, make: bool = False) -> Callable[[Work], Work]:

@@ -1,8 +1,8 @@
 """`sidecar baseline`: learns the reference from a data set, and writes SageMaker's two files."""
 
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sidecar.cli.progress import Bar
 from sidecar.errors import ConfigError, Fault
 
 if TYPE_CHECKING:
@@ -157,11 +158,10 @@ def _learned(
     return learner, skipped
 
 
-def _shown(files: list[Path], read: "Read") -> "Iterable[Chunk]":
-    """The chunks of all files, with a progress bar on a terminal."""
-    size_bytes = sum(path.stat().st_size for path in files)
-    hidden = not sys.stderr.isatty()
-    with click.progressbar(length=size_bytes, label="reading", file=sys.stderr, hidden=hidden) as bar:
+def _shown(files: list[Path], read: "Read") -> "Iterator[Chunk]":
+    """The chunks of all files, with a bar on a terminal."""
+    bar = Bar("reading", sum(path.stat().st_size for path in files))
+    with closing(bar):
         for chunk in chain.from_iterable(read(path) for path in files):
             yield chunk
-            bar.update(chunk.read_bytes)
+            bar.advance(chunk.read_bytes)

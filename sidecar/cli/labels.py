@@ -15,11 +15,12 @@ from contextlib import closing
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 import click
 
 from sidecar.catalog.opening import TOKEN
+from sidecar.cli.progress import Bar
 from sidecar.cli.reaching import to_option
 from sidecar.cli.unix import UnixConnection
 from sidecar.config.addresses import UnixAddress, UpstreamAddress, parse_upstream
@@ -29,9 +30,6 @@ from sidecar.payload.document import parse
 from sidecar.records import JSON, LabelStatus
 from sidecar.texts import shown
 
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
 EXIT_MALFORMED = 1
 EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE of sysexits.h
 
@@ -40,9 +38,6 @@ MAX_BATCH_BYTES = 4 << 20
 
 PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Before each new try to send: a minute in all, in which a sidecar starts again."""
-
-PATIENCE_S = 1.0
-"""Before there is a progress bar."""
 
 TIMEOUT_S = 30.0
 SHOWN = 10
@@ -96,7 +91,7 @@ def labels(  # noqa: PLR0913  # click hands over every option
     paths, columns = [Path(source) for source in sources], Columns(column_id, column_label)
     entries = from_files(paths, columns, follow=follow, pause=time.sleep)
     if not follow:
-        return send(entries, sidecar, batch, Bar(sum(path.stat().st_size for path in files_of(paths))))
+        return send(entries, sidecar, batch, Bar("labels", sum(path.stat().st_size for path in files_of(paths))))
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return send(entries, sidecar, batch)
@@ -113,7 +108,7 @@ def _token(file: str | None) -> str:
     return token
 
 
-def send(entries: Iterator[Entry | None], sidecar: "Sidecar", batch: int, bar: "Bar | None" = None) -> int:
+def send(entries: Iterator[Entry | None], sidecar: "Sidecar", batch: int, bar: Bar | None = None) -> int:
     """Send all entries, and tell what became of them; the exit code.
 
     Args:
@@ -174,39 +169,6 @@ class Told:
         if self._named < SHOWN:
             self._named += 1
             click.echo(f"{place}: {shown(error, 300)}", err=True)
-
-
-class Bar:
-    """How far it is, on a terminal and once it takes long.
-
-    Args:
-        size_bytes: Of all that there is to read.
-    """
-
-    def __init__(self, size_bytes: int, now_s: Callable[[], float] = time.monotonic) -> None:
-        self._size_bytes = size_bytes
-        self._now_s = now_s
-        self._from_s = now_s() + PATIENCE_S if sys.stderr.isatty() else float("inf")
-        self._done_bytes = 0
-        self._shown: Progress | None = None
-
-    def advance(self, read_bytes: int) -> None:
-        """So many more have been read."""
-        self._done_bytes += read_bytes
-        if self._shown is None and self._now_s() > self._from_s:
-            from rich.console import Console
-            from rich.progress import Progress
-
-            self._shown = Progress(console=Console(stderr=True), transient=True)
-            self._shown.add_task("labels", total=self._size_bytes)
-            self._shown.start()
-        if self._shown is not None:
-            self._shown.update(self._shown.task_ids[0], completed=self._done_bytes)
-
-    def close(self) -> None:
-        """Take it away."""
-        if self._shown is not None:
-            self._shown.stop()
 
 
 class Sidecar:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
 
 from sidecar.config.keys import Family
 
@@ -42,6 +43,30 @@ class Commands(click.Group):
         command = find(self._places[cmd_name][0])
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command of the first argument; click's own refusal knows of no command that is not imported.
+
+        Raises:
+            UsageError: There is none of this name; it tells which one was meant.
+        """
+        name = args[0]
+        if name[:1].isalnum() and name not in self._places and not ctx.resilient_parsing:
+            from difflib import get_close_matches  # nobody who types well waits for it
+
+            meant = get_close_matches(name, self._places, 1)
+            told = f" Did you mean {meant[0]!r}?" if meant else ""
+            raise click.UsageError(f"No such command {name!r}.{told}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names and options that begin so, without importing a command."""
+        names = [CompletionItem(name, help=about) for name, (_, about) in self._places.items()]
+        return [item for item in names if item.value.startswith(incomplete)] + click.Command.shell_complete(
+            self, ctx, incomplete
+        )
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's
         """The list of commands, without importing one."""

@@ -1,7 +1,9 @@
 """How commands tell what they found: tables for people on a terminal, tabs for programs, JSON for who asks for it."""
 
 import io
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -14,6 +16,9 @@ from sidecar.entries import Version
 from sidecar.texts import shown
 
 Cell = str | float | None
+
+NARROW = 20
+"""Columns: a terminal may say that it has none."""
 
 CELL = 6000
 """Characters of a cell: as many as the value of a parameter may have."""
@@ -58,6 +63,14 @@ def spelled(cell: Cell) -> str:
         case str():
             return shown(cell, CELL)
     return f"{cell:.6g}"
+
+
+def folded(text: str, indent: str = "") -> str:
+    """A text between words where a terminal's line ends; elsewhere it stays on one."""
+    if not sys.stdout.isatty():
+        return f"{indent}{text}"
+    width = max(NARROW, shutil.get_terminal_size().columns)
+    return textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def moment(time_s: float | None) -> str:

@@ -121,7 +121,8 @@ def test_a_socket_in_the_file_system_is_asked(tmp_path: Path, capsys: Told) -> N
 
     out, err = capsys.readouterr()
     assert "revision 1: champion 90 %, challenger 10 %" in out
-    assert err == f"unix:{tmp_path}/gone.sock: [Errno 2] No such file or directory\n"
+    told = "No such file or directory; expected the admin side of a running sidecar, or --to with its address"
+    assert err == f"unix:{tmp_path}/gone.sock: {told}\n"
 
 
 def test_the_environment_says_which_sidecar_unless_the_command_does(

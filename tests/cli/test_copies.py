@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.__main__ import main
 from sidecar.monitors.shadowed import Shadowed
-from sidecar.payload.decoding import Rows
+from sidecar.records import Rows
 from tests.admin.rig import SHADOWED, capture
 from tests.cli.served import Served, served
 

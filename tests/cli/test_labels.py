@@ -1,11 +1,11 @@
 import asyncio
 import http.server
-import io
 import json
 import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,9 +16,9 @@ from aiohttp import web
 from sidecar.__main__ import main
 from sidecar.admin.guard import replies, token_guard
 from sidecar.admin.labels import Labels
+from sidecar.admin.sessions import Sessions
 from sidecar.cli.labels import (
     PAUSES_S,
-    Bar,
     Sidecar,
     send,
 )
@@ -82,7 +82,9 @@ class Shelf:
         return await self._posts.post(request, self.add if self.wants else None)
 
     async def _serve(self) -> None:
-        app = web.Application(middlewares=[replies, *([token_guard(self._token)] if self._token else [])])
+        sessions = Sessions(self._token or None, now_s=time.monotonic, fresh=str)
+        guards = [token_guard(sessions)] if self._token else []
+        app = web.Application(middlewares=[replies, *guards])
         app.router.add_post("/v1/labels", self._post)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
@@ -450,37 +452,3 @@ def test_a_signal_ends_following_with_0(
     assert shelf.ids == ["a", "b", "c"]
     assert capsys.readouterr().out.endswith(" joined\n")
     assert signal.getsignal(signal.SIGTERM) is before
-
-
-# How far it is
-
-
-class _Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_a_bar_is_shown_on_a_terminal_once_it_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal, now_s = _Terminal(), [10.0]
-    monkeypatch.setattr("sys.stderr", terminal)
-    monkeypatch.setenv("TERM", "xterm")
-    bar = Bar(400, lambda: now_s[0])
-
-    bar.advance(100)
-    quiet = terminal.getvalue()
-    now_s[0] = 11.5
-    bar.advance(100)
-    bar.close()
-
-    assert quiet == ""
-    assert "50%" in terminal.getvalue()
-
-
-def test_no_bar_is_shown_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
-    now_s = iter([0.0, 100.0])
-    bar = Bar(400, lambda: next(now_s))
-
-    bar.advance(100)
-    bar.close()
-
-    assert capsys.readouterr().err == ""

@@ -22,6 +22,18 @@ def test_commands_are_listed_in_the_tables_order() -> None:
     assert Commands(name="sidecar", places=COMMANDS).list_commands(context) == list(COMMANDS)
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("staus", " Did you mean 'status'?"), ("Report", " Did you mean 'report'?"), ("xyzzy", "")],
+)
+def test_a_name_that_is_no_commands_is_told_with_the_one_that_was_meant(name: str, expected: str) -> None:
+    commands = Commands(name="sidecar", places=COMMANDS)
+
+    with pytest.raises(click.UsageError) as raised:
+        commands.resolve_command(click.Context(commands), [name])
+    assert raised.value.message == f"No such command {name!r}.{expected}"
+
+
 def test_registries_are_found_by_their_path() -> None:
     registries = Registries({"a": "sidecar.sinks:SINKS"})
 

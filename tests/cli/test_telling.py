@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from sidecar.cli.telling import document, fields_of, moment, spelled, table, tell
+from sidecar.cli.telling import document, fields_of, folded, moment, spelled, table, tell
 from sidecar.entries import Decision, Draft, Version
 
 Told = pytest.CaptureFixture[str]
@@ -34,6 +34,14 @@ def test_a_table_is_aligned_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> No
         "long    words that",
         "        are folded",
     ]
+
+
+def test_a_text_is_folded_between_words_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert folded("some words that are folded", "  ") == "  some words that are folded"
+    monkeypatch.setattr("sys.stdout", Terminal())
+    monkeypatch.setenv("COLUMNS", "22")
+
+    assert folded("some words that are folded", "  ") == "  some words that are\n  folded"
 
 
 def test_a_terminal_is_not_obeyed() -> None:
