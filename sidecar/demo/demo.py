@@ -14,7 +14,7 @@ from sidecar.demo.captures import tally
 from sidecar.demo.ending import DemoError, stop_on_signals
 from sidecar.demo.fraud import model as fraud_model
 from sidecar.demo.fraud.scene import fraud
-from sidecar.demo.place import Place, fresh_place, server_command
+from sidecar.demo.place import Place, fresh_place, report_words, server_command
 from sidecar.demo.screen import Screen, summary
 from sidecar.demo.stage import Cast, Options, Plot, Stage
 
@@ -68,7 +68,7 @@ async def _run(options: Options, screen: Screen) -> int:
         ]
         screen.say(*_introduction(place), *cast.introduction, "")
         last = await stage.send(cast, options, children)
-    screen.say(*summary(last, tally(place.captures).since(before), place.captures))
+    screen.say(*summary(last, tally(place.captures).since(before), place.captures), *_report(place))
     return judged(cast.playing.plot, place, screen) if cast.playing else 0
 
 
@@ -86,12 +86,17 @@ def judged(plot: Plot, place: Place, screen: Screen) -> int:
     return 1 if faults else 0
 
 
+def _report(place: Place) -> list[str]:
+    """How to read all of it once more; there is nothing to compare with without a reference."""
+    return [f"report      {report_words(place)}"] if place.reference.exists() else []
+
+
 def _introduction(place: Place) -> list[str]:
     return [
         "",
         f"  model server  http://{place.server}",
         f"  listener      {place.inference}",
-        f"  admin page    http://{place.admin}/",
+        f"  dashboard     {place.dashboard}",
         f"  captures      {place.captures}, of every request (--capture-sample-ratio 1; the default is 0.1)",
         f"  logs          {place.folder}",
     ]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -63,6 +64,11 @@ class Place:
     def secret(self) -> Path:
         """What the alerts are signed with."""
         return self.folder / "webhook.secret"
+
+    @property
+    def dashboard(self) -> str:
+        """The page that a browser shows."""
+        return f"http://{self.admin}/"
 
     @property
     def inference(self) -> str:
@@ -127,6 +133,12 @@ def watching_command(place: Place) -> Command:
     """The sidecar before MLServer, with a reference and somebody to tell."""
     flags = ("--config", str(place.configuration), "--reference", str(place.reference))
     return _command(place, "sidecar", "run", *flags)
+
+
+def report_words(place: Place) -> str:
+    """The command for a report of what was captured, to be typed by hand; slices of time as short as its demo."""
+    words = ("sidecar", "report", place.captures, "--reference", place.reference, "--config", place.configuration)
+    return shlex.join([*map(str, words), "--every", "5s", "-o", "report.html"])
 
 
 def write_configuration(place: Place, webhook: str, sections: Mapping[str, JSON], rule: JSON) -> None:

@@ -40,6 +40,7 @@ async def shift(stage: Stage, stack: AsyncExitStack, options: Options) -> Cast:
     trained = await _trained(stage)
     drawn = rows.Drawn(trained, np.random.default_rng(SEED))
     seen, length_s = len(trained.training), phase_s(options.seconds)
+    end = "until Ctrl-C" if options.seconds is None else f"{options.seconds:g} s in all"
     play = Play(drawn, Plot(drawn.steps, length_s), stage.screen.say, monotonic)
     await asyncio.to_thread(rows.write_csv, trained, stage.place.rows)
     await stage.watch(stack, Watched(SECTIONS, rule(options.rate), play.receive))
@@ -47,7 +48,7 @@ async def shift(stage: Stage, stack: AsyncExitStack, options: Options) -> Cast:
         f"  configuration {stage.place.configuration}",
         f"  client        sends {options.rate:g} rows/s, drawn at random from the {seen} training rows: until the",
         "                shift, nothing but chance is different from the reference; Ctrl-C ends it",
-        f"  plot          {length_s:g} s of usual rows, {length_s:g} s of shifted ones, then the usual ones again",
+        f"  plot          {length_s:g} s of usual rows, {length_s:g} s of shifted ones, then usual ones again, {end}",
         f"  evidence      by chance alone it comes to about ln(rows), {math.log(1000):.1f} nats of 1,000 rows; the",
         f"                budget, one false alarm in {FALSE_ALARMS_PER:,} rows, says how much an alarm needs",
     ]

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -122,6 +123,8 @@ def test_a_demo_ends_after_its_time_with_a_summary(
     (folder,) = tmp_path.iterdir()
     assert "started server in " in out
     assert f"captures      {folder}/captures" in out
+    assert re.search(r"^  dashboard     http://127\.0\.0\.1:\d+/$", out, re.MULTILINE)
+    assert "sidecar report" not in out  # there is no reference
     assert " | p50 4.0 ms, p99 8.0 ms | of it the sidecar's 4.0 ms, 8.0 ms | mean radius: mean 14.1" in out
     assert out.splitlines()[-2:] == [
         "statistics  of 7 rows",
@@ -179,6 +182,8 @@ def test_a_demo_of_drift_that_nobody_finds_has_failed(
     (folder,) = tmp_path.iterdir()
     out, err = capsys.readouterr()
     assert f"{folder}/reference: 341 rows of 30 features (30 Fractional)\n" in out
+    assert " s of shifted ones, then usual ones again, 0.8 s in all\n" in out
+    assert f"\nreport      sidecar report {folder}/captures --reference {folder}/reference --config " in out
     assert " | usual rows | no drift; most evidence: mean radius 2.5 of 13.8 nats\n" in out
     assert " s: from now on 3 features are higher by 1 standard deviation: mean texture (+4.27), " in out
     assert out.splitlines()[-5:] == [
@@ -189,6 +194,12 @@ def test_a_demo_of_drift_that_nobody_finds_has_failed(
         f"logs        {folder}",
     ]
     assert err == ""
+
+
+def test_a_demo_of_drift_goes_on_until_it_is_told_to_end(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    assert play(sidecar={"signals": {"/v1/features": 2}}, drift=True) == 1
+
+    assert "15 s of usual rows, 15 s of shifted ones, then usual ones again, until Ctrl-C\n" in capsys.readouterr().out
 
 
 def test_a_reference_that_cannot_be_made_ends_the_demo(

@@ -1,5 +1,7 @@
 import json
+import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from sidecar.demo.place import (
     Place,
     fresh_place,
     reference_command,
+    report_words,
     server_command,
     sidecar_command,
     watching_command,
@@ -46,6 +49,19 @@ def test_addresses_are_told_as_urls(place: Place) -> None:
     assert place.inference == "http://127.0.0.1:2/v2/models/breast-cancer/infer"
     assert place.server_ready == "http://127.0.0.1:1/v2/models/breast-cancer/ready"
     assert place.sidecar_ready == "http://127.0.0.1:3/readyz"
+    assert place.dashboard == "http://127.0.0.1:3/"
+
+
+def test_the_report_is_told_as_one_would_type_it(place: Place) -> None:
+    words = shlex.split(report_words(replace(place, captures=Path("/tmp/my captures"))))
+
+    assert words[:3] == ["sidecar", "report", "/tmp/my captures"]
+    assert dict(zip(words[3::2], words[4::2], strict=True)) == {
+        "--reference": str(place.reference),
+        "--config": str(place.configuration),
+        "--every": "5s",
+        "-o": "report.html",
+    }
 
 
 def test_the_sidecar_is_started_as_one_would_by_hand(place: Place) -> None:

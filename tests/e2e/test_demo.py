@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -102,6 +103,20 @@ def test_a_demo_of_drift_shows_one_alert_of_the_shifted_features_and_its_end(
     assert summary["notices"] == "1 firing, 1 resolved"
     assert "not shown" not in summary
     assert _left_behind(tmp_path) == []
+    assert _reported(summary["report"], tmp_path) == int(summary["statistics"].split()[1])
+
+
+def _reported(command: str, folder: Path) -> int:
+    """The rows of the report that the demo says how to make; it finds what the demo has shown, and that it is over."""
+    _, *words = shlex.split(command)
+    made = [sys.executable, "-m", "sidecar", *words, "-o", "report.json"]
+    done = subprocess.run(made, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    (variant,) = json.loads((folder / "report.json").read_text(encoding="utf-8"))["variants"]
+    assert {name for each in variant["past"] for name in SHIFTED if name in each["sentence"]} == set(SHIFTED)
+    assert (folder / "report.html").exists()
+    rows: int = variant["rows"]
+    return rows
 
 
 def test_a_demo_of_fraud_shows_concept_drift_once_and_calls_the_retraining(

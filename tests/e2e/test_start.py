@@ -117,7 +117,7 @@ def test_the_admin_side_beyond_loopback_wants_its_token(tmp_path: Path, first: M
         }
         wrong = running.ask("/v1/status", Authorization="Bearer Secret")
 
-    assert asked == {"/v1/status": [401, 200], "/metrics": [401, 200], "/": [401, 200], "/healthz": [200, 200]}
+    assert asked == {"/v1/status": [401, 200], "/metrics": [401, 200], "/": [200, 200], "/healthz": [200, 200]}
     assert wrong.status_code == 401
     assert "secret" not in running.process.said
 
