@@ -100,13 +100,16 @@ def settled(stage: Stage) -> None:
     """Wait until all rows are in every answer."""
 
     def look() -> bool:
-        answers = [stage.running.ask(path).json()["variants"] for path in ("/v1/features", "/v1/drift", "/v1/quality")]
+        paths = ("/v1/features", "/v1/drift", "/v1/quality", "/v1/bias")
+        answers = [stage.running.ask(path).json()["variants"] for path in paths]
         if any({each["name"] for each in answer} != set(VARIANTS) for answer in answers):
             return False
-        features, drift, quality = answers
+        features, drift, quality, bias = answers
         counted = [each["features"][0]["lifetime"]["rows"] for each in features] + [each["rows"] for each in drift]
         graded = [each["lifetime"] and each["lifetime"]["dataset"]["item_count"] for each in quality]
-        return {*counted, *graded} == {ROWS}
+        # Of the first facet, that every payment has.
+        compared = [sum(each["groups"][0][rows] for rows in ("rows", "other_rows")) for each in bias if each["groups"]]
+        return len(compared) == len(VARIANTS) and {*counted, *graded, *compared} == {ROWS}
 
     until(look)
 

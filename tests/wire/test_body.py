@@ -176,15 +176,17 @@ def test_a_piece_of_a_body_of_known_length_is_not_copied() -> None:
 
 
 def test_a_reader_leaves_nothing_to_the_garbage_collector() -> None:
-    gc.collect()
+    def unreachable() -> int:
+        gc.collect()
+        ChunkedReader().feed(b"5\r\nhello\r\n0\r\n\r\n")
+        return gc.collect()
+
     gc.disable()
     try:
-        ChunkedReader().feed(b"5\r\nhello\r\n0\r\n\r\n")
-        unreachable = gc.collect()
+        # Other threads may leave something of theirs at any time, but not each time.
+        assert 0 in [unreachable() for _ in range(5)]
     finally:
         gc.enable()
-
-    assert unreachable == 0
 
 
 def test_an_empty_chunk_is_not_written_since_it_would_end_the_body() -> None:
