@@ -7,14 +7,14 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "compare", "read_captures", "scan_captures", "start_run"]
 
 if TYPE_CHECKING:
-    from sidecar.report.frames import compare
-    from sidecar.report.reading import read_captures, scan_captures
+    from sidecar.report.frames.captured import read_captures, scan_captures
+    from sidecar.report.frames.comparing import compare
     from sidecar.runs import start_run
 else:
     _MODULES = {
-        "compare": "sidecar.report.frames",
-        "read_captures": "sidecar.report.reading",
-        "scan_captures": "sidecar.report.reading",
+        "compare": "sidecar.report.frames.comparing",
+        "read_captures": "sidecar.report.frames.captured",
+        "scan_captures": "sidecar.report.frames.captured",
         "start_run": "sidecar.runs",
     }
 

@@ -209,10 +209,10 @@ def report(  # noqa: PLR0913  # click hands over every option
 
 def _made(wanted: "Wanted", outputs: Sequence[Path], folder: Path) -> "Made":
     """The report, made and written."""
-    from sidecar.report.folders import write_files, write_whole
     from sidecar.report.making import make
-    from sidecar.report.page import check_installed
     from sidecar.report.progress import progress
+    from sidecar.report.telling.folders import write_files, write_whole
+    from sidecar.report.telling.page import check_installed
 
     if any(path.suffix.lower() == ".html" for path in outputs):
         check_installed()  # and not after an hour
@@ -224,21 +224,21 @@ def _made(wanted: "Wanted", outputs: Sequence[Path], folder: Path) -> "Made":
 
 
 def _written(made: "Made", kind: str) -> bytes:
-    from sidecar.report.document import encoded
+    from sidecar.report.telling.document import encoded
 
     if kind == ".json":
         return encoded(made.document)
     if kind == ".md":
-        from sidecar.report.markdown import markdown
+        from sidecar.report.telling.markdown import markdown
 
         return markdown(made.document).encode()
-    from sidecar.report.page import page
+    from sidecar.report.telling.page import page
 
     return page(made.document).encode()
 
 
 def _tell(made: "Made", outputs: Sequence[Path], folder: Path) -> None:
-    from sidecar.report.wording import summed_up
+    from sidecar.report.telling.wording import summed_up
 
     document = made.document
     click.echo(f"{', '.join(map(str, outputs))}: {summed_up(document)}")

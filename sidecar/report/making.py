@@ -19,18 +19,18 @@ from sidecar.records import JSON
 from sidecar.reference.checks import write_violations
 from sidecar.reference.files import write_statistics
 from sidecar.reference.folder import Reference
-from sidecar.report.document import Document, breaches, found, plain
-from sidecar.report.engines import TIME, open_engine, quiet
-from sidecar.report.engines import Settings as EngineSettings
-from sidecar.report.inputs import Input, find
-from sidecar.report.judging import VariantReport, report
-from sidecar.report.pieces import alone
+from sidecar.report.counting.engines import TIME, open_engine, quiet
+from sidecar.report.counting.engines import Settings as EngineSettings
+from sidecar.report.counting.judging import VariantReport, report
+from sidecar.report.decoding.inputs import Input, find
+from sidecar.report.decoding.pieces import alone
+from sidecar.report.decoding.rows import Decoded, decode
 from sidecar.report.progress import Progress
 from sidecar.report.referring import read_reference
-from sidecar.report.rows import Decoded, decode
 from sidecar.report.settings import Settings
-from sidecar.report.truth import Judged, judged
-from sidecar.report.wording import without_secrets
+from sidecar.report.telling.document import Document, breaches, found, plain
+from sidecar.report.telling.wording import without_secrets
+from sidecar.report.truth.judging import Judged, judged
 
 if TYPE_CHECKING:
     from ibis import Table as Lines

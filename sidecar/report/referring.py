@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from sidecar.errors import ConfigError, Fault
 from sidecar.reference.folder import CONSTRAINTS, STATISTICS, Reference, read_folder
-from sidecar.report.inputs import fetched, find
+from sidecar.report.decoding.inputs import fetched, find
 
 WHERE = "--reference"
 """What it is called in an error."""

@@ -69,8 +69,8 @@ def reference() -> Reference:
 
 def measure(engine: str, folder: Path, memory: str, every_s: float) -> dict[str, float]:
     """Seconds, and MiB at the peak."""
-    from sidecar.report.engines import Settings, open_engine
-    from sidecar.report.judging import report
+    from sidecar.report.counting.engines import Settings, open_engine
+    from sidecar.report.counting.judging import report
 
     opened = open_engine(engine, Settings(memory=memory, spill=folder.parent / "spill"))
     lines = opened.read(folder)

@@ -16,7 +16,7 @@ from sidecar.records import JSON, Table
 from sidecar.reference.constraints import suggested
 from sidecar.reference.folder import Reference
 from sidecar.reference.learning import Learner
-from sidecar.report.document import Document, Variant, plain
+from sidecar.report.telling.document import Document, Variant, plain
 from tests.admin.rig import Sidecar
 from tests.instruments.rig import AMOUNT, GENDER, comparing, grading, labelled
 

@@ -13,10 +13,10 @@ from sidecar.errors import ConfigError
 from sidecar.monitors.causes import Relation
 from sidecar.monitors.quality import Grading
 from sidecar.records import JSON
-from sidecar.report.document import encoded, plain
 from sidecar.report.making import Made, Wanted, _relations, make
 from sidecar.report.progress import Advance, Silent, Unit
 from sidecar.report.settings import read_settings, with_flags
+from sidecar.report.telling.document import encoded, plain
 from tests.admin.rig import Sidecar
 from tests.instruments.rig import grading, labelled
 from tests.report.captured import BEGAN, HOURS, NAMES, ROWS, captures, half, labels, line, reference

@@ -7,7 +7,7 @@ from obstore.store import from_url
 
 from sidecar.errors import ConfigError
 from sidecar.reference.folder import read_folder
-from sidecar.report import inputs
+from sidecar.report.decoding import inputs
 from sidecar.report.referring import FILES, read_reference
 from tests.e2e.s3 import BUCKET, s3
 from tests.report.captured import reference

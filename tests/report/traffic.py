@@ -12,7 +12,7 @@ from sidecar.monitors.data import Data, Following
 from sidecar.payload.assembling import assemble
 from sidecar.records import Capture, Rows
 from sidecar.reference.folder import Reference
-from sidecar.report.engines import Engine
+from sidecar.report.counting.engines import Engine
 from sidecar.sinks.rows import placed
 from tests.monitors.rig import of, reference_of
 from tests.sinks.captures import CAPTURE

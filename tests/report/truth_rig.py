@@ -7,7 +7,7 @@ from pathlib import Path
 from pyarrow import parquet
 
 from sidecar.records import JSON, Body, Capture, Rows
-from sidecar.report.engines import open_engine
+from sidecar.report.counting.engines import open_engine
 from sidecar.sinks.rows import placed
 
 START_S = 1_795_000_000.0

@@ -1,0 +1,1 @@
+"""Rows on an engine → counts, and what the live monitors say of them."""
