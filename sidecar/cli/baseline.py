@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sidecar.cli.progress import Bar
+from sidecar.cli.progress import progress
 from sidecar.errors import ConfigError, Fault
 
 if TYPE_CHECKING:
@@ -160,8 +159,7 @@ def _learned(
 
 def _shown(files: list[Path], read: "Read") -> "Iterator[Chunk]":
     """The chunks of all files, with a bar on a terminal."""
-    bar = Bar("reading", sum(path.stat().st_size for path in files))
-    with closing(bar):
+    with progress().stage("reading", sum(path.stat().st_size for path in files), "bytes") as advance:
         for chunk in chain.from_iterable(read(path) for path in files):
             yield chunk
-            bar.advance(chunk.read_bytes)
+            advance(chunk.read_bytes)

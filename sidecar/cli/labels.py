@@ -20,7 +20,7 @@ from typing import get_args
 import click
 
 from sidecar.catalog.opening import TOKEN
-from sidecar.cli.progress import Bar
+from sidecar.cli.progress import progress
 from sidecar.cli.reaching import to_option
 from sidecar.cli.unix import UnixConnection
 from sidecar.config.addresses import UnixAddress, UpstreamAddress, parse_upstream
@@ -28,6 +28,7 @@ from sidecar.datasets.labels import Columns, Entry, files_of, from_files, from_p
 from sidecar.errors import ConfigError, DeliveryError, Fault, PayloadError
 from sidecar.payload.document import parse
 from sidecar.records import JSON, LabelStatus
+from sidecar.report.progress import Advance
 from sidecar.texts import shown
 
 EXIT_MALFORMED = 1
@@ -91,7 +92,9 @@ def labels(  # noqa: PLR0913  # click hands over every option
     paths, columns = [Path(source) for source in sources], Columns(column_id, column_label)
     entries = from_files(paths, columns, follow=follow, pause=time.sleep)
     if not follow:
-        return send(entries, sidecar, batch, Bar("labels", sum(path.stat().st_size for path in files_of(paths))))
+        size_bytes = sum(path.stat().st_size for path in files_of(paths))
+        with progress().stage("labels", size_bytes, "bytes") as advance:
+            return send(entries, sidecar, batch, advance)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return send(entries, sidecar, batch)
@@ -108,7 +111,7 @@ def _token(file: str | None) -> str:
     return token
 
 
-def send(entries: Iterator[Entry | None], sidecar: "Sidecar", batch: int, bar: Bar | None = None) -> int:
+def send(entries: Iterator[Entry | None], sidecar: "Sidecar", batch: int, advance: Advance | None = None) -> int:
     """Send all entries, and tell what became of them; the exit code.
 
     Args:
@@ -126,14 +129,12 @@ def send(entries: Iterator[Entry | None], sidecar: "Sidecar", batch: int, bar: B
             if waiting and (entry is None or len(waiting) >= batch or size_bytes >= MAX_BATCH_BYTES):
                 told.answered(sidecar.post([each.data for each in waiting]), waiting)
                 waiting, size_bytes = [], 0
-            if bar is not None and entry is not None:
-                bar.advance(entry.read_bytes)
+            if advance is not None and entry is not None:
+                advance(entry.read_bytes)
     except DeliveryError as error:
         click.echo(f"{error}; {len(waiting)} labels, and those behind them, were not taken", err=True)
         return EXIT_UNAVAILABLE
     finally:
-        if bar is not None:
-            bar.close()
         told.end()
     return EXIT_MALFORMED if told.counts["malformed"] else 0
 

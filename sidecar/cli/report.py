@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sidecar.cli.lazy import FAMILIES
+from sidecar.cli.progress import progress
 from sidecar.cli.spans import facet as a_facet
 from sidecar.cli.spans import length, moment, size
 from sidecar.monitors.groups import FacetOf
@@ -210,7 +211,6 @@ def report(  # noqa: PLR0913  # click hands over every option
 def _made(wanted: "Wanted", outputs: Sequence[Path], folder: Path) -> "Made":
     """The report, made and written."""
     from sidecar.report.making import make
-    from sidecar.report.progress import progress
     from sidecar.report.telling.folders import write_files, write_whole
     from sidecar.report.telling.page import check_installed
 
@@ -245,3 +245,5 @@ def _tell(made: "Made", outputs: Sequence[Path], folder: Path) -> None:
     click.echo(f"{folder}: {sum(map(len, made.files.values()))} files of SageMaker's")
     for reason, count in document["inputs"]["skipped"].items():
         click.echo(f"passed over: {count:,} ({reason})", err=True)
+    for fault in made.faults:
+        click.echo(f"no label: {fault}", err=True)

@@ -70,7 +70,7 @@ INSTRUMENTS: dict[str, Instrument] = {
     "sidecar.export.failed": Instrument("counter", "{item}", "Reports and events that the collector did not take"),
     "sidecar.export.waiting": Instrument("up_down", "{item}", "Reports and events that wait for the collector"),
     "sidecar.drift.rows": Instrument("counter", "{row}", "Rows compared with the reference"),
-    "sidecar.drift.evidence": Instrument("gauge", "{nat}", "Evidence of drift since the last alarm, a logarithm"),
+    "sidecar.drift.evidence": Instrument("gauge", "{nat}", "Evidence of drift; while an alarm lasts, what it had"),
     "sidecar.drift.statistic": Instrument("gauge", "", "What a detector says of the latest whole window"),
     "sidecar.drift.columns": Instrument("gauge", "{column}", "Features and predictions that have drifted"),
     "sidecar.drift.bin.rows": Instrument("counter", "{row}", "Rows compared with the reference, by its bins"),

@@ -73,7 +73,7 @@ def cause_of(inputs: Sequence[Carrier], answers: Sequence[Carrier], relation: Re
         relation: None where no labels are watched.
 
     Example:
-        >>> amount = Carrier("amount", 1.0, 0.3, 0.0025, "above 120 20 % → 55 %")
+        >>> amount = Carrier("amount", 1.0, 0.3, 0.0025, "above 120: 20 % → 55 %")
         >>> cause_of([amount], [], Relation(moved=False, rows=800))
         ('inputs', 'inputs moved: amount; given these, the labels of 800 rows are as expected')
         >>> cause_of([], [], Relation(moved=True, rows=800))[0]

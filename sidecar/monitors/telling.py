@@ -42,8 +42,8 @@ def drifted(check: str, subject: Subject, variant: str, carriers: Sequence[Carri
     """What a finding says.
 
     Example:
-        >>> drifted("psi", "features", "champion", [Carrier("age", 1.0, 20.1, 16.8, "above 40 10 % → 35 %")])
-        'features of champion have drifted: age (above 40 10 % → 35 %)'
+        >>> drifted("psi", "features", "champion", [Carrier("age", 1.0, 20.1, 16.8, "above 40: 10 % → 35 %")])
+        'features of champion have drifted: age (above 40: 10 % → 35 %)'
     """
     happened = "depend on each other in another way" if check == "dependence" else "have drifted"
     told = [f"{shown(each.name, 2 * MAX_TEXT + 3)} ({each.sentence})" for each in carriers[:NAMED]]
@@ -52,7 +52,7 @@ def drifted(check: str, subject: Subject, variant: str, carriers: Sequence[Carri
 
 
 def change_of(bins: Bins, feature: int, before: Floats, after: Floats) -> str:
-    """Where the rows of a feature have moved most: `above 120 20 % → 55 %`, `'BR' 2 % → 19 %`, `missing 0 % → 7 %`.
+    """Where the rows of a feature have moved most: `above 120: 20 % → 55 %`, `'BR': 2 % → 19 %`, `missing: 0 % → 7 %`.
 
     Args:
         before: Shares of the bins, the one of missing values last, shape (BINS + 1,).
@@ -65,8 +65,8 @@ def change_of(bins: Bins, feature: int, before: Floats, after: Floats) -> str:
     if abs(after[BINS] - before[BINS]) >= abs(now[place] - was[place]):
         # A text among numbers counts there too.
         what = "without a number" if bins.numeric[feature] else "missing"
-        return f"{what} {_percent(before[BINS])} → {_percent(after[BINS])}"
-    return f"{_name(bins, feature, place)} {_percent(was[place])} → {_percent(now[place])}"
+        return f"{what}: {_percent(before[BINS])} → {_percent(after[BINS])}"
+    return f"{_name(bins, feature, place)}: {_percent(was[place])} → {_percent(now[place])}"
 
 
 def bin_names(bins: Bins, feature: int) -> list[str]:

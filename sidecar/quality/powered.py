@@ -120,14 +120,20 @@ class _Mean:
         weights = weights / weights.max()
         shares = weights / weights.sum()
         rows = 1 / float(shares @ shares)
-        mean, expected = float(shares @ loss), float(shares @ estimated)
+        (mean, off), (expected, doubt) = _centred(loss, shares), _centred(estimated, shares)
         if not rows > 1:
             return cls(rows, mean, expected, *[math.nan] * 3)
         # Of a mean of independent rows: the sum of squares of what it moves by without each (the jackknife's HC3, which
         # is a little too large: with unequal weights the unbiased forms are too small).
-        off, doubt = (shares / (1 - shares) * (x - x_mean) for x, x_mean in ((loss, mean), (estimated, expected)))
-        scale = rows
-        return cls(rows, mean, expected, *(float(x @ y) * scale for x, y in ((off, off), (doubt, doubt), (off, doubt))))
+        off, doubt = (shares / (1 - shares) * each for each in (off, doubt))
+        return cls(rows, mean, expected, *(float(x @ y) * rows for x, y in ((off, off), (doubt, doubt), (off, doubt))))
+
+
+def _centred(values: Floats, shares: Floats) -> tuple[float, Floats]:
+    """The mean, and what is left of each without it; of equal values nothing at all, not the error of rounding."""
+    moved = values - values[0]
+    mean = float(shares @ moved)
+    return float(values[0]) + mean, moved - mean
 
 
 def _positive(weights: Floats) -> Flags:

@@ -14,7 +14,7 @@ from msgspec import to_builtins as told
 
 from sidecar import __version__
 from sidecar.errors import ConfigError, Fault
-from sidecar.monitors.causes import Relation, explained
+from sidecar.monitors.causes import explained
 from sidecar.records import JSON
 from sidecar.reference.checks import write_violations
 from sidecar.reference.files import write_statistics
@@ -85,10 +85,15 @@ class Wanted:
 
 
 class Made(NamedTuple):
-    """A report, and SageMaker's files beside it."""
+    """A report, and SageMaker's files beside it.
+
+    Args:
+        faults: Where the first malformed labels stand, and what is wrong with them.
+    """
 
     document: Document
     files: Files
+    faults: Sequence[str]
 
 
 def make(wanted: Wanted, progress: Progress) -> Made:
@@ -109,7 +114,7 @@ def make(wanted: Wanted, progress: Progress) -> Made:
     document = _document(wanted, reference, decoded, reports, labelled)
     document["made_s"] = time.time_ns() / 1e9
     document["seconds"] = round(time.monotonic() - began_s, 3)
-    return Made(document, _files(reports, labelled))
+    return Made(document, _files(reports, labelled), labelled.collected.faults if labelled else ())
 
 
 def _decoded(wanted: Wanted, progress: Progress) -> Decoded:
@@ -211,7 +216,7 @@ def _document(
 ) -> Document:
     quality, bias = (labelled.quality, labelled.bias) if labelled else (None, None)
     findings = [finding for each in reports for finding in each.findings]
-    findings = explained([*findings, *(labelled.findings if labelled else ())], _relations(quality))
+    findings = explained([*findings, *(labelled.findings if labelled else ())], labelled.relations if labelled else {})
     made: Document = plain(
         {
             "made_s": 0.0,
@@ -225,7 +230,7 @@ def _document(
                 "sources": wanted.captures,
                 "files": decoded.files,
                 "rows": decoded.rows,
-                "skipped": _passed_over(decoded),
+                "skipped": _passed_over(decoded, labelled),
             },
             "reference": {
                 "path": str(wanted.reference),
@@ -244,10 +249,14 @@ def _document(
     return made
 
 
-def _passed_over(decoded: Decoded) -> dict[str, int]:
-    """Lines by reason, and replies: of their exchanges the features are counted."""
-    replies = {f"reply: {reason}": count for reason, count in decoded.faults.items()}
-    return dict((decoded.skipped + Counter(replies)).most_common())
+def _passed_over(decoded: Decoded, labelled: Judged | None) -> dict[str, int]:
+    """Lines by reason; replies, of whose exchanges the features are counted; and labels."""
+    skipped = decoded.skipped + Counter({f"reply: {reason}": count for reason, count in decoded.faults.items()})
+    if labelled:
+        skipped += Counter(
+            {"label: malformed": labelled.collected.malformed, "label: outcome": labelled.collected.outcomes}
+        )
+    return dict(skipped.most_common())
 
 
 def _settings(wanted: Wanted) -> JSON:
@@ -263,30 +272,6 @@ def _settings(wanted: Wanted) -> JSON:
         "since_s": wanted.since_s,
         "until_s": wanted.until_s,
     }
-
-
-def _relations(quality: JSON) -> dict[str, Relation]:
-    """Whether labels relate to inputs as they did, by variant; of several versions the one that came last counts."""
-    return {each["name"]: _relation(each) for each in (quality or {}).get("variants", [])}
-
-
-def _relation(graded: JSON) -> Relation:
-    """As `monitors.grades.relation_of` has it: known from the rows behind the yardstick."""
-    learned, change = graded["reference"], graded["change"]
-    parts = change["loss"] if change else {}
-    return Relation(
-        moved=graded["relation_moved"],
-        rows=graded["labelled"] - learned["rows"] if learned["learned"] else 0,
-        inputs_z=_z(parts.get("inputs")),
-        relation_z=_z(parts.get("relation")),
-    )
-
-
-def _z(part: JSON) -> float:
-    """A part of a change in standard errors; 0 where nobody knows."""
-    if part is None or part["change"] is None or not part["standard_error"]:
-        return 0.0
-    return float(part["change"] / part["standard_error"])
 
 
 def _files(reports: Sequence[VariantReport], labelled: Judged | None) -> Files:

@@ -1,29 +1,19 @@
-"""How far a report is: a bar for each of its stages, on a terminal; nothing where nobody looks."""
+"""Who is told how far a report is."""
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, Protocol
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
-    from rich.console import Console
-    from rich.progress import ProgressColumn, Task
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Literal, Protocol
 
 Unit = Literal["bytes", "rows", "steps"]
 
 Advance = Callable[[int], None]
 """Takes how much more has been done."""
 
-WORDS = {"bytes": "MB/s", "rows": "rows/s", "steps": "/s"}
-SCALE = {"bytes": 1e6, "rows": 1.0, "steps": 1.0}
-
 
 class Progress(Protocol):
     """Shows how far something is."""
 
-    def stage(self, name: str, total: int | None, unit: Unit) -> "AbstractContextManager[Advance]":
+    def stage(self, name: str, total: int | None, unit: Unit) -> AbstractContextManager[Advance]:
         """Around a stage; what it gives takes how much more has been done.
 
         Args:
@@ -31,73 +21,3 @@ class Progress(Protocol):
             total: Of the unit; None where nobody knows.
         """
         ...
-
-
-class Silent:
-    """Shows nothing."""
-
-    @contextmanager
-    def stage(self, name: str, total: int | None, unit: Unit) -> Iterator[Advance]:  # noqa: ARG002  # as the protocol
-        """Around a stage."""
-        yield lambda _done: None
-
-
-class Bars:
-    """A bar with the rate and the time left, gone when the stage is done.
-
-    Args:
-        console: Where; standard error by default.
-    """
-
-    def __init__(self, console: "Console | None" = None) -> None:
-        self._console = console
-
-    @contextmanager
-    def stage(self, name: str, total: int | None, unit: Unit) -> Iterator[Advance]:
-        """Around a stage."""
-        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-        from rich.progress import Progress as Shown
-
-        last = TimeElapsedColumn() if total is None else TimeRemainingColumn()
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), _rate(unit), last)
-        console = self._console or _standard_error()
-        with Shown(*columns, console=console, transient=True, refresh_per_second=4) as shown:
-            task = shown.add_task(name, total=total)
-            yield lambda done: shown.update(task, advance=done)
-
-
-def _standard_error() -> "Console":
-    from rich.console import Console
-
-    return Console(stderr=True)
-
-
-def _rate(unit: Unit) -> "ProgressColumn":
-    from rich.progress import ProgressColumn
-    from rich.text import Text
-
-    class Rate(ProgressColumn):
-        """So much in a second."""
-
-        def render(self, task: "Task") -> Text:
-            return Text(rate(task.finished_speed or task.speed, unit))
-
-    return Rate()
-
-
-def rate(speed: float | None, unit: Unit) -> str:
-    """A speed for people.
-
-    Example:
-        >>> rate(2_500_000.0, "bytes"), rate(1_234_567.0, "rows"), rate(None, "rows")
-        ('2.5 MB/s', '1,234,567 rows/s', '')
-    """
-    if speed is None:
-        return ""
-    value = speed / SCALE[unit]
-    return f"{value:,.0f} {WORDS[unit]}" if value >= 100 else f"{value:.1f} {WORDS[unit]}"
-
-
-def progress() -> Progress:
-    """Bars where standard error is a terminal."""
-    return Bars() if sys.stderr.isatty() else Silent()

@@ -149,7 +149,7 @@ def follow(following: Following, rows: int, *, shift: float = 0.0, names: tuple[
 
 
 def alert(name: str = "0123456789abcdef", **changes: object) -> Alert:
-    carrier = Carrier("amount", 1.0, 0.31, 0.25, "above 2 1 % → 40 %", nats=15.0, needed_nats=13.8, rows=200)
+    carrier = Carrier("amount", 1.0, 0.31, 0.25, "above 2: 1 % → 40 %", nats=15.0, needed_nats=13.8, rows=200)
     finding = Finding(Key("data", "sequential", "champion", "features"), "3", (carrier,), 200, 1000, "it has drifted")
     told = {"id": name, "state": "firing", "severity": "warning", "finding": finding, "pending_s": STARTED_S, **changes}
     return Alert(**told)  # type: ignore[arg-type]  # of whatever field

@@ -25,7 +25,7 @@ AT_ONCE = Rule(hold_s=0, resolve_s=0)
 
 
 def finding(check: str = "sequential", variant: str = "champion", rows: int = 200) -> Finding:
-    carrier = Carrier("amount", 1.0, 0.3, 0.1, "above 2 1 % → 40 %", rows=rows)
+    carrier = Carrier("amount", 1.0, 0.3, 0.1, "above 2: 1 % → 40 %", rows=rows)
     return Finding(Key("data", check, variant, "features"), "3", (carrier,), rows, 1000, "it has drifted")
 
 

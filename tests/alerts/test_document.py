@@ -20,13 +20,13 @@ AMOUNT = Carrier(
     share=0.75,
     statistic=0.35,
     threshold=0.0025,
-    sentence="above 120 20 % → 55 %",
+    sentence="above 120: 20 % → 55 %",
     nats=17.25,
     needed_nats=13.8155,
     since_s=STARTED_S - 90,
     rows=1200,
 )
-COUNTRY = Carrier("country", share=0.25, statistic=0.125, threshold=math.nan, sentence="'BR' 2 % → 19 %", p_value=2e-7)
+COUNTRY = Carrier("country", share=0.25, statistic=0.125, threshold=math.nan, sentence="'BR': 2 % → 19 %", p_value=2e-7)
 ALERT = Alert(
     id="0123456789abcdef",
     state="firing",
@@ -98,7 +98,7 @@ def test_a_document_has_all_that_is_known_of_the_alert() -> None:
                 "p_value": None,
                 "since": "2023-11-14T22:11:50.000Z",
                 "rows": 1200,
-                "text": "above 120 20 % → 55 %",
+                "text": "above 120: 20 % → 55 %",
             },
             {
                 "name": "country",
@@ -110,7 +110,7 @@ def test_a_document_has_all_that_is_known_of_the_alert() -> None:
                 "p_value": 2e-7,
                 "since": None,
                 "rows": 0,
-                "text": "'BR' 2 % → 19 %",
+                "text": "'BR': 2 % → 19 %",
             },
         ],
         "features_omitted": 0,

@@ -35,14 +35,14 @@ def drawn(found: Look, drifts: Drifts, silent: str = "") -> str:
 def test_what_drifts_comes_before_what_may() -> None:
     columns = [
         Column("calm", 9.0, None),
-        Column("moved", 2.0, Drift("above 3 1 % -> 40 %")),
+        Column("moved", 2.0, Drift("above 3: 1 % -> 40 %")),
         Column("quiet", None, None),
     ]
 
     text = drawn(seen(), Drifts([Followed("champion", 100, columns)]))
 
     assert text.index("moved") < text.index("calm") < text.index("quiet")
-    assert "above 3 1 % -> 40 %" in text
+    assert "above 3: 1 % -> 40 %" in text
 
 
 def test_a_sidecar_that_is_silent_says_why_above_what_was_known() -> None:

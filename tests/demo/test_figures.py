@@ -46,7 +46,7 @@ def judged(name: str, nats: float | None, drift: JSON = None) -> JSON:
 
 
 def test_what_drifts_comes_before_what_may() -> None:
-    drift = {"text": "above 2 10 % → 30 %", "evidence_nats": 18.5, "needed_nats": 16.0}
+    drift = {"text": "above 2: 10 % → 30 %", "evidence_nats": 18.5, "needed_nats": 16.0}
     columns = [judged("radius", 3.0), judged("area", 9.0), judged("texture", 0.5, drift)]
 
     seen = read_drift({"variants": [{"rows": 70, "columns": columns}]}, 1e6)
@@ -55,7 +55,7 @@ def test_what_drifts_comes_before_what_may() -> None:
     assert seen == Drift(
         rows=70,
         suspects=[
-            Suspect("texture", 18.5, 16.0, "above 2 10 % → 30 %"),
+            Suspect("texture", 18.5, 16.0, "above 2: 10 % → 30 %"),
             Suspect("area", 9.0, alone, None),
             Suspect("radius", 3.0, alone, None),
         ],

@@ -23,7 +23,7 @@ FIGURES = Figures(
 )
 EMPTY = Figures(None, None, None, None, rows=0, dropped=3, columns=[])
 QUIET = Drift(600, [Suspect("worst area", 6.25, 17.2, None), Suspect("mean radius", 5.0, 17.2, None)])
-DRIFTING = Drift(700, [Suspect("mean radius", 18.0, 16.5, "above 14 40 % → 80 %"), *QUIET.suspects[:1]])
+DRIFTING = Drift(700, [Suspect("mean radius", 18.0, 16.5, "above 14: 40 % → 80 %"), *QUIET.suspects[:1]])
 PROGRESS = Progress(elapsed_s=12.04, requests=600, errors=1, rate=49.9, figures=FIGURES)
 
 
@@ -111,7 +111,7 @@ def test_a_terminal_shows_what_drifts_and_what_may() -> None:
 
     assert "12 s | 600 requests | 50/s | 1 errors | shifted rows" in text
     assert rows_of(text)[-2:] == [
-        ["mean radius", "18.0", "16.5", "above 14 40 % → 80 %"],
+        ["mean radius", "18.0", "16.5", "above 14: 40 % → 80 %"],
         ["worst area", "6.2", "17.2", "-"],
     ]
 

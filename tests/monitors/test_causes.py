@@ -6,9 +6,9 @@ import pytest
 from sidecar.monitors.causes import CLEAR, Relation, cause_of, explained
 from sidecar.records import Carrier, Finding, Key, Subject
 
-AMOUNT = Carrier("amount", 0.6, 1.0, 0.3, "above 120 20 % → 55 %")
-AGE = Carrier("age", 0.4, 1.0, 0.3, "below 30 20 % → 55 %")
-MISSING = Carrier("country", 0.4, 1.0, 0.3, "missing 0 % → 80 %", fault="missing")
+AMOUNT = Carrier("amount", 0.6, 1.0, 0.3, "above 120: 20 % → 55 %")
+AGE = Carrier("age", 0.4, 1.0, 0.3, "below 30: 20 % → 55 %")
+MISSING = Carrier("country", 0.4, 1.0, 0.3, "missing: 0 % → 80 %", fault="missing")
 STILL, MOVED = Relation(moved=False, rows=800), Relation(moved=True, rows=800)
 UNTESTED = Relation(moved=False, rows=0)
 

@@ -146,7 +146,7 @@ def test_a_column_is_missing_once_it_has_been_there(drift: Drift, rng: np.random
     for _ in range(20):
         fed(drift, without_b(100))
     (carrier,) = drift.carriers("features")
-    assert (carrier.name, carrier.sentence) == ("b", "without a number 0 % → 100 %")
+    assert (carrier.name, carrier.sentence) == ("b", "without a number: 0 % → 100 %")
 
 
 def test_replies_that_cannot_be_read_say_nothing_of_predictions(drift: Drift, rng: np.random.Generator) -> None:
@@ -162,7 +162,7 @@ def test_a_prediction_that_stays_out_of_readable_replies_is_missing(drift: Drift
     for _ in range(20):
         fed(drift, sample(rng, 100), of(rng.normal(size=100), "another"))
 
-    assert [each.sentence for each in drift.carriers("predictions")] == ["without a number 0 % → 100 %"]
+    assert [each.sentence for each in drift.carriers("predictions")] == ["without a number: 0 % → 100 %"]
 
 
 def test_a_change_of_predictions_is_dated_by_the_replies_that_could_be_read(
@@ -199,7 +199,7 @@ def test_texts_among_numbers_are_missing_numbers(drift: Drift, rng: np.random.Ge
         features.values[:50, 1] = NAN
         fed(drift, of(features.values, "a", "b", "word", texts={1: texts, 2: features.texts[2]}))
 
-    assert [(each.name, each.sentence[:18]) for each in drift.carriers("features")] == [("b", "without a number 0")]
+    assert [(each.name, each.sentence[:19]) for each in drift.carriers("features")] == [("b", "without a number: 0")]
 
 
 def test_numbers_among_texts_are_new(drift: Drift, rng: np.random.Generator) -> None:
@@ -208,7 +208,7 @@ def test_numbers_among_texts_are_new(drift: Drift, rng: np.random.Generator) -> 
         features.values[:, 2] = 7.0
         fed(drift, of(features.values, "a", "b", "word"))
 
-    assert [(each.name, each.sentence) for each in drift.carriers("features")] == [("word", "new texts 0 % → 100 %")]
+    assert [(each.name, each.sentence) for each in drift.carriers("features")] == [("word", "new texts: 0 % → 100 %")]
 
 
 def test_new_categories_are_found(drift: Drift, rng: np.random.Generator) -> None:
@@ -262,7 +262,7 @@ def test_constant_and_empty_features_are_followed() -> None:
     for _ in range(5):
         fed(drift, moved)
     assert [(each.name, each.sentence) for each in drift.carriers("features")] == [
-        ("constant", "above 7 0.01 % → 100 %")
+        ("constant", "above 7: 0.01 % → 100 %")
     ]
 
 

@@ -163,7 +163,7 @@ def test_texts_that_changed_their_shares_are_found(rng: np.random.Generator) -> 
 
     found = by_key(followed)
     assert set(found) == {("sequential", "features"), ("psi", "features"), ("chi_squared", "features")}
-    assert found["chi_squared", "features"].sentence.startswith("features of champion have drifted: country ('at' 3")
+    assert found["chi_squared", "features"].sentence.startswith("features of champion have drifted: country ('at': 3")
 
 
 def test_a_window_too_far_from_the_reference_breaks_the_constraints(rng: np.random.Generator) -> None:

@@ -38,7 +38,7 @@ def test_numbers_are_told_by_the_cut_that_rows_have_moved_across_most() -> None:
 
     told = change_of(bins, 0, counted(bins, CONTINUOUS), counted(bins, np.maximum(CONTINUOUS, 500)))
 
-    assert told == "above 499 50 % → 100 %"
+    assert told == "above 499: 50 % → 100 %"
 
 
 def test_a_number_with_a_bin_of_its_own_belongs_to_those_at_least_as_great() -> None:
@@ -46,13 +46,13 @@ def test_a_number_with_a_bin_of_its_own_belongs_to_those_at_least_as_great() -> 
     often, seldom = (np.concatenate([CONTINUOUS, np.full((500, 1), atom)]) for atom in (500.0, 450.0))
     bins = bins_from(often)
 
-    assert change_of(bins, 0, counted(bins, often), counted(bins, seldom)) == "at least 500 66.7 % → 33.3 %"
+    assert change_of(bins, 0, counted(bins, often), counted(bins, seldom)) == "at least 500: 66.7 % → 33.3 %"
 
 
 def test_whole_numbers_are_told_by_the_greatest_that_is_not_meant() -> None:
     bins = bins_from(WHOLE)
 
-    assert change_of(bins, 0, counted(bins, WHOLE), counted(bins, np.maximum(WHOLE, 2))) == "above 1 50 % → 100 %"
+    assert change_of(bins, 0, counted(bins, WHOLE), counted(bins, np.maximum(WHOLE, 2))) == "above 1: 50 % → 100 %"
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_texts_are_told_by_name() -> None:
     bins = texts_of(["at"] * 80 + ["de"] * 20)
 
     assert labels(bins, 0) == ["'at'", "'de'", "new texts"]
-    assert change_of(bins, 0, shares(0.8, 0.2), shares(0.7, 0.19, 0.11)) == "new texts 0 % → 11 %"
-    assert change_of(bins, 0, shares(0.8, 0.2), shares(0.5, 0.5)) == "'at' 80 % → 50 %"
+    assert change_of(bins, 0, shares(0.8, 0.2), shares(0.7, 0.19, 0.11)) == "new texts: 0 % → 11 %"
+    assert change_of(bins, 0, shares(0.8, 0.2), shares(0.5, 0.5)) == "'at': 80 % → 50 %"
 
 
 def test_texts_without_a_bin_of_their_own_are_others() -> None:
@@ -94,8 +94,8 @@ def test_texts_without_a_bin_of_their_own_are_others() -> None:
 def test_what_has_gone_missing_is_told_where_nothing_else_moved_as_much() -> None:
     bins = bins_from(CONTINUOUS)
 
-    assert change_of(bins, 0, shares(1.0), shares(0.93, missing=0.07)) == "without a number 0 % → 7 %"
-    assert change_of(bins, 0, shares(missing=1.0), shares(missing=1.0)) == "without a number 100 % → 100 %"
+    assert change_of(bins, 0, shares(1.0), shares(0.93, missing=0.07)) == "without a number: 0 % → 7 %"
+    assert change_of(bins, 0, shares(missing=1.0), shares(missing=1.0)) == "without a number: 100 % → 100 %"
 
 
 def test_a_sentence_names_a_few_and_counts_the_rest() -> None:
@@ -123,7 +123,7 @@ def test_shares_are_told_to_a_hundredth_of_a_percent_and_three_digits(share: flo
     bins = bins_from(CONTINUOUS)
 
     assert change_of(bins, 0, shares(missing=share), shares(missing=share + 5)).startswith(
-        f"without a number {expected} % → "
+        f"without a number: {expected} % → "
     )
 
 

@@ -1,5 +1,6 @@
 """What the tests of reports share."""
 
+import logging
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -15,8 +16,11 @@ def spark() -> "Iterator[SparkSession]":
     """One session for all tests, in a process of its own: it takes seconds to start, and a gigabyte."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PySpark's of the versions of others
+        from pyspark.logger import PySparkLogger
         from pyspark.sql import SparkSession
 
+        # pytest hands its own handler to PySpark's loggers, and they would give it their format for good.
+        PySparkLogger.addHandler = logging.Logger.addHandler  # type: ignore[assignment]
         settings = {
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.driver.host": "127.0.0.1",

@@ -1,5 +1,5 @@
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -8,17 +8,13 @@ import pyarrow as arrow
 import pytest
 from pyarrow import parquet
 
-from sidecar.admin.quality import quality
+from sidecar.cli.progress import Silent
 from sidecar.errors import ConfigError
-from sidecar.monitors.causes import Relation
-from sidecar.monitors.quality import Grading
 from sidecar.records import JSON
-from sidecar.report.making import Made, Wanted, _relations, make
-from sidecar.report.progress import Advance, Silent, Unit
+from sidecar.report.making import Made, Wanted, make
+from sidecar.report.progress import Advance, Unit
 from sidecar.report.settings import read_settings, with_flags
-from sidecar.report.telling.document import encoded, plain
-from tests.admin.rig import Sidecar
-from tests.instruments.rig import grading, labelled
+from sidecar.report.telling.document import encoded
 from tests.report.captured import BEGAN, HOURS, NAMES, ROWS, captures, half, labels, line, reference
 
 UNLIKE = ("made_s", "seconds", "engine")
@@ -243,21 +239,3 @@ def test_an_answer_without_a_value_is_missing_as_it_is_live(folder: Path, tmp_pa
 def test_a_folder_without_a_reference_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected a folder with statistics"):
         make(wanted(folder, tmp_path, reference=tmp_path), Silent())
-
-
-def told(of: Grading) -> JSON:
-    return plain(quality(Sidecar().judge(of, None)))
-
-
-def near(found: Mapping[str, Relation], expected: Mapping[str, Relation]) -> None:
-    assert found.keys() == expected.keys()
-    for variant, relation in expected.items():
-        assert found[variant] == pytest.approx(relation, rel=1e-12)
-
-
-def test_relations_are_read_from_the_document_as_the_live_monitor_knows_them() -> None:
-    few, worse = grading(labelled(100)), grading(labelled(200), labelled(1000, wrong=0.5))
-    near(_relations(told(few)), few.relations())
-    near(_relations(told(worse)), worse.relations())
-    assert worse.relations()["champion"].relation_z != 0
-    assert _relations(None) == {}

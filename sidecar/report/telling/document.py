@@ -2,7 +2,7 @@
 
     {
       "made_s": Unix time, "sidecar": version, "command": as it was typed,
-      "inputs": {"sources": [...], "files": n, "rows": n, "skipped": {reason: lines, or replies}},
+      "inputs": {"sources": [...], "files": n, "rows": n, "skipped": {reason: lines, replies or labels}},
       "reference": {"path": ..., "rows": n, "features": n},
       "every_s": length of a slice of time, "engine": its name and version, "seconds": that it took,
       "settings": {"monitors", "model", "features", "predictions", "since_s", "until_s"},

@@ -21,6 +21,7 @@ from sidecar.datasets.labels import Columns
 from sidecar.errors import ConfigError, Fault
 from sidecar.monitors import MONITORS
 from sidecar.monitors.bias import Bias, Comparing
+from sidecar.monitors.causes import Relation
 from sidecar.monitors.quality import Grading, Quality
 from sidecar.quality.outcomes import Outcomes
 from sidecar.quality.reading import Reading
@@ -30,7 +31,7 @@ from sidecar.report.truth.assembling import times_of
 from sidecar.report.truth.feeding import feed, layout_of, layouts_of, look_times, predict, rest_s, wanted
 from sidecar.report.truth.history import History
 from sidecar.report.truth.joining import Pairs, join, prepared
-from sidecar.report.truth.labels import COLUMNS, collect
+from sidecar.report.truth.labels import COLUMNS, Collected, collect
 from sidecar.texts import encodable
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ class Judged:
         findings: What holds at the end.
         files: SageMaker's, by variant and by name: `quality/statistics.json`, `bias/analysis.json`.
         history: What was known at every look: `History.document`.
-        outcomes: Entries of the files that tell of something else than the truth; they are left.
-        faults: Where the first malformed entries stand, and what is wrong with them.
+        relations: Whether labels relate to inputs as they did, by variant.
+        collected: What the files of labels held.
     """
 
     quality: JSON
@@ -59,8 +60,8 @@ class Judged:
     findings: Sequence[Finding]
     files: Mapping[str, Mapping[str, bytes]]
     history: JSON
-    outcomes: int
-    faults: Sequence[str]
+    relations: Mapping[str, Relation]
+    collected: Collected
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +123,8 @@ def judged(  # noqa: PLR0913  # it is where all of this meets
         history.findings,
         _files(grading, comparing, told),
         history.document(),
-        collected.outcomes,
-        collected.faults,
+        grading.relations() if grading else {},
+        collected,
     )
 
 

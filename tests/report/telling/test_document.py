@@ -36,7 +36,7 @@ def test_without_labels_there_are_those_of_the_data_alone() -> None:
 
 
 def test_a_finding_is_told_with_its_cause_and_its_beginning() -> None:
-    carrier = Carrier("amount", 1.0, 0.3, 0.25, "above 2 1 % → 40 %", since_s=5.0)
+    carrier = Carrier("amount", 1.0, 0.3, 0.25, "above 2: 1 % → 40 %", since_s=5.0)
     made = Finding(Key("data", "psi", "champion", "features"), "3", (carrier,), 9, 9, "drifted", "inputs", "they moved")
     assert found(made) == {
         "variant": "champion",

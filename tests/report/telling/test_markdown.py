@@ -16,7 +16,7 @@ def rendered(text: str) -> str:
 def test_what_matters_is_told_in_tables() -> None:
     text = markdown(document(variant(), labels=True))
     assert text.startswith("## 🔴 Something is not as it was\n\n- champion: 2 of 4 columns have drifted")
-    assert "| country | 'br' 4.83 % → 34.8 % | 2026-11-19 10:06 UTC | 34.4 % | psi" in text
+    assert "| country | 'br': 4.83 % → 34.8 % | 2026-11-19 10:06 UTC | 34.4 % | psi" in text
     assert "| country | categorical_values_check | champion |" in text
     assert "champion 3: 1,200 labelled rows: recall 0.5418" in text
     assert "gender f: CI 0" in text

@@ -260,8 +260,8 @@ def test_where_no_label_joins_nothing_is_said_and_labels_are_counted(tmp_path: P
 
     assert found.quality["labels"]["posted"]["unknown"] == 1
     assert found.quality["labels"]["posted"]["malformed"] == 1
-    assert found.outcomes == 1
-    assert len(found.faults) == 1
+    assert found.collected.outcomes == 1
+    assert len(found.collected.faults) == 1
     assert list(found.findings) == []
     assert found.bias["variants"] == []
 

@@ -30,12 +30,9 @@ export const Standing = ({ column }) => {
   return column.evidence_nats === null ? html`<${Badge}>no rows yet<//>` : html`<${Badge} kind="good">no drift<//>`;
 };
 
-/** "above 69.54 19.9 % → 57.3 %" with what moved apart from how far. */
-const change = (text) => text.replace(/ (\S+ % → \S+ %)$/, ": $1");
-
 /** What has changed, and since when. */
 export const Since = ({ drift }) =>
-  drift && html`${change(drift.text)}, <span class="quiet">since ${moment(drift.since_s)} (${ago(drift.since_s)})</span>`;
+  drift && html`${drift.text}, <span class="quiet">since ${moment(drift.since_s)} (${ago(drift.since_s)})</span>`;
 
 const mark = (drift) => (drift ? [{ time: drift.since_s, label: "most likely began" }] : []);
 
