@@ -18,30 +18,11 @@ from hypothesis import strategies as st
 from sidecar.errors import ConfigError, DeliveryError
 from sidecar.records import JSON, Body, Capture
 from sidecar.sinks.jsonl import MAX_OPEN_FILES, SLACK_RATIO, Jsonl
+from tests.sinks.captures import CAPTURE as CAPTURED
+from tests.sinks.captures import NOON_S
 
 HOUR_S = 3600.0
-NOON_S = 1_785_412_800.0
-"""2026-07-30T12:00:00Z."""
-
-CAPTURE = Capture(
-    request_id="r-1",
-    inference_id="",
-    variant="champion",
-    version="3",
-    method="POST",
-    path="/v1/models/fraud:predict",
-    route="/v1/models/{model}:predict",
-    status=200,
-    error_type="",
-    started_s=NOON_S + 62.5,
-    duration_s=0.25,
-    first_byte_s=0.125,
-    overhead_s=0.0625,
-    sample_ratio=0.5,
-    headers={"request": {"user-agent": "curl"}, "reply": {}},
-    request=Body("application/json", b'{"instances": [[1.5, "\xc3\xa9\\n"]]}'),
-    reply=Body("text/csv; charset=utf-8", b"0.1,0.9\n"),
-)
+CAPTURE = CAPTURED._replace(request=Body("application/json", b'{"instances": [[1.5, "\xc3\xa9\\n"]]}'))
 
 
 def lines(root: Path) -> list[str]:
