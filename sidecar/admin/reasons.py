@@ -175,17 +175,18 @@ def _reason(state: State, finding: Finding, now_s: float, standing: str = "", no
         standing: How its alert stands, where that is not plain.
         note: What only the whole of it tells.
     """
-    beside = f" ({standing})" if standing else ""
-    noted = f" ({standing or note})" if standing or note else ""
     since_s = finding.since_s if _is_time(finding.since_s) else None
-    few, whole = f"{brief(finding)}{beside}", f"{_found(finding, now_s)}{noted}"
+    few, whole = brief(finding, standing), _found(finding, now_s, standing or note)
     return Reason(state, few, "" if _it(whole, finding.key.variant) == few else whole, since_s)
 
 
-def brief(finding: Finding) -> str:
+def brief(finding: Finding, standing: str = "") -> str:
     """What was found, in few words: `amount and hour have drifted`; its cause, where that says more.
 
     Of drift the columns say all; of other things, the beginning of the finding's own sentence.
+
+    Args:
+        standing: How its alert stands, where that is not plain.
     """
     key, names = finding.key, _names(finding)
     if _is_drift(key):
@@ -198,7 +199,13 @@ def brief(finding: Finding) -> str:
     else:
         told = _clause(finding.sentence, key.variant)
     cause = "" if finding.cause == "inputs" else CAUSES.get(finding.cause, "")
-    return f"{told} ({cause})" if cause else told
+    return _noted(told, cause, standing)
+
+
+def _noted(told: str, *notes: str) -> str:
+    """With what is to be known of it; empty notes are none."""
+    noted = "; ".join(filter(None, notes))
+    return f"{told} ({noted})" if noted else told
 
 
 def clipped(text: str, length: int) -> str:
@@ -261,15 +268,14 @@ def _it(sentence: str, variant: str) -> str:
     return f"it {sentence.removeprefix(f'{variant} ')}" if sentence.startswith(f"{variant} ") else sentence
 
 
-def _found(finding: Finding, now_s: float) -> str:
-    """A finding's own sentence, since when it is so, and why."""
+def _found(finding: Finding, now_s: float, note: str) -> str:
+    """A finding's own sentence, since when it is so, why, and what else is to be known."""
     since = f", since {moment(finding.since_s, now_s)}" if _is_time(finding.since_s) else ""
     cause = CAUSES.get(finding.cause, "")
     reason = finding.reason if finding.cause in CAUSES else ""
     # That inputs have moved, the reason says too.
     said = [reason] if finding.cause == "inputs" and reason else filter(None, (cause, reason))
-    because = f" ({': '.join(said)})" if cause else ""
-    return f"{finding.sentence}{since}{because}"
+    return _noted(f"{finding.sentence}{since}", ": ".join(said) if cause else "", note)
 
 
 def _is_time(time_s: float | None) -> TypeGuard[float]:

@@ -193,6 +193,14 @@ def test_a_finding_is_told_in_few_words(finding: Finding, told: str) -> None:
     assert brief(finding) == told
 
 
+def test_its_cause_and_how_it_stands_are_told_together() -> None:
+    finding = found("amount", cause="pipeline")
+
+    assert brief(finding, "silenced") == "amount has drifted (broken data pipeline; silenced)"
+    [reason] = of_alerts([alert(finding=finding, state="pending")], NOW_S)
+    assert reason.text.endswith("(broken data pipeline; seen only just now)")
+
+
 @pytest.mark.parametrize("name", ["x" * 10_000, "a\n\u202eb" * 1000, "\ud800" * 1000])
 def test_in_few_words_are_few_whatever_the_names(name: str) -> None:
     for finding in (found(name, name), found("a", sentence=name * 3, key=of("bias", "bias_drift_check", "quality"))):

@@ -50,10 +50,11 @@
 
   // The time of day in UTC, and the day below it where it is another one than at the tick before.
   function dates(ticks) {
+    const digits = ticks[1] - ticks[0] < 60 ? 8 : 5;
     let day = "";
     return ticks.map((tick) => {
       const [date, time] = new Date(tick * 1000).toISOString().split("T");
-      const clock = time.slice(0, 5);
+      const clock = time.slice(0, digits);
       if (date === day) return clock;
       day = date;
       return `${clock}\n${date}`;
