@@ -32,7 +32,8 @@ MOST_PROCESSES = 4
 KINDS = (".html", ".json", ".md")
 
 EXITS = (
-    "The exit code is 0 if nothing was found, 3 if there are findings or violations, 64 if the command line or what it "
+    "The exit code is 0 if nothing was found, 3 if there are findings or violations in the end (those that were over "
+    "before are told, and are none), 64 if the command line or what it "
     "names cannot be used, 1 if the report could not be made, and 130 if it was interrupted."
 )
 
@@ -40,6 +41,7 @@ EXITS = (
 def _outputs(_ctx: click.Context, _param: click.Parameter, given: tuple[Path, ...]) -> tuple[Path, ...]:
     kinds = [path.suffix.lower() for path in given]
     for path, kind in zip(given, kinds, strict=True):
+        _here(_ctx, _param, path)
         if kind not in KINDS:
             raise click.BadParameter(f"{path} ends with none of {', '.join(KINDS)}, which say what is written.")
         if kinds.count(kind) > 1:
@@ -52,10 +54,17 @@ def _outputs(_ctx: click.Context, _param: click.Parameter, given: tuple[Path, ..
     return given
 
 
+def _here(_ctx: click.Context, _param: click.Parameter, given: Path | None) -> Path | None:
+    if given and given.parts and given.parts[0].endswith(":"):
+        raise click.BadParameter(f"{given} is a URL; expected a place on a disk.")
+    return given
+
+
 def _memory(_ctx: click.Context, _param: click.Parameter, given: str) -> str:
+    """As engines spell it, of whom none takes a number alone."""
     if given:
         size(given)
-    return given
+    return given if given.endswith("B") or not given else f"{given}B"
 
 
 @click.command(epilog=EXITS, context_settings={"max_content_width": 120})
@@ -108,6 +117,7 @@ def _memory(_ctx: click.Context, _param: click.Parameter, given: str) -> str:
 @click.option(
     "--files",
     type=click.Path(file_okay=False, path_type=Path),
+    callback=_here,
     metavar="FOLDER",
     help="Where SageMaker's files go, by variant. [default: beside the first output, report_files for report.html]",
 )
@@ -129,6 +139,7 @@ def _memory(_ctx: click.Context, _param: click.Parameter, given: str) -> str:
 @click.option(
     "--work",
     type=click.Path(file_okay=False, path_type=Path),
+    callback=_here,
     metavar="FOLDER",
     help="Keeps decoded rows: the next report reads only what is new. [default: beside the output, until it is done]",
 )
@@ -219,7 +230,7 @@ def _made(wanted: "Wanted", outputs: Sequence[Path], folder: Path) -> "Made":
     made = make(wanted, progress())
     for path in outputs:
         write_whole(path, _written(made, path.suffix.lower()))
-    write_files(folder, made.files)
+    write_files(folder, made.files, of=outputs[0].name)
     return made
 
 
@@ -245,5 +256,7 @@ def _tell(made: "Made", outputs: Sequence[Path], folder: Path) -> None:
     click.echo(f"{folder}: {sum(map(len, made.files.values()))} files of SageMaker's")
     for reason, count in document["inputs"]["skipped"].items():
         click.echo(f"passed over: {count:,} ({reason})", err=True)
+    for line in made.unread:
+        click.echo(f"no capture: {line}", err=True)
     for fault in made.faults:
         click.echo(f"no label: {fault}", err=True)

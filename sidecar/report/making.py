@@ -88,11 +88,13 @@ class Made(NamedTuple):
     """A report, and SageMaker's files beside it.
 
     Args:
+        unread: Where the first captures stand that were passed over, and why, unless it is for their bodies.
         faults: Where the first malformed labels stand, and what is wrong with them.
     """
 
     document: Document
     files: Files
+    unread: Sequence[str]
     faults: Sequence[str]
 
 
@@ -114,7 +116,8 @@ def make(wanted: Wanted, progress: Progress) -> Made:
     document = _document(wanted, reference, decoded, reports, labelled)
     document["made_s"] = time.time_ns() / 1e9
     document["seconds"] = round(time.monotonic() - began_s, 3)
-    return Made(document, _files(reports, labelled), labelled.collected.faults if labelled else ())
+    faults = labelled.collected.faults if labelled else ()
+    return Made(document, _files(reports, labelled), decoded.told, faults)
 
 
 def _decoded(wanted: Wanted, progress: Progress) -> Decoded:
@@ -204,7 +207,8 @@ def _nothing(decoded: Decoded) -> str:
     if decoded.rows:
         return "no row of the time that is asked for"
     skipped = ", ".join(f"{count:,} ({reason})" for reason, count in decoded.skipped.most_common())
-    return "no row that can be read" + (f"; passed over: {skipped}" if skipped else "")
+    first = f"; {decoded.told[0]}" if decoded.told else ""
+    return "no row that can be read" + (f"; passed over: {skipped}{first}" if skipped else "")
 
 
 def _document(

@@ -42,7 +42,9 @@ def test_a_folder_of_sagemaker_s_that_drifted_becomes_all_reports_and_code_3(
     told, err = capsys.readouterr()
     assert re.match(rf"{outputs[0]}, {outputs[1]}, {outputs[2]}: 1,600 rows of 1 variant, \d+ finding", told)
     assert f"{tmp_path / 'report_files'}: 2 files of SageMaker's\n" in told
-    assert err == f"passed over: {HOURS} (line)\n"
+    first, *places = err.splitlines()
+    assert (first, len(places)) == (f"passed over: {HOURS} (line)", HOURS)
+    assert re.match(rf"no capture: {drifted}/captures/.*/05-00-000-ab\.jsonl:\d+: .*, expected a line of", places[0])
     document = read(outputs[1])
     (variant,) = document["variants"]
     assert (variant["name"], variant["rows"], variant["slices"]["rows"]) == ("AllTraffic", HOURS * ROWS, [ROWS] * HOURS)
@@ -133,7 +135,9 @@ def test_of_nothing_nothing_is_said_to_be_well(
     assert reported(drifted, "--since", "2027-01-01", *output) == 64
     assert "no row of the time that is asked for, expected at least one" in capsys.readouterr().err
     assert main(["report", str(tmp_path), "--reference", str(drifted / "reference"), *output]) == 64
-    assert "no row that can be read; passed over: 1 (line), expected at least one" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert f"no row that can be read; passed over: 1 (line); {tmp_path / 'broken.jsonl'}:1: " in told
+    assert told.endswith(", expected at least one\n")
     assert not (tmp_path / "r.json").exists()
 
 
@@ -178,6 +182,8 @@ raise SystemExit(main(["report", {str(drifted / "captures")!r}, "--reference", {
     ("options", "told"),
     [
         (("-o", "r.pdf"), "ends with none of .html, .json, .md"),
+        (("-o", "s3://bucket/r.json"), "is a URL; expected a place on a disk"),
+        (("-o", "r.json", "--work", "s3://bucket/work"), "is a URL; expected a place on a disk"),
         (("-o", "a.html", "-o", "b.html"), ".html is said twice"),
         (("-o", "r.json", "--every", "1w"), "expected a length of time"),
         (("-o", "r.json", "--memory", "much"), "expected a size"),
@@ -239,6 +245,27 @@ def test_an_engine_that_has_too_little_memory_is_a_line_and_no_report(
     assert "Out of Memory Error" in err
     assert len(err.splitlines()) == 1
     assert not (tmp_path / "r.json").exists()
+
+
+@pytest.mark.parametrize("amount", ["1073741824", "1GiB", "1Gi"])
+def test_an_amount_of_memory_may_have_any_unit_or_none(drifted: Path, tmp_path: Path, amount: str) -> None:
+    assert reported(drifted, "--memory", amount, "-o", tmp_path / "r.json") == 3
+
+
+def test_rows_of_a_sink_are_not_swept_away(drifted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    theirs = tmp_path / "rows" / "variant=v" / "hour=2026-11-20T08" / "00-05-000-000001-ab.parquet"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"")
+    assert reported(drifted, "--work", tmp_path, "-o", tmp_path / "r.json") == 64
+    assert f"{theirs}: no report has written it" in capsys.readouterr().err
+    assert theirs.exists()
+
+
+def test_of_a_variant_that_is_left_out_no_files_of_an_earlier_report_stay(drifted: Path, tmp_path: Path) -> None:
+    labelled = ("--labels", drifted / "truth.jsonl", "--task", "binary")
+    for more in (labelled, ()):
+        assert reported(drifted, *more, "-o", tmp_path / "r.json") == 3
+    assert [path.name for path in (tmp_path / "r_files").rglob("*.json")].count("statistics.json") == 1
 
 
 def test_without_jinja_a_page_is_refused_before_anything_is_read(

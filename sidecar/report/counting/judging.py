@@ -68,6 +68,7 @@ class Past(NamedTuple):
     """A finding that held, and does not any more.
 
     Args:
+        sentence: Of the slice with which most columns carried it: as it ends, fewer and fewer do.
         from_s: The end of the slice with which it began to hold.
         to_s: Of the last one with which it held.
     """
@@ -160,14 +161,14 @@ class _Slices:
         counted: The rows of each slice that were judged.
         statistics: Of every column, shape (k,), by detector and slice.
         nats: The evidence, likewise.
-        held: Findings, with the first and the last moment at which they held.
+        held: Findings, with the first and the last moment at which they held, and the columns that carried them.
     """
 
     def __init__(self, following: Following, followed: Followed) -> None:
         self.counted: list[Counted] = []
         self.statistics: Mapping[str, list[Floats]] = {kind: [] for kind in following.detectors}
         self.nats: list[Floats] = []
-        self.held: dict[tuple[str, Subject], Past] = {}
+        self.held: dict[tuple[str, Subject], tuple[Past, int]] = {}
         self._following = following
         self._followed = followed
 
@@ -181,12 +182,14 @@ class _Slices:
         self.counted.append(counted)
         for each in self._followed.findings:
             key = each.key.check, each.key.subject
-            from_s = self.held[key].from_s if key in self.held else now_s
-            self.held[key] = Past(*key, each.sentence, from_s, now_s)
+            past, most = self.held.get(key, (Past(*key, "", now_s, now_s), 0))
+            if (width := len(each.carriers)) >= most:
+                past, most = past._replace(sentence=each.sentence), width
+            self.held[key] = past._replace(to_s=now_s), most
 
     def past(self, last_s: float) -> list[Past]:
         """The findings that are over, the first of them first."""
-        return sorted((each for each in self.held.values() if each.to_s < last_s), key=lambda each: each.from_s)
+        return sorted((each for each, _ in self.held.values() if each.to_s < last_s), key=lambda each: each.from_s)
 
     def document(self, reduced: Reduced) -> JSON:
         """What `document.Slices` has."""

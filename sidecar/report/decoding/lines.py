@@ -214,14 +214,17 @@ def _lines(file: BinaryIO) -> Iterator[list[bytes]]:
     """The lines, some at a time; of one that is too long only so much that it shows."""
     lines: list[bytes] = []
     size_bytes = 0
-    while line := file.readline(MAX_LINE_BYTES + 1):
-        lines.append(line)
-        size_bytes += len(line)
-        rest = line
-        while len(rest) > MAX_LINE_BYTES and not rest.endswith(b"\n"):
-            rest = file.readline(MAX_LINE_BYTES + 1)
-        if size_bytes >= LINES_BYTES:
-            yield lines
-            lines, size_bytes = [], 0
-    if lines:
-        yield lines
+    try:
+        while line := file.readline(MAX_LINE_BYTES + 1):
+            lines.append(line)
+            size_bytes += len(line)
+            rest = line
+            while len(rest) > MAX_LINE_BYTES and not rest.endswith(b"\n"):
+                rest = file.readline(MAX_LINE_BYTES + 1)
+            if size_bytes >= LINES_BYTES:
+                yield lines
+                lines, size_bytes = [], 0
+    except (OSError, *_BROKEN):
+        yield lines  # whole, whatever comes behind them
+        raise
+    yield lines

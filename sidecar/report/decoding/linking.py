@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sidecar.errors import ConfigError, Fault
-from sidecar.report.decoding.inputs import Input, fetched, find
+from sidecar.report.decoding.inputs import Input, fetched, find, told
 from sidecar.report.decoding.lines import Tally
 from sidecar.sinks.row_files import make_folder
 from sidecar.sinks.rows import FEATURE, FEATURE_TEXT, PLAIN, PREDICTION, PREDICTION_TEXT
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 NUMBERS, TEXTS = (FEATURE, PREDICTION), (FEATURE_TEXT, PREDICTION_TEXT)
 """What columns begin with."""
+
+COUNTED = {"time", "row", "sample_ratio", "answered"}
+"""Columns without which nothing can be counted."""
 
 MAX_SHOWN = 80
 """Characters of a name."""
@@ -67,16 +70,31 @@ def _other(schema: "pyarrow.Schema") -> str:
 
     if missing := set(PLAIN) - set(schema.names):
         return f"no column {min(missing)}"
-    if not types.is_timestamp(schema.field("time").type):
-        return f"column time is {schema.field('time').type}"
     for field in schema:
         kind = field.type.value_type if types.is_dictionary(field.type) else field.type
-        number = types.is_floating(kind) or types.is_integer(kind) or types.is_boolean(kind)
-        text = types.is_string(kind) or types.is_large_string(kind)
-        wrong = not number if field.name.startswith(NUMBERS) else not text and field.name.startswith(TEXTS)
-        if wrong and not types.is_null(kind):
+        if "\0" in field.name:  # which the sink escapes, and engines end a name at
+            return f"column {shown(field.name, MAX_SHOWN)}"
+        if not (_fits(field.name, kind) or (types.is_null(kind) and field.name not in COUNTED)):
             return f"column {shown(field.name, MAX_SHOWN)} is {kind}"
     return ""
+
+
+def _fits(name: str, kind: "pyarrow.DataType") -> bool:
+    """Whether a column is of a type that can be counted as what its name says."""
+    from pyarrow import types
+
+    number = types.is_floating(kind) or types.is_integer(kind)
+    if name == "time":
+        return bool(types.is_timestamp(kind))
+    if name == "answered":
+        return bool(types.is_boolean(kind))
+    if name in ("row", "status", "sample_ratio"):
+        return bool(number)
+    if name.startswith(NUMBERS):
+        return bool(number or types.is_boolean(kind))
+    if name in PLAIN or name.startswith(TEXTS):
+        return bool(types.is_string(kind) or types.is_large_string(kind))
+    return True
 
 
 def linked(source: Input, work: Path, table: Path, name: str) -> tuple[Tally, list[str]]:
@@ -105,7 +123,7 @@ def linked(source: Input, work: Path, table: Path, name: str) -> tuple[Tally, li
 
 def _unread(source: Input, error: Exception) -> Tally:
     tally = Tally(whole=False)
-    tally.skip("file", f"{source.name}: {error}")
+    tally.skip("file", f"{source.name}: {told(error)}")
     return tally
 
 

@@ -7,6 +7,7 @@ process that was killed or of other captures, is deleted.
 import contextlib
 import fcntl
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import md5
@@ -22,6 +23,9 @@ PIECE_BYTES = 32 << 20
 """Of files, unless one is larger: a second or less of work, which an interruption costs."""
 
 TABLE, MANIFEST, LOCK = "rows", "pieces.jsonl", "lock"
+
+_OWN = re.compile(r"variant=[^/]+/hour=[^/]+/[0-9a-f]{32}(-\d{4,})?\.parquet")
+"""Files of a piece's rows: the only ones that are ever deleted, and counted."""
 
 
 class Piece(NamedTuple):
@@ -78,7 +82,11 @@ class Pieces:
         """The pieces of these files that are decoded already, and new ones of the others; deletes all other rows.
 
         A piece stays as it was cut, whatever comes later beside its files.
+
+        Raises:
+            ConfigError: There are rows of somebody else, as of a Parquet sink.
         """
+        there = self._there()
         rest = {_told(each): each for each in inputs}
         kept = []
         for done in self._read():
@@ -88,7 +96,7 @@ class Pieces:
                 for each in done.inputs:
                     del rest[each]
         self._write(kept)
-        self._sweep({each for done in kept for each in done.files})
+        self._sweep(there - {each for done in kept for each in done.files})
         return kept, list(self._cut(list(rest.values())))
 
     def add(self, done: Done) -> None:
@@ -132,13 +140,22 @@ class Pieces:
         beside.write_bytes(b"".join(msgspec.json.encode(done) + b"\n" for done in dones))
         beside.rename(self._manifest)
 
-    def _sweep(self, kept: set[str]) -> None:
-        for path in self.table.glob("variant=*/hour=*/*.parquet"):
-            if str(path.relative_to(self.table)) not in kept:
-                path.unlink(missing_ok=True)
-                with contextlib.suppress(OSError):
-                    for folder in path.parents[:2]:
-                        folder.rmdir()
+    def _there(self) -> set[str]:
+        """The files of rows in the table."""
+        found = {path.relative_to(self.table).as_posix() for path in self.table.rglob("*.parquet")}
+        for name in sorted(found):
+            if not _OWN.fullmatch(name):
+                told = "no report has written it, expected a folder for work that has nothing else in it"
+                raise ConfigError(Fault(str(self.table / name), told))
+        return found
+
+    def _sweep(self, names: set[str]) -> None:
+        for name in names:
+            path = self.table / name
+            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                for folder in path.parents[:2]:
+                    folder.rmdir()
 
 
 def _told(each: Input) -> tuple[str, int, str]:

@@ -4,14 +4,15 @@ The table is a folder of Parquet files, as `sinks.rows` tells its columns. A lin
 told and counted: a report over a year does not end at one line.
 """
 
+import os
 import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
-from functools import partial
 from importlib.util import find_spec
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import NamedTuple
 
 from sidecar import __version__
@@ -126,10 +127,9 @@ def _done(left: Sequence[Piece], work: Path, how: How, progress: Progress, proce
     if min(processes, len(left)) < 2:
         yield from (_piece(piece, work, how, progress) for piece in left)
         return
-    # Forked, a process would have this one's threads' locks; and what is interrupted is this one.
+    # Forked, a process would have this one's threads' locks.
     context = get_context("spawn")
-    quiet = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
-    with ProcessPoolExecutor(min(processes, len(left)), mp_context=context, initializer=quiet) as pool:
+    with ProcessPoolExecutor(min(processes, len(left)), mp_context=context, initializer=_follow) as pool:
         try:
             waiting = [pool.submit(_piece, piece, work, how, _unseen) for piece in left]
             for future in as_completed(waiting):
@@ -142,6 +142,21 @@ def _done(left: Sequence[Piece], work: Path, how: How, progress: Progress, proce
             raise ConfigError(Fault("", str(error))) from error
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _follow() -> None:
+    """In a process that decodes: what is interrupted is the one that started it, and with that one it ends.
+
+    Nobody else would end it, were that one killed; and it would write rows beside those of the next report.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if parent := parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def _unseen(_: int) -> None:

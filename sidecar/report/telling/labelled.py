@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from sidecar.records import JSON
-from sidecar.report.telling.wording import UNKNOWN, counted, number, titled
+from sidecar.report.telling.wording import UNKNOWN, number, titled
+from sidecar.texts import counted
 
 Picture = TypeVar("Picture")
 

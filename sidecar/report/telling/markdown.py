@@ -11,7 +11,6 @@ from sidecar.report.telling.document import Document, Variant, breaches
 from sidecar.report.telling.labelled import biases, qualities, summary, what_became
 from sidecar.report.telling.wording import (
     TITLES,
-    counted,
     length,
     moment,
     number,
@@ -21,7 +20,7 @@ from sidecar.report.telling.wording import (
     standing,
     verdict,
 )
-from sidecar.texts import shown
+from sidecar.texts import counted, shown
 
 MARKS = {"bad": "🔴", "over": "🟡", "unknown": "⚪", "good": "🟢"}
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from sidecar.records import JSON
 from sidecar.report.telling.document import Document, DriftColumn, Past, Variant, breaches
-from sidecar.texts import shown
+from sidecar.texts import counted, shown
 
 UNKNOWN = "—"
 """What stands for a number that is not defined."""
@@ -129,16 +129,6 @@ def titled(variant: str, *versions: str) -> str:
     known = [each for each in versions if each]
     more = ["…"] if len(known) > NAMED_IN_TITLE else []
     return f"{variant} {', '.join(known[:NAMED_IN_TITLE] + more)}".rstrip()
-
-
-def counted(count: int, word: str, words: str = "") -> str:
-    """So many of something.
-
-    Example:
-        >>> counted(1, "row"), counted(2000, "row"), counted(0, "entry", "entries")
-        ('1 row', '2,000 rows', 'no entries')
-    """
-    return f"{f'{count:,}' if count else 'no'} {word if count == 1 else words or f'{word}s'}"
 
 
 def without_secrets(command: str) -> str:

@@ -157,6 +157,19 @@ def test_a_compressed_file_that_is_broken_costs_its_rest(tmp_path: Path, name: s
     assert tally.told[-1].startswith(f"{file}: ")
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        gzip.compress(line() * 3) + b"rubbish",
+        gzip.compress(line() * 3) + gzip.compress(line() * 2000)[:30],
+    ],
+)
+def test_lines_before_the_place_where_a_file_broke_are_read(tmp_path: Path, data: bytes) -> None:
+    items, tally = read(written(tmp_path / "a.jsonl.gz", data))
+
+    assert (len(items), tally.captures, tally.skipped) == (3, 3, {"file": 1})
+
+
 @pytest.mark.parametrize("cut", [1, 2, 100, 1000])
 def test_a_file_of_zstandard_that_is_cut_off_costs_its_rest_and_is_tried_again(tmp_path: Path, cut: int) -> None:
     """As one is that is being copied still."""

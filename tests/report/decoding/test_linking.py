@@ -67,6 +67,12 @@ def test_rows_of_no_sink_are_refused(tmp_path: Path) -> None:
         ("prediction__p", [[1.0]] * 4, "column prediction__p is list<"),
         ("feature_text__country", [1] * 4, "column feature_text__country is int64"),
         ("time", [1] * 4, "column time is int64"),
+        ("sample_ratio", ["x"] * 4, "column sample_ratio is string"),
+        ("row", ["x"] * 4, "column row is string"),
+        ("answered", ["x"] * 4, "column answered is string"),
+        ("answered", [None] * 4, "column answered is null"),
+        ("version", [1] * 4, "column version is int64"),
+        ("feature__a\0b", [1.0] * 4, r"column feature__a\\x00b, expected"),
     ],
 )
 def test_columns_of_other_types_are_refused(tmp_path: Path, name: str, cells: list[object], message: str) -> None:

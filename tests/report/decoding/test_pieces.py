@@ -95,7 +95,7 @@ def test_rows_that_are_gone_are_made_again(tmp_path: Path) -> None:
 
 def test_rows_that_nobody_wrote_down_go_and_other_files_stay(tmp_path: Path) -> None:
     pieces = Pieces(tmp_path, [])
-    orphan = pieces.table / "variant=v" / "hour=2026-07-30T12" / "orphan.parquet"
+    orphan = pieces.table / "variant=v" / "hour=2026-07-30T12" / f"{'ab' * 16}-0000.parquet"
     orphan.parent.mkdir(parents=True)
     orphan.write_bytes(b"")
     theirs = tmp_path / "theirs.parquet"
@@ -103,6 +103,19 @@ def test_rows_that_nobody_wrote_down_go_and_other_files_stay(tmp_path: Path) -> 
     pieces.left([])
 
     assert (orphan.exists(), theirs.exists()) == (False, True)
+
+
+@pytest.mark.parametrize("place", ["variant=v/hour=2026-07-30T12/00-05-000-000001-ab.parquet", "a.parquet"])
+def test_rows_of_somebody_else_are_neither_deleted_nor_counted(tmp_path: Path, place: str) -> None:
+    """As where the folder for work is one in which a Parquet sink writes `rows/`."""
+    pieces = Pieces(tmp_path, [])
+    theirs = pieces.table / place
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"")
+
+    with pytest.raises(ConfigError, match=f"{place}: no report has written it, expected a folder for work"):
+        pieces.left([file("a")])
+    assert theirs.exists()
 
 
 def test_a_piece_with_a_file_that_could_not_be_read_is_tried_again(tmp_path: Path) -> None:

@@ -235,6 +235,25 @@ def test_several_processes_decode_the_same(tmp_path: Path, monkeypatch: pytest.M
     assert sum(seen) == sum(each.size_bytes for each in find([str(folder)]))
 
 
+def test_processes_that_decode_end_with_a_killed_one(tmp_path: Path) -> None:
+    """They have its output: as long as one of them is there, that has no end."""
+    folder = ours(tmp_path / "captures")
+    program = f"""
+import os, signal
+from pathlib import Path
+from sidecar.report.decoding import pieces
+from sidecar.report.decoding.inputs import find
+from sidecar.report.decoding.rows import decode
+pieces.PIECE_BYTES = 1
+kill = lambda done: done and os.kill(os.getpid(), signal.SIGKILL)
+decode(find([{str(folder)!r}]), Path({str(tmp_path / "work")!r}), processes=2, progress=kill)
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+        out, _ = process.communicate(timeout=30)
+    assert out == b""
+    assert process.returncode == -signal.SIGKILL
+
+
 def test_a_store_is_read_as_a_folder_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = ours(tmp_path / "captures")
     sink = Parquet(path=str(tmp_path / "sink"))

@@ -5,7 +5,6 @@ import pytest
 from sidecar.report.telling.document import DriftColumn, Statistic
 from sidecar.report.telling.wording import (
     TITLES,
-    counted,
     length,
     moment,
     number,
@@ -81,10 +80,6 @@ def test_a_moment_that_no_calendar_has_is_told_as_it_is() -> None:
 
 def test_lengths_of_time_are_told_in_the_greatest_unit_that_fits() -> None:
     assert [length(seconds) for seconds in (60, 7200, 172_800, 61)] == ["1 min", "2 h", "2 d", "61 s"]
-
-
-def test_one_is_told_as_one() -> None:
-    assert [counted(count, "row") for count in (0, 1, 2)] == ["no rows", "1 row", "2 rows"]
 
 
 def test_what_the_sequential_detector_holds_for_drifted_comes_first_then_the_farthest_beyond_its_limit() -> None:
