@@ -25,8 +25,8 @@ Put it in front of a server that listens on port 8081; clients use port 8080, me
 """
 
 _EXITS = """The exit code is 0 if all is well and done; 1 if it failed or was refused; 3 if what was looked at is not
-well (status, report); 64 if the command line, a file or a configuration cannot be used; 69 if nobody answers; 130 after
-Ctrl-C. Colours are for terminals, and for none where NO_COLOR is set."""
+well (status, report, inject); 64 if the command line, a file or a configuration cannot be used; 69 if nobody answers;
+130 after Ctrl-C. Colours are for terminals, and for none where NO_COLOR is set."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

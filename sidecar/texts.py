@@ -1,4 +1,4 @@
-"""Texts that come out of payloads: they may hold anything, and be of any length."""
+"""Texts for people: those that come out of payloads, which may hold anything and be of any length; and counts."""
 
 import re
 
@@ -25,3 +25,13 @@ def shown(text: str, length: int) -> str:
     """
     escaped = _UNSHOWABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text[: length + 1])
     return escaped if len(escaped) <= length else escaped[: length - 1] + "…"
+
+
+def counted(count: int, word: str, words: str = "") -> str:
+    """So many of something.
+
+    Example:
+        >>> counted(1, "row"), counted(2000, "row"), counted(0, "entry", "entries")
+        ('1 row', '2,000 rows', 'no entries')
+    """
+    return f"{f'{count:,}' if count else 'no'} {word if count == 1 else words or f'{word}s'}"

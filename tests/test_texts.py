@@ -1,6 +1,6 @@
 import pytest
 
-from sidecar.texts import encodable, shown
+from sidecar.texts import counted, encodable, shown
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,7 @@ def test_a_text_is_shown_on_one_line_and_cut(text: str, expected: str) -> None:
 
 def test_only_what_cannot_be_encoded_is_escaped() -> None:
     assert encodable("\ud83d\n€") == "\\ud83d\n€"
+
+
+def test_one_is_told_as_one() -> None:
+    assert [counted(count, "row") for count in (0, 1, 2)] == ["no rows", "1 row", "2 rows"]

@@ -25,7 +25,7 @@ from sidecar.monitors.grades import Grade
 from sidecar.quality.reading import Task
 from sidecar.records import JSON
 from sidecar.stats.history import History
-from sidecar.texts import encodable, shown
+from sidecar.texts import counted, encodable, shown
 
 TOLD = 2
 """Reasons that a sentence has; further ones are counted."""
@@ -154,7 +154,7 @@ def _verdict(variant: VariantView, reasons: Sequence[Reason], watching: Watched,
         return Verdict(ordered[0].state, f"{who} {opening}: {_briefly(ordered, now.now_s)}.", ordered, missing)
     if not requests:
         return Verdict("unknown", f"Nothing is known of {who}: it has had no traffic yet.", (), missing)
-    served = f"{requests:,} request{'' if requests == 1 else 's'}"
+    served = counted(requests, "request")
     if not facts:
         told = f"Whether {who} is well is not known after {served}: {'; '.join(missing)}."
         return Verdict("unknown", told, (), missing)
@@ -214,11 +214,13 @@ def _quality(truth: Truth | None, variant: str) -> tuple[bool, str]:
 def _score(grade: Grade, main: str) -> str:
     scores = {name: each for name, each in grade.window.scores.items() if math.isfinite(each.value)}
     name = main if main in scores else next(iter(scores), "")
-    by = f"by {grade.window.rows:,} label{'' if grade.window.rows == 1 else 's'}"
+    by = f"by {counted(grade.window.rows, 'label')}"
     if not name:
         return f"its quality is undefined {by}"
     value, deviation = scores[name]
-    return f"{name} {value:.3g}{f' ± {deviation:.1g}' if math.isfinite(deviation) else ''} {by}"
+    if not math.isfinite(deviation):
+        return f"{name} {value:.3g} {by}, too few to tell how far off that is"
+    return f"{name} {value:.3g} ± {deviation:.1g} {by}"
 
 
 def _span(seconds: float) -> str:

@@ -142,7 +142,8 @@ def of_alerts(alerts: Sequence[Alert], now_s: float) -> Iterator[Reason]:
     """What is to be told of it, and is not over."""
     for alert in alerts:
         if alert.gone_s is not None:
-            yield _reason("warn", alert.finding, now_s, f"not so since {moment(alert.gone_s, now_s)}")
+            over = _reason("warn", alert.finding, now_s, f"over since {moment(alert.gone_s, now_s)}")
+            yield over._replace(since_s=None)
         elif alert.state == "pending":
             yield _reason("warn", alert.finding, now_s, "seen only just now")
         elif alert.silenced_until_s > now_s:

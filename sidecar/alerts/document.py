@@ -8,7 +8,7 @@ import math
 from datetime import UTC, datetime
 
 from sidecar.records import JSON, Alert, Carrier, Finding, Key
-from sidecar.texts import shown
+from sidecar.texts import counted, shown
 
 FEATURES = 32
 """Features that a document lists. With this and the limits below none has more than 60 KiB, an event with it no more
@@ -221,8 +221,8 @@ def _when(alert: Alert) -> str:
 def _rows(finding: Finding) -> str:
     beside = finding.key.monitor in {"rollout", "experiment"} or finding.key[:2] == ("quality", "champion")
     other = "champion" if beside else "reference"
-    reference = f", compared with {finding.reference_rows} of the {other}" if finding.reference_rows else ""
-    return f"{finding.rows} row{'' if finding.rows == 1 else 's'}{reference}"
+    reference = f", compared with {finding.reference_rows:,} of the {other}" if finding.reference_rows else ""
+    return f"{counted(finding.rows, 'row')}{reference}"
 
 
 def _sentence(text: str) -> str:

@@ -85,7 +85,7 @@ def baseline(  # noqa: PLR0913  # click hands over every option
         raise ConfigError(Fault(str(error.filename or data), f"{error.strerror}")) from error
     kinds = Counter(profile.kind for profile in profiles.features)
     told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-    click.echo(f"{output}: {profiles.rows} rows of {len(profiles.features)} features ({told})")
+    click.echo(f"{output}: {profiles.rows} rows of {len(profiles.features)} columns ({told})")
     if learner.folded:
         click.echo(f"columns ignored: {learner.folded} times one was too many, repeated or too long a name", err=True)
     for reason, count in skipped.most_common():

@@ -7,8 +7,16 @@ VARIABLE = "_SIDECAR_COMPLETE"
 """By which the shell asks; click's own name for it."""
 
 
+class Shell(click.Choice[str]):
+    """One of some, which are told in one line where none was given."""
+
+    def get_missing_message(self, param: click.Parameter, ctx: click.Context | None) -> str:  # noqa: ARG002  # click's
+        """What was expected."""
+        return f"Expected one of {', '.join(map(repr, self.choices))}."
+
+
 @click.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=Shell(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, *, shell: str) -> None:
     """Write the script that makes SHELL complete commands, options and files, for it to read at its start.

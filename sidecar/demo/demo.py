@@ -21,6 +21,9 @@ from sidecar.demo.stage import Cast, Options, Plot, Stage
 EXTRA = ("joblib", "mlserver", "mlserver_sklearn", "sklearn")
 """What is imported of the extra `[demo]`."""
 
+REPORT_EXTRA = ("duckdb", "ibis", "jinja2", "obstore", "pyarrow")
+"""What is imported of the extra `[report]`."""
+
 
 class Demo(NamedTuple):
     """One of them.
@@ -88,7 +91,11 @@ def judged(plot: Plot, place: Place, screen: Screen) -> int:
 
 def _report(place: Place) -> list[str]:
     """How to read all of it once more; there is nothing to compare with without a reference."""
-    return [f"report      {report_words(place)}"] if place.reference.exists() else []
+    if not place.reference.exists():
+        return []
+    lacking = any(find_spec(name) is None for name in REPORT_EXTRA)
+    needs = ["            which needs pip install 'sidecar[report]'"] if lacking else []
+    return [f"report      {report_words(place)}", *needs]
 
 
 def _introduction(place: Place) -> list[str]:

@@ -15,6 +15,7 @@ from sidecar.demo.captures import Tally
 from sidecar.demo.figures import Column, Drift, Figures
 from sidecar.demo.fraud.figures import Quality
 from sidecar.demo.fraud.panel import brief, evidence, lines
+from sidecar.texts import counted
 
 TERMINAL_EVERY_S = 1.0
 LINES_EVERY_S = 2.0
@@ -114,13 +115,14 @@ def summary(last: Progress, written: Tally, captures: Path) -> tuple[str, ...]:
     """What came of the demo."""
     figures = last.figures
     dropped = f", {figures.dropped} dropped" if figures.dropped else ""
+    kept = f"{counted(written.lines, 'line')} in {counted(written.files, 'file')}{dropped}"
     return (
         "",
         f"requests    {last.requests} in {last.elapsed_s:.1f} s ({last.rate:.1f}/s), {last.errors} errors",
         f"duration    p50 {duration(figures.p50_s)}, p99 {duration(figures.p99_s)}",
         f"of it ours  p50 {duration(figures.overhead_p50_s)}, p99 {duration(figures.overhead_p99_s)} in the sidecar",
         f"statistics  of {figures.rows} rows",
-        f"captures    {written.lines} lines in {written.files} files{dropped}, kept in {captures}",
+        f"captures    {kept}, kept in {captures}",
     )
 
 

@@ -102,7 +102,7 @@ def test_errors_of_the_last_five_minutes_count_by_requests() -> None:
         (alert(severity="critical"), "bad", ""),
         (alert(severity="info"), "warn", ""),
         (alert(state="pending"), "warn", " (seen only just now)"),
-        (alert(gone_s=NOW_S), "warn", " (not so since 22:13 UTC)"),
+        (alert(gone_s=NOW_S), "warn", " (over since 22:13 UTC)"),
         (alert(silenced_until_s=NOW_S), "bad", ""),
         (alert(silenced_until_s=NOW_S + 60), "warn", " (silenced until 22:14 UTC)"),
         (alert(silenced_until_s=NOW_S + 86_400), "warn", " (silenced until 2023-11-15 22:13 UTC)"),

@@ -76,7 +76,7 @@ def test_a_document_has_all_that_is_known_of_the_alert() -> None:
         "text": "features of champion have drifted: amount, country. Variant champion, version 3, by sequential: amount"
         " 35 % of the rows have moved (evidence 17.25 against 13.82 nats); country 12.5 % of the rows have moved"
         " (p = 2e-07)."
-        " Since 2023-11-14T22:11:50.000Z: 1200 rows, compared with 10000 of the reference.",
+        " Since 2023-11-14T22:11:50.000Z: 1,200 rows, compared with 10,000 of the reference.",
         "cause": "",
         "reason": "",
         "since": "2023-11-14T22:11:50.000Z",
@@ -123,14 +123,14 @@ def test_a_resolved_alert_says_until_when_it_was() -> None:
     assert (found["gone"], found["resolved"]) == ("2023-11-14T22:23:20.000Z", "2023-11-14T22:24:20.000Z")
     assert found["title"] == "Resolved: Data drift in variant champion: amount, country"
     assert found["text"].startswith("Resolved at 2023-11-14T22:24:20.000Z. features of champion have")
-    assert "From 2023-11-14T22:11:50.000Z to 2023-11-14T22:23:20.000Z: 1200 rows" in found["text"]
+    assert "From 2023-11-14T22:11:50.000Z to 2023-11-14T22:23:20.000Z: 1,200 rows" in found["text"]
 
 
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
         ({"version": ""}, "Variant champion, by sequential: amount"),
-        ({"carriers": (replace(AMOUNT, since_s=None),)}, "Since 2023-11-14T22:13:20.000Z: 1200 rows"),
+        ({"carriers": (replace(AMOUNT, since_s=None),)}, "Since 2023-11-14T22:13:20.000Z: 1,200 rows"),
         ({"carriers": (replace(COUNTRY, statistic=0.0),)}, ": country 0 % of the rows have moved (p = 2e-07). "),
         (
             {"carriers": (replace(COUNTRY, threshold=0.0, p_value=0.0),)},
@@ -149,7 +149,7 @@ def test_a_resolved_alert_says_until_when_it_was() -> None:
         ),
         ({"carriers": ()}, "Variant champion, version 3, by sequential. "),
         ({"rows": 1, "reference_rows": 0}, "Z: 1 row."),
-        ({"rows": 0, "reference_rows": 0}, "Z: 0 rows."),
+        ({"rows": 0, "reference_rows": 0}, "Z: no rows."),
         ({"sentence": "What is that? "}, "What is that? Variant champion"),
         ({"sentence": ""}, "Variant champion, version 3"),
     ],
@@ -282,7 +282,7 @@ def test_a_fall_of_quality_reads_well() -> None:
         " Cause: concept drift. Labels are not what the inputs make one expect."
         " Variant champion, version 3, by performance: wrong answers 0.121 against 0.074"
         " (evidence 17.25 against 13.82 nats)."
-        " Since 2023-11-14T22:11:50.000Z: 1200 rows, compared with 2000 of the reference."
+        " Since 2023-11-14T22:11:50.000Z: 1,200 rows, compared with 2,000 of the reference."
     )
 
 

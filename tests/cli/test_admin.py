@@ -22,14 +22,14 @@ def answering(reply: bytes) -> Iterator[Admin]:
 
     def answer() -> None:
         connection, _ = bound.accept()
-        with connection:
+        # A client that likes the reply not may be gone before it ends.
+        with connection, suppress(OSError):
             connection.recv(65536)
             connection.sendall(reply)
             # What is left unread when it is closed would reset the connection, and the reply with it.
-            with suppress(ConnectionError):
-                connection.shutdown(socket.SHUT_WR)
-                while connection.recv(65536):
-                    pass
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65536):
+                pass
 
     thread = threading.Thread(target=answer)
     thread.start()

@@ -25,7 +25,7 @@ def test_training_data_become_sagemaker_s_two_files(
 
     assert main(["baseline", str(training), "--target", "label", "-o", str(folder)]) == 0
 
-    assert capsys.readouterr() == (f"{folder}: 3 rows of 2 features (1 Integral, 1 String)\n", "")
+    assert capsys.readouterr() == (f"{folder}: 3 rows of 2 columns (1 Integral, 1 String)\n", "")
     assert sorted(path.name for path in folder.iterdir()) == [
         "constraints.json",
         "sample.jsonl",

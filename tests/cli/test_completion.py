@@ -51,3 +51,10 @@ def test_each_shell_gets_its_script(shell: str, capsys: pytest.CaptureFixture[st
 
 def test_no_other_shell_has_one() -> None:
     assert main(["completion", "tcsh"]) == 64
+
+
+def test_a_shell_that_is_not_named_is_asked_for_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion"]) == 64
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("Expected one of 'bash', 'zsh', 'fish'. See `sidecar completion --help`.")

@@ -128,7 +128,7 @@ def test_a_demo_ends_after_its_time_with_a_summary(
     assert " | p50 4.0 ms, p99 8.0 ms | of it the sidecar's 4.0 ms, 8.0 ms | mean radius: mean 14.1" in out
     assert out.splitlines()[-2:] == [
         "statistics  of 7 rows",
-        f"captures    0 lines in 0 files, kept in {folder}/captures",
+        f"captures    no lines in no files, kept in {folder}/captures",
     ]
     assert err == ""
 
@@ -172,6 +172,17 @@ def test_what_is_installed_is_not_missed() -> None:
         require(("json", "no_such_module", "nor_this"))
 
 
+def test_what_the_report_needs_is_told_where_it_is_not_installed(
+    play: Play, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sidecar.demo.stage.WATCH_S", 0.02)
+    monkeypatch.setattr("sidecar.demo.demo.REPORT_EXTRA", ("no_such_module",))
+
+    play(seconds=0.1, drift=True)
+
+    assert " -o report.html\n            which needs pip install 'sidecar[report]'\n" in capsys.readouterr().out
+
+
 def test_a_demo_of_drift_that_nobody_finds_has_failed(
     play: Play, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -181,7 +192,7 @@ def test_a_demo_of_drift_that_nobody_finds_has_failed(
 
     (folder,) = tmp_path.iterdir()
     out, err = capsys.readouterr()
-    assert f"{folder}/reference: 341 rows of 30 features (30 Fractional)\n" in out
+    assert f"{folder}/reference: 341 rows of 30 columns (30 Fractional)\n" in out
     assert " s of shifted ones, then usual ones again, 0.8 s in all\n" in out
     assert f"\nreport      sidecar report {folder}/captures --reference {folder}/reference --config " in out
     assert " | usual rows | no drift; most evidence: mean radius 2.5 of 13.8 nats\n" in out
@@ -223,7 +234,7 @@ def test_a_demo_of_fraud_that_nobody_finds_has_failed(
 
     (folder,) = tmp_path.iterdir()
     out, err = capsys.readouterr()
-    assert f"{folder}/reference: 6000 rows of 8 features (6 Fractional, 2 String)\n" in out
+    assert f"{folder}/reference: 6000 rows of 8 columns (6 Fractional, 2 String)\n" in out
     assert (
         " | learning what is usual | 0 labels joined, 40 awaited | 0 of 600 for the reference | inputs: no drift" in out
     )

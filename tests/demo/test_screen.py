@@ -99,7 +99,7 @@ def test_the_summary_tells_what_came_of_it() -> None:
 def test_dropped_captures_are_told() -> None:
     last = Progress(1.0, 3, 0, 3.0, EMPTY)
 
-    assert summary(last, Tally(0, 0), Path("kept"))[-1] == "captures    0 lines in 0 files, 3 dropped, kept in kept"
+    assert summary(last, Tally(0, 0), Path("kept"))[-1] == "captures    no lines in no files, 3 dropped, kept in kept"
 
 
 def rows_of(text: str) -> list[list[str]]:

@@ -46,7 +46,7 @@ def test_a_demo_shows_a_real_model_and_leaves_its_captures_only(tmp_path: Path, 
     assert errors == 0
     assert re.fullmatch(r"p50 \d.*s, p99 \d.*s", summary["duration"])
     assert summary["statistics"] == f"of {requests} rows"
-    assert summary["captures"] == f"{requests} lines in 1 files, kept in {captures}"
+    assert summary["captures"] == f"{requests:,} lines in 1 file, kept in {captures}"
     assert "mean radius: mean 1" in done.stdout
     lines = [json.loads(line) for file in captures.rglob("*.jsonl") for line in file.read_text().splitlines()]
     assert {_outputs(line) for line in lines} == {("predict", "predict_proba")}

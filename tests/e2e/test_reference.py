@@ -30,7 +30,7 @@ def test_a_reference_of_captured_traffic_tells_what_changes(first: Model, tmp_pa
     command = [sys.executable, "-m", "sidecar", "baseline", "--captures", str(captures), "-o", str(reference)]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{reference}: 50 rows of 3 features (2 Fractional, 1 Integral)\n"
+    assert done.stdout == f"{reference}: 50 rows of 3 columns (2 Fractional, 1 Integral)\n"
 
     with sidecar("--upstream", first.url, "--capture-sample-ratio", "1", "--reference", reference) as running:
         predict(running, usual)
