@@ -167,6 +167,25 @@ def test_a_finding_that_is_over_is_told_with_its_time(engine: Engine, tmp_path: 
     assert NOON_S + 5 * HOUR_S < past["from_s"] < past["to_s"] < NOON_S + 14 * HOUR_S
 
 
+def test_a_finding_that_is_over_names_all_columns_that_carried_it(engine: Engine, tmp_path: Path) -> None:
+    """Though they go back one after the other."""
+    rng = np.random.default_rng(3)
+    rows = []
+    for number in range(24 * 150):
+        hour = number // 150
+        asked = [
+            rng.gamma(2.0, 50.0) + (300.0 if 5 <= hour < 12 else 0.0),
+            rng.poisson(0.7) + (4 if 5 <= hour < 8 else 0),
+        ]
+        capture = CAPTURE._replace(request_id=str(number), started_s=NOON_S + number * HOUR_S / 150)
+        rows.append((capture, Rows(("amount", "count"), [[*map(float, asked)]])))
+    (found,) = report(read(engine, tmp_path, rows), REFERENCE, Data(detectors=()))
+
+    (past,) = found.document["past"]
+    assert "amount (" in past["sentence"]
+    assert "count (" in past["sentence"]
+
+
 def test_slices_are_as_long_as_asked(engine: Engine, tmp_path: Path) -> None:
     lines = read(engine, tmp_path, shifted(3, since=9))
 
