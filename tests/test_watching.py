@@ -701,7 +701,7 @@ def test_with_a_monitor_of_quality_labels_tell_whether_the_relation_has_moved() 
                 answers = (ages < 40).astype(int)
                 truths = np.where(rng.random(200) < 0.1, 1 - answers, answers)
                 await ask(here, f"r{number}", ages.tolist(), answers.tolist(), truths.tolist())
-            expected = "inputs moved: age; given these, the labels of 1400 rows are as expected"
+            expected = "inputs moved: age; given these, the labels of 1,400 rows are as expected"
             await until(lambda: expected in {alert.finding.reason for alert in here.alerting.alerts})
 
     asyncio.run(scenario())

@@ -102,7 +102,7 @@ def _labels_say(relation: Relation | None) -> str:
         return "without labels nobody can tell whether the relation has moved too"
     if not relation.rows:
         return "labels do not tell yet whether the relation has moved too"
-    return f"given these, the labels of {relation.rows} rows are as expected"
+    return f"given these, the labels of {relation.rows:,} rows are as expected"
 
 
 def _by_parts(relation: Relation | None) -> tuple[str, str]:

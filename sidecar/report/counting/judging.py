@@ -15,7 +15,7 @@ import numpy as np
 from sidecar.admin.drift import of_variant
 from sidecar.errors import ConfigError, Fault
 from sidecar.monitors.data import Data, Following
-from sidecar.monitors.followed import Followed
+from sidecar.monitors.followed import Followed, Slice
 from sidecar.records import JSON, Finding, Subject
 from sidecar.reference.checks import Violation
 from sidecar.reference.folder import Reference
@@ -69,13 +69,15 @@ class Past(NamedTuple):
 
     Args:
         sentence: Of the slice with which most columns carried it: as it ends, fewer and fewer do.
-        from_s: The end of the slice with which it began to hold.
-        to_s: Of the last one with which it held.
+        columns: Those, the greatest share first.
+        from_s: The first row of the slice with which it began to hold.
+        to_s: The last row of the last one with which it held.
     """
 
     check: str
     subject: Subject
     sentence: str
+    columns: list[str]
     from_s: float
     to_s: float
 
@@ -126,7 +128,7 @@ def _judged(name: str, undated: int, reduced: Reduced, following: Following, lea
     followed = following.followed(name)
     slices = _Slices(following, followed)
     for each in reduced.slices:
-        slices.add(each.last_s, followed.take(reduced.version, each))
+        slices.add(each, followed.take(reduced.version, each))
     held = {each.key: each for each in followed.findings}
     if reduced.rows >= least_rows:
         followed.compare(folded(Counted.plus, slices.counted, Counted.nothing(following.bins.reference.shape)))
@@ -161,18 +163,18 @@ class _Slices:
         counted: The rows of each slice that were judged.
         statistics: Of every column, shape (k,), by detector and slice.
         nats: The evidence, likewise.
-        held: Findings, with the first and the last moment at which they held, and the columns that carried them.
+        held: Findings, with the first and the last moment at which they held.
     """
 
     def __init__(self, following: Following, followed: Followed) -> None:
         self.counted: list[Counted] = []
         self.statistics: Mapping[str, list[Floats]] = {kind: [] for kind in following.detectors}
         self.nats: list[Floats] = []
-        self.held: dict[tuple[str, Subject], tuple[Past, int]] = {}
+        self.held: dict[tuple[str, Subject], Past] = {}
         self._following = following
         self._followed = followed
 
-    def add(self, now_s: float, counted: Counted) -> None:
+    def add(self, rows: Slice, counted: Counted) -> None:
         """See what was said of a slice: its rows were judged just now."""
         bins = self._following.bins
         current = bins.tally(counted)
@@ -182,14 +184,14 @@ class _Slices:
         self.counted.append(counted)
         for each in self._followed.findings:
             key = each.key.check, each.key.subject
-            past, most = self.held.get(key, (Past(*key, "", now_s, now_s), 0))
-            if (width := len(each.carriers)) >= most:
-                past, most = past._replace(sentence=each.sentence), width
-            self.held[key] = past._replace(to_s=now_s), most
+            past = self.held.get(key, Past(*key, "", [], rows.first_s, rows.last_s))
+            if len(each.carriers) >= len(past.columns):
+                past = past._replace(sentence=each.sentence, columns=[carrier.name for carrier in each.carriers])
+            self.held[key] = past._replace(to_s=rows.last_s)
 
     def past(self, last_s: float) -> list[Past]:
         """The findings that are over, the first of them first."""
-        return sorted((each for each, _ in self.held.values() if each.to_s < last_s), key=lambda each: each.from_s)
+        return sorted((each for each in self.held.values() if each.to_s < last_s), key=lambda each: each.from_s)
 
     def document(self, reduced: Reduced) -> JSON:
         """What `document.Slices` has."""

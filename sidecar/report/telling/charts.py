@@ -67,7 +67,7 @@ def courses(variant: Variant) -> list[Course]:
     slices = variant["slices"]
     times, rows = thinned(slices["times_s"], [float(each) for each in slices["rows"]])
     found = [Course("Rows", times, rows)]
-    for column in ranked(variant["drift"]["columns"])[:MAX_COLUMNS]:
+    for column in _moved(variant)[:MAX_COLUMNS]:
         name = column["name"]
         for kind, by_column in slices["statistics"].items():
             if name in by_column:
@@ -77,6 +77,14 @@ def courses(variant: Variant) -> list[Course]:
             nats = slices["evidence_nats"][name]
             found.append(_course(f"{name}: evidence in nats", slices["times_s"], nats, needed, "alarm at"))
     return list(filter(_shows, found))
+
+
+def _moved(variant: Variant) -> list[DriftColumn]:
+    """The columns that drifted in the end, the most first; then those that did before."""
+    columns = variant["drift"]["columns"]
+    drifted = ranked(columns)
+    before = {name for past in variant["past"] for name in past["columns"]} - {each["name"] for each in drifted}
+    return [*drifted, *(each for each in columns if each["name"] in before)]
 
 
 def scores(history: JSON, title: str) -> list[Course]:

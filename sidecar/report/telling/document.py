@@ -12,7 +12,7 @@
         "slices": {"times_s", "rows", "statistics": {check: {column: [...]}}, "evidence_nats": {column: [...]}},
         "columns": [{"name", "subject", "kind", "rows", "missing", "mean", "std", "minimum", "maximum", ...}],
         "violations": [{"feature", "check", "value", "limit", "description", "subject", "rows"}],
-        "findings": [sentence, ...], "past": [{"check", "subject", "sentence", "from_s", "to_s"}],
+        "findings": [sentence, ...], "past": [{"check", "subject", "sentence", "columns", "from_s", "to_s"}],
         "undated": rows without a time, which are left out
       }],
       "quality": what /v1/quality answers, or null, "bias": what /v1/bias does, or null,
@@ -111,6 +111,7 @@ class Past(TypedDict):
     check: str
     subject: str
     sentence: str
+    columns: list[str]
     from_s: float
     to_s: float
 

@@ -27,6 +27,15 @@ def test_rows_and_the_columns_that_drifted_are_drawn_and_the_others_not() -> Non
     assert [each.title for each in courses(variant(moved=False))] == ["Rows"]
 
 
+def test_columns_that_drifted_before_are_drawn_after_those_that_still_do() -> None:
+    made = variant()
+    columns = ["amount", "age", "nowhere"]
+    made["past"] = [
+        {"check": "psi", "subject": "features", "sentence": "", "columns": columns, "from_s": 0.0, "to_s": 1.0}
+    ]
+    assert [each.title for each in courses(made)][5:] == ["age: psi", "age: evidence in nats"]
+
+
 def test_a_statistic_has_its_limit_unless_it_is_a_test_s_whose_limit_depends_on_the_rows() -> None:
     made = variant()
     found = {each.title: each for each in courses(made)}

@@ -30,7 +30,16 @@ def test_where_all_is_well_there_are_no_tables() -> None:
 
 def test_what_is_over_is_no_green_light_and_is_told() -> None:
     made = variant(moved=False)
-    made["past"] = [{"check": "psi", "subject": "features", "sentence": "they|drifted", "from_s": 0.0, "to_s": 3600.0}]
+    made["past"] = [
+        {
+            "check": "psi",
+            "subject": "features",
+            "sentence": "they|drifted",
+            "columns": [],
+            "from_s": 0.0,
+            "to_s": 3600.0,
+        }
+    ]
     text = markdown(document(made))
     assert text.startswith("## 🟡 Something was not as it was, and is over\n")
     assert "| they&#124;drifted | psi | 1970-01-01 00:00 UTC to 1970-01-01 01:00 UTC |" in text

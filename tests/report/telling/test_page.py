@@ -149,7 +149,16 @@ def test_where_all_is_well_the_page_says_so_and_has_no_part_for_what_there_is_no
 
 def test_what_is_over_is_told_with_its_beginning_and_its_end() -> None:
     made = variant(moved=False)
-    made["past"] = [{"check": "psi", "subject": "features", "sentence": "they drifted", "from_s": 0.0, "to_s": 3600.0}]
+    made["past"] = [
+        {
+            "check": "psi",
+            "subject": "features",
+            "sentence": "they drifted",
+            "columns": [],
+            "from_s": 0.0,
+            "to_s": 3600.0,
+        }
+    ]
     text = page(document(made))
     assert "they drifted" in text
     assert "1970-01-01 00:00 UTC to 1970-01-01 01:00 UTC" in text

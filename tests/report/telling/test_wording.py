@@ -127,7 +127,16 @@ def test_labels_too_few_to_test_are_not_said_to_be_well() -> None:
 
 def test_what_is_over_is_told_as_such() -> None:
     made = variant(moved=False)
-    made["past"] = [{"check": "psi", "subject": "features", "sentence": "they drifted", "from_s": 0.0, "to_s": 3600.0}]
+    made["past"] = [
+        {
+            "check": "psi",
+            "subject": "features",
+            "sentence": "they drifted",
+            "columns": [],
+            "from_s": 0.0,
+            "to_s": 3600.0,
+        }
+    ]
     when = "1970-01-01 00:00 UTC to 1970-01-01 01:00 UTC"
     assert f"champion: 1 finding held for a while, {when}, and is over." in verdict(document(made))
     assert TITLES[standing(document(made))] == "Something was not as it was, and is over"

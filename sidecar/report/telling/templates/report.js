@@ -41,6 +41,7 @@
       width: wide,
       height: HEIGHT,
       series,
+      padding: [null, 28, null, null], // half of a tick's words: 02:27:00
       axes: [{ ...axis, values: (_, ticks) => dates(ticks) }, { ...axis, size: 60, values: (_, ticks) => ticks.map(shown) }],
       scales: { y: { range: (_, least, greatest) => range(least, greatest) } },
       cursor: { sync: { key: String(course.group) }, y: false },
