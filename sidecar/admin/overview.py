@@ -19,6 +19,7 @@ from sidecar.admin.reasons import (
     of_errors,
     of_findings,
     of_serving,
+    over_since,
 )
 from sidecar.admin.view import Truth, VariantView, View, Watched
 from sidecar.monitors.grades import Grade
@@ -195,8 +196,10 @@ def _drift(watching: Watched, variant: str, now_s: float) -> tuple[bool, str]:
     followed = dict(following.variants).get(variant)
     if followed is None or not followed.rows_here:
         return False, "no row of it could be compared with the reference yet"
-    over = f" of {_span(now_s - following.since_s)}" if following.since_s is not None else ""
-    return True, f"nothing has drifted in {followed.rows_here:,} rows{over}"
+    if (over_s := over_since(watching.alerting.alerts, variant)) is not None:
+        return True, f"nothing has drifted since {moment(over_s, now_s)}"
+    of = f" of {_span(now_s - following.since_s)}" if following.since_s is not None else ""
+    return True, f"nothing has drifted in {followed.rows_here:,} rows{of}"
 
 
 def _quality(truth: Truth | None, variant: str) -> tuple[bool, str]:

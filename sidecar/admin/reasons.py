@@ -153,6 +153,12 @@ def of_alerts(alerts: Sequence[Alert], now_s: float) -> Iterator[Reason]:
             yield _reason("warn" if alert.severity == "info" else "bad", alert.finding, now_s)
 
 
+def over_since(alerts: Sequence[Alert], variant: str) -> float | None:
+    """When the latest drift of a variant was over; None where none is known of."""
+    drifts = [alert for alert in alerts if alert.finding.key.variant == variant and _is_drift(alert.finding.key)]
+    return max((alert.gone_s for alert in drifts if alert.gone_s is not None), default=None)
+
+
 def of_findings(watching: Watched, variant: str, alerts: Sequence[Alert], now_s: float) -> Iterator[Reason]:
     """What was found of rows, no rule makes an alert of, and no alert says of the same columns."""
     told = {alert.finding.occurrence for alert in alerts}

@@ -60,7 +60,7 @@ class Past(NamedTuple):
     """Some series.
 
     Args:
-        times_s: Unix time at which each step began, ascending.
+        times_s: Unix time at which each step ended, ascending; of the one that goes on, now.
         series: Each as long; NaN in a step without a number.
     """
 
@@ -164,10 +164,10 @@ class History:
 
     Example:
         >>> history = History()
-        >>> for now_s, value in ((0.0, 1.0), (10.0, 2.5)):
+        >>> for now_s, value in ((0.0, 1.0), (11.0, 2.5)):
         ...     history.put(Key("drift", "champion", "psi"), ("amount",), np.array([value]), now_s)
-        >>> history.past("drift", "champion", "amount", now_s=10.0)
-        Past(times_s=[0.0, 10.0], series={'psi': [1.0, 2.5]})
+        >>> history.past("drift", "champion", "amount", now_s=12.0)
+        Past(times_s=[10.0, 12.0], series={'psi': [1.0, 2.5]})
     """
 
     def __init__(self, *, max_series: int = MAX_SERIES, single: int = SINGLE) -> None:
@@ -274,6 +274,7 @@ def _past(groups: Mapping[str, _Group], name: str, span: Span, now_s: float) -> 
     if first < last and not any(ring.has(last) for ring in rings):
         last -= 1  # its number is still to come
     return Past(
-        [step * step_s for step in range(first, last + 1)],
+        # A change of numbers must not be drawn before the moment that made it.
+        [min((step + 1) * step_s, now_s) for step in range(first, last + 1)],
         {series: group.rings[span].told(group.places[name], first, last) for series, group in groups.items()},
     )

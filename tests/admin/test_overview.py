@@ -8,6 +8,7 @@ import pytest
 
 from sidecar.admin.documents import Documents
 from sidecar.admin.overview import REASONS
+from sidecar.admin.reasons import moment
 from sidecar.admin.routing import Routing
 from sidecar.admin.view import VariantView
 from sidecar.config.schema import Rollout
@@ -98,6 +99,22 @@ def test_since_when_nothing_has_drifted_is_said() -> None:
     follow(following, 300)
     following.since_s = sidecar.wall_s() - 7300.0
     assert "nothing has drifted in 300 rows of 2 h." in verdict(sidecar)[1]
+
+
+def test_after_a_drift_that_is_over_it_is_said_since_when_there_is_none() -> None:
+    sidecar = serving()
+    follow(sidecar.watch(learned()), 300)
+    gone_s = sidecar.wall_s() - 600.0
+    of_another = replace(alert().finding, key=alert().finding.key._replace(variant="challenger"))
+    sidecar.alerting.alerts = [
+        alert("1", state="resolved", gone_s=gone_s - 600.0),
+        alert("2", state="resolved", gone_s=gone_s),
+        alert("3", state="resolved", gone_s=gone_s + 60.0, finding=of_another),
+    ]
+    assert verdict(sidecar) == (
+        "good",
+        f"champion (version 3) is well: 5 requests, nothing has drifted since {moment(gone_s, sidecar.wall_s())}.",
+    )
 
 
 def test_quality_is_told_with_its_error_and_the_number_of_labels() -> None:

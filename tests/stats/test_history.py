@@ -26,7 +26,7 @@ def test_a_step_that_was_left_out_has_no_number() -> None:
 
     times_s, series = history.past("drift", "champion", "", now_s=55.0)
 
-    assert times_s == [0.0, 10.0, 20.0, 30.0, 40.0]
+    assert times_s == [10.0, 20.0, 30.0, 40.0, 50.0]
     np.testing.assert_array_equal(series["psi"], [5.0, 15.0, nan, 35.0, nan])
 
 
@@ -36,14 +36,14 @@ def test_the_step_of_now_is_told_once_it_has_a_number() -> None:
     before = history.past("drift", "champion", "", now_s=12.0)
     put(history, PSI, 15.0, 2.0)
     after = history.past("drift", "champion", "", now_s=16.0)
-    assert (before, after) == (([0.0], {"psi": [1.0]}), ([0.0, 10.0], {"psi": [1.0, 2.0]}))
+    assert (before, after) == (([10.0], {"psi": [1.0]}), ([10.0, 16.0], {"psi": [1.0, 2.0]}))
 
 
 def test_of_one_step_the_last_value_stays() -> None:
     history = History()
     put(history, PSI, 11.0, 1.0)
     put(history, PSI, 19.0, 0.1)
-    assert history.past("drift", "champion", "", now_s=19.0) == ([10.0], {"psi": [0.1]})
+    assert history.past("drift", "champion", "", now_s=19.0) == ([19.0], {"psi": [0.1]})
 
 
 def test_a_step_of_the_day_has_the_mean_of_rates_and_the_last_of_others() -> None:
@@ -52,10 +52,10 @@ def test_a_step_of_the_day_has_the_mean_of_rates_and_the_last_of_others() -> Non
         put(history, RATE, now_s, value)
         put(history, PSI, now_s, value)
 
-    rates, statistics = (history.past(of, "champion", "", now_s=300.0, span="day") for of in ("traffic", "drift"))
+    rates, statistics = (history.past(of, "champion", "", now_s=301.0, span="day") for of in ("traffic", "drift"))
 
-    assert rates == ([0.0, 300.0], {"requests_per_s": [2.0, 7.0]})
-    assert statistics == ([0.0, 300.0], {"psi": [3.0, 7.0]})
+    assert rates == ([300.0, 301.0], {"requests_per_s": [2.0, 7.0]})
+    assert statistics == ([300.0, 301.0], {"psi": [3.0, 7.0]})
 
 
 def test_a_mean_of_nothing_is_no_number() -> None:
@@ -71,10 +71,10 @@ def test_what_is_older_than_the_span_is_gone(span: str) -> None:
     for step in range(grain.steps + 3):
         put(history, PSI, step * grain.step_s, float(step))
 
-    now_s = (grain.steps + 2) * grain.step_s
+    now_s = (grain.steps + 2.5) * grain.step_s
     times_s, series = history.past("drift", "champion", "", now_s=now_s, span=span)  # type: ignore[arg-type]
 
-    assert (len(times_s), times_s[0], times_s[-1]) == (grain.steps, 3 * grain.step_s, now_s)
+    assert (len(times_s), times_s[0], times_s[-1]) == (grain.steps, 4 * grain.step_s, now_s)
     assert series["psi"] == [float(step) for step in range(3, grain.steps + 3)]
 
 
@@ -110,8 +110,8 @@ def test_all_series_of_a_name_come_on_one_line_of_times() -> None:
     history = History()
     put(history, PSI, 0.0, 1.0)
     put(history, PSI._replace(series="evidence_nats"), 10.0, 2.0)
-    times_s, series = history.past("drift", "champion", "", now_s=10.0)
-    assert times_s == [0.0, 10.0]
+    times_s, series = history.past("drift", "champion", "", now_s=12.0)
+    assert times_s == [10.0, 12.0]
     np.testing.assert_array_equal(series["psi"], [1.0, nan])
     np.testing.assert_array_equal(series["evidence_nats"], [nan, 2.0])
 
