@@ -290,7 +290,7 @@ def with_password(kafka: Broker, folder: Path, password: str, timeout_s: float =
 
 
 def test_a_broker_that_was_stopped_for_too_long_is_used_again(kafka: Broker) -> None:
-    sink = Kafka(brokers=kafka.address, topic="again", key="variant", timeout_s=0.5)
+    sink = Kafka(brokers=kafka.address, topic="again", key="variant", timeout_s=2.0)
     until(lambda: taken(sink))
     before = sink.taken
     kafka.process.send(signal.SIGSTOP)
